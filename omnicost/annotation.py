@@ -1,0 +1,125 @@
+"""Annotation types and policies: what annotators are asked to draw, on what share of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from omnicost.errors import InputError
+
+SHARE_TOLERANCE: Final = 1e-9
+
+
+class AnnotationType(StrEnum):
+    """What is labelled in an image; each type includes the class, as in Table 1 of the paper."""
+
+    NONE = "none"
+    CLASS = "class"
+    POINT = "point"
+    BOX = "box"
+    MASK = "mask"
+
+    @property
+    def strength(self) -> int:
+        """Position in none < class < point < box < mask."""
+        return tuple(AnnotationType).index(self)
+
+    @classmethod
+    def parse(cls, text: str, where: object = "annotation type") -> AnnotationType:
+        """The type of that name.
+
+        Raises:
+            InputError: if there is no such type.
+        """
+        try:
+            return cls(text.strip().lower())
+        except ValueError:
+            known = ", ".join(cls)
+            raise InputError(where, f"unknown annotation type {text!r}", f"use {known}") from None
+
+
+WEAK_TYPES: Final = tuple(kind for kind in AnnotationType if kind is not AnnotationType.MASK)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Shares of the images over annotation types, adding to 1.
+
+    Build one with `Policy.of`, `Policy.cell` or `Policy.parse`; zero shares are dropped and the
+    order is that of `AnnotationType`, so equal policies compare and hash equal.
+    """
+
+    shares: tuple[tuple[AnnotationType, float], ...]
+
+    @classmethod
+    def of(cls, shares: Mapping[AnnotationType | str, float], where: object = "policy") -> Policy:
+        """A policy from a mapping of types to shares.
+
+        Raises:
+            InputError: on an unknown type, a share outside [0, 1], or a sum other than 1.
+        """
+        typed: dict[AnnotationType, float] = {}
+        for name, share in shares.items():
+            kind = AnnotationType.parse(str(name), where)
+            typed[kind] = typed.get(kind, 0.0) + _checked_share(share, kind, where)
+        total = math.fsum(typed.values())
+        if abs(total - 1.0) > SHARE_TOLERANCE:
+            raise InputError(where, f"shares add to {total:g}, not 1", "make the shares add to 1")
+        return cls(tuple((kind, typed[kind]) for kind in AnnotationType if typed.get(kind, 0.0)))
+
+    @classmethod
+    def cell(cls, weak: AnnotationType | str, mask_share: float) -> Policy:
+        """A cell of the paper's grid: masks on a share of the images, one weak type on the rest."""
+        return cls.of({weak: 1.0}) if mask_share == 0 else _mask_cell(weak, mask_share)
+
+    @classmethod
+    def parse(cls, text: str, where: object = "policy") -> Policy:
+        """A policy from text such as ``mask=0.1,point=0.9``."""
+        shares: dict[AnnotationType | str, float] = {}
+        for part in text.split(","):
+            name, _, share = part.partition("=")
+            try:
+                shares[name.strip()] = float(share)
+            except ValueError:
+                raise InputError(
+                    where, f"{part.strip()!r} is not type=share", "write mask=0.1,point=0.9"
+                ) from None
+        return cls.of(shares, where)
+
+    def __getitem__(self, kind: AnnotationType) -> float:
+        return dict(self.shares).get(kind, 0.0)
+
+    def __iter__(self) -> Iterator[AnnotationType]:
+        return (kind for kind, _ in self.shares)
+
+    def __str__(self) -> str:
+        return ",".join(f"{kind}={share:.12g}" for kind, share in reversed(self.shares))
+
+    @property
+    def mask_share(self) -> float:
+        """Share of the images that get masks."""
+        return self[AnnotationType.MASK]
+
+    @property
+    def weak_types(self) -> tuple[AnnotationType, ...]:
+        """The types other than mask, weakest first."""
+        return tuple(kind for kind in self if kind is not AnnotationType.MASK)
+
+    def as_dict(self) -> dict[str, float]:
+        """The shares as plain JSON data."""
+        return {str(kind): share for kind, share in self.shares}
+
+
+def _mask_cell(weak: AnnotationType | str, mask_share: float) -> Policy:
+    if mask_share == 1:
+        return Policy.of({AnnotationType.MASK: 1.0})
+    return Policy.of({AnnotationType.MASK: mask_share, weak: 1.0 - mask_share})
+
+
+def _checked_share(share: float, kind: AnnotationType, where: object) -> float:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise InputError(where, f"share of {kind} is {share!r}", "use a number from 0 to 1")
+    return float(share)

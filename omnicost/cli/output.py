@@ -1,0 +1,22 @@
+"""What every verb shares: the console, the ``--json`` option, printing of either form."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print machine-readable JSON instead of tables.")
+]
+
+
+def print_json(payload: Any) -> None:
+    """Print plain data as indented JSON on standard output; NaN is refused."""
+    typer.echo(json.dumps(payload, indent=2, allow_nan=False, default=str))
+
+
+def example(*lines: str) -> str:
+    """The ``Example:`` block of a verb's help, each line kept as it is."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,1 @@
+"""On-disk layouts to one `Dataset`; splits; weak labels; the tiny world."""

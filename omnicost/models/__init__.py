@@ -1,0 +1,1 @@
+"""Foundation models and students, loaded from released checkpoints or the tiny ones."""

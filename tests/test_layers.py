@@ -1,0 +1,80 @@
+"""The import order of ARCHITECTURE.md, read from the source with `ast`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "omnicost"
+# Imports point up this list only.
+ORDER = [
+    "errors",
+    "resources",
+    "annotation",
+    "coco",
+    "cost",
+    "calibrate",
+    "results",
+    "pareto",
+    "plan",
+    "plot",
+    "data",
+    "models",
+    "pipeline",
+    "sweep",
+    "cli",
+]
+PLANNER = ORDER[: ORDER.index("plot") + 1]
+HEAVY = {"torch", "torchvision", "ray", "transformers"}
+
+
+def imported_modules(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_up_the_list(path: Path) -> None:
+    """A module imports only from its own layer and from those above it in ORDER."""
+    own = ORDER.index(layer_of(path))
+    for name in imported_modules(path):
+        parts = name.split(".")
+        if parts[0] == "omnicost" and len(parts) > 1 and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= own, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sources() if layer_of(path) in PLANNER],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_planner_names_no_heavy_package(path: Path) -> None:
+    """The planner's layer never imports torch, Ray or transformers, at any depth of a function."""
+    assert not {name.split(".")[0] for name in imported_modules(path)} & HEAVY
+
+
+def test_importing_omnicost_loads_nothing_heavy() -> None:
+    """`import omnicost` and the command line leave torch, Ray and transformers unloaded."""
+    code = (
+        "import sys, omnicost, omnicost.cli;"
+        f"sys.exit(', '.join(sorted(set(sys.modules) & {HEAVY!r})) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
