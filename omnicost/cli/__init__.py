@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from omnicost import __version__
 from omnicost.errors import OmnicostError
 
 app = typer.Typer(
@@ -18,11 +20,16 @@ app = typer.Typer(
 )
 
 
-def _register_verbs() -> None:
-    """Import each verb's file; importing it registers the verb on `app`."""
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"omnicost {__version__}")
+        raise typer.Exit
 
 
-_register_verbs()
+# Verbs, in the order that `omnicost --help` lists them.
 
 
 def main() -> None:
