@@ -1,0 +1,9 @@
+"""Recipes that make the tiny models from nothing on tiny-web: ``python -m`` this package.
+
+A recipe is a module (``sam``, ``detector``, ``text``, ``backbone``) with
+
+- ``FOLDER``: name of its weights' folder (``sam``, ``detector``, ``clip``, ``backbone``);
+- ``SCHEDULE``: a `loop.Schedule`;
+- ``pretrain(folder, work, schedule, report)``: trains with `loop.train` in ``work`` (which may hold
+  a killed run) and writes transformers' files and the model card into ``folder``.
+"""

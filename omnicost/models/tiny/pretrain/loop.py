@@ -1,0 +1,289 @@
+"""The training loop that the four tiny models share: schedule, averaging, log, checkpoints.
+
+A run is a function of its schedule and of ``loss_at(step)`` alone: whoever draws a batch seeds it
+with the step, so a run that was killed and started again ends with the same bits as one that was
+not. A checkpoint is one safetensors file (weights, optimiser, average, random state); nothing is
+pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from omnicost.errors import InputError
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+LossAt = Callable[[int], tuple[Tensor, Mapping[str, float]]]
+Evaluate = Callable[[nn.Module], Mapping[str, float]]
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: AdamW with linear warm-up, then a cosine down to ``final_share``.
+
+    ``average_decay`` is that of the exponential average of the weights that is kept and shipped
+    (0: the last weights). ``evaluate_every`` 0 evaluates at the end only.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 100
+    final_share: float = 0.02
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    average_decay: float = 0.998
+    log_every: int = 50
+    checkpoint_every: int = 250
+    evaluate_every: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of ``step`` (from 0)."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        share = self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * done))
+        return self.learning_rate * share
+
+    def decay_at(self, step: int) -> float:
+        """Decay of the average at ``step``: short at first, so that the start is forgotten."""
+        return min(self.average_decay, (step + 1) / (step + 10))
+
+
+class Trained(NamedTuple):
+    """A finished run: the averaged model, its steps, its seconds over all restarts, its figures."""
+
+    model: nn.Module
+    steps: int
+    seconds: float
+    figures: dict[str, float]
+
+
+@dataclass
+class _State:
+    """Everything that a checkpoint holds."""
+
+    model: nn.Module
+    optimiser: torch.optim.AdamW
+    average: dict[str, Tensor]
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    model: nn.Module,
+    loss_at: LossAt,
+    schedule: Schedule,
+    work: Path,
+    *,
+    evaluate: Evaluate | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train ``model`` in place and leave the averaged weights in it, in evaluation mode.
+
+    Args:
+        model: parameters with ``requires_grad`` are trained.
+        loss_at: loss and figures of one step; draws its batch from the step's number alone
+            (and from torch's global generator, whose state is kept).
+        schedule: see `Schedule`.
+        work: folder of ``checkpoint.safetensors`` and ``log.jsonl``; a run found there continues.
+        evaluate: figures of the averaged model, logged; may not change it.
+        report: called after every step with (done, total, latest figures).
+
+    Raises:
+        InputError: ``work`` holds a checkpoint of another schedule or model.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    state = _State(model, _optimiser(model, schedule), _copy_of(model))
+    _resume(state, schedule, work)
+    log = _Log(work / LOG, state.step)
+    figures: dict[str, float] = {}
+    model.train()
+    began = time.perf_counter() - state.seconds
+    while state.step < schedule.steps:
+        figures = _step(state, loss_at, schedule)
+        state.seconds = time.perf_counter() - began
+        if state.step % schedule.log_every == 0 or state.step == schedule.steps:
+            log.write(state, figures)
+        if schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
+            log.write(state, _evaluated(state, evaluate))
+        if state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps:
+            _save(state, schedule, work)
+        if report is not None:
+            report(state.step, schedule.steps, figures)
+    _load_average(state)
+    figures = dict(evaluate(model)) if evaluate is not None else figures
+    return Trained(model, state.step, state.seconds, figures)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices decay; norms, biases and embeddings do not."""
+    embeddings = {
+        id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
+    }
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trainable if p.ndim > 1 and id(p) not in embeddings]
+    kept = {id(p) for p in decayed}
+    rest = [p for p in trainable if id(p) not in kept]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+
+
+def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+    groups = parameter_groups(model, schedule.weight_decay)
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate)
+
+
+def _step(state: _State, loss_at: LossAt, schedule: Schedule) -> dict[str, float]:
+    """One update; the figures of its batch."""
+    rate = schedule.rate_at(state.step)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    loss, figures = loss_at(state.step)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), schedule.clip_norm)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"step {state.step}: gradient norm {norm.item()}")
+    state.optimiser.step()
+    _update_average(state.average, state.model, schedule.decay_at(state.step))
+    state.step += 1
+    return {"loss": loss.item(), **figures, "rate": rate}
+
+
+def _copy_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+@torch.no_grad()
+def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    """Move the average towards the model; counters (BatchNorm's) are copied."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)
+
+
+def _load_average(state: _State) -> None:
+    state.model.load_state_dict(state.average)
+    state.model.eval()
+
+
+def _evaluated(state: _State, evaluate: Evaluate | None) -> dict[str, float]:
+    """Figures of the averaged model; weights, mode and random state are as before afterwards."""
+    if evaluate is None:
+        return {}
+    own, random = _copy_of(state.model), torch.get_rng_state()
+    _load_average(state)
+    figures = dict(evaluate(state.model))
+    state.model.load_state_dict(own)
+    state.model.train()
+    torch.set_rng_state(random)
+    return figures
+
+
+class _Log:
+    """Figures, one JSON object a line; lines past the checkpoint a run resumes from are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        kept = path.read_text().splitlines() if path.exists() else []
+        lines = [line for line in kept if json.loads(line)["step"] <= step]
+        path.write_text("".join(line + "\n" for line in lines))
+
+    def write(self, state: _State, figures: Mapping[str, float]) -> None:
+        if not figures:
+            return
+        row = {"step": state.step, "seconds": round(state.seconds, 1)}
+        row.update({name: float(f"{value:.5g}") for name, value in figures.items()})
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def _save(state: _State, schedule: Schedule, work: Path) -> None:
+    """Write the checkpoint beside and rename it into place: a kill leaves the old one whole."""
+    tensors = {f"model.{name}": value for name, value in _copy_of(state.model).items()}
+    tensors |= {f"average.{name}": value.clone() for name, value in state.average.items()}
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+    tensors["random"] = torch.get_rng_state()
+    metadata = {
+        "step": str(state.step),
+        "seconds": repr(state.seconds),
+        "schedule": json.dumps(asdict(schedule)),
+    }
+    beside = work / f"{CHECKPOINT}.{os.getpid()}"
+    save_file(tensors, beside, metadata)
+    beside.replace(work / CHECKPOINT)
+
+
+def _resume(state: _State, schedule: Schedule, work: Path) -> None:
+    """Load the checkpoint of ``work`` into ``state``, if there is one."""
+    path = work / CHECKPOINT
+    if not path.exists():
+        return
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if metadata.get("schedule") != json.dumps(asdict(schedule)):
+        raise InputError(
+            path,
+            f"is of another schedule ({metadata.get('schedule')})",
+            "give another folder, or delete this one to start afresh",
+        )
+    try:
+        state.model.load_state_dict(_below(tensors, "model."))
+    except RuntimeError as error:
+        fault = str(error).splitlines()[0]
+        raise InputError(path, f"is of another model ({fault})", "give another folder") from error
+    state.average = _below(tensors, "average.")
+    state.optimiser.load_state_dict(_optimiser_state(state.optimiser, tensors))
+    torch.set_rng_state(tensors["random"])
+    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _optimiser_state(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below(tensors, "optimiser.").items():
+        index, moment = name.split(".")
+        moments.setdefault(int(index), {})[moment] = value
+    return {"state": moments, "param_groups": optimiser.state_dict()["param_groups"]}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: the same bits on machines of any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
