@@ -1,0 +1,57 @@
+"""What labels cost: labelling times and image statistics to seconds, hours and money.
+
+`times` holds what one annotation takes, `stats` what an average image holds, `seconds` multiplies
+the two, and `spread` says how far the product may be off.
+"""
+
+from omnicost.cost.seconds import (
+    ORDER,
+    Term,
+    arithmetic,
+    hours,
+    money,
+    saving,
+    seconds_per_image,
+    type_seconds,
+)
+from omnicost.cost.spread import (
+    Interval,
+    SpendDraws,
+    draw_spend,
+    draw_type_seconds,
+    image_variance,
+    interval,
+)
+from omnicost.cost.stats import BUILT_IN, DatasetStats, dataset_stats
+from omnicost.cost.times import (
+    ALTERNATIVES,
+    Alternative,
+    LabellingTime,
+    LabellingTimes,
+    alternative,
+)
+
+__all__ = [
+    "ALTERNATIVES",
+    "BUILT_IN",
+    "ORDER",
+    "Alternative",
+    "DatasetStats",
+    "Interval",
+    "LabellingTime",
+    "LabellingTimes",
+    "SpendDraws",
+    "Term",
+    "alternative",
+    "arithmetic",
+    "dataset_stats",
+    "draw_spend",
+    "draw_type_seconds",
+    "hours",
+    "image_variance",
+    "interval",
+    "money",
+    "saving",
+    "seconds_per_image",
+    "type_seconds",
+]

@@ -1,0 +1,140 @@
+"""How far a cost may be off: project-wide factors, image statistics, single annotations.
+
+Every factor is log-normal with mean 1, so the mean of the draws is the plain cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from omnicost.cost.seconds import DEFAULT_TIMES, counts, type_seconds
+from omnicost.cost.stats import DatasetStats
+from omnicost.cost.times import CONSTANT_TYPES, LabellingTimes
+
+
+class Interval(NamedTuple):
+    """The middle share of a distribution."""
+
+    low: float
+    high: float
+
+
+def interval(draws: np.ndarray, level: float = 0.8) -> Interval:
+    """The central interval that holds `level` of the draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def draw_type_seconds(
+    stats: DatasetStats,
+    times: LabellingTimes,
+    rng: np.random.Generator,
+    draws: int,
+) -> np.ndarray:
+    """Mean seconds per image of each type under drawn times and statistics: (draws, 5) float64.
+
+    A row is one world: its times and statistics hold for every policy compared under it.
+    """
+    constants = times.constants() * _project_factors(times, rng, draws)
+    c, n = _draw_statistics(stats, rng, draws)
+    return np.einsum("dtk,dk->dt", counts(stats.classes, c, n), constants)
+
+
+def image_variance(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> np.ndarray:
+    """Variance of one image's seconds of each type around the type's mean: (5,) float64, s^2.
+
+    Adds the spread of single annotations and, where it is known, that of c and n over images.
+    """
+    constants = times.constants()
+    paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
+    single = paid @ (constants**2 * np.expm1(times.log_sds() ** 2))
+    # Seconds are linear in c and n: their slopes are differences of the counts.
+    origin = counts(stats.classes, 0.0, 0.0) @ constants
+    by_c = counts(stats.classes, 1.0, 0.0) @ constants - origin
+    by_n = counts(stats.classes, 0.0, 1.0) @ constants - origin
+    c_sd, n_sd = stats.classes_sd or 0.0, stats.instances_sd or 0.0
+    covariance = stats.correlation * c_sd * n_sd
+    return single + by_c**2 * c_sd**2 + by_n**2 * n_sd**2 + 2 * by_c * by_n * covariance
+
+
+@dataclass(frozen=True)
+class SpendDraws:
+    """Common draws under which allocations of images are compared.
+
+    Attributes:
+        type_seconds: (D, 5) mean seconds per image of each type in each draw.
+        noise: (D, 5) standard normal, what is left of single images and annotations.
+        variance: (5,) variance of one image's seconds, s^2.
+    """
+
+    type_seconds: np.ndarray
+    noise: np.ndarray
+    variance: np.ndarray
+
+    def spend_seconds(self, images: np.ndarray) -> np.ndarray:
+        """Seconds that allocations take in each draw: (..., D) from images per type (..., 5).
+
+        Example: ``draws.spend_seconds(np.array([0, 0, 900, 0, 100]))`` is (D,).
+        """
+        images = np.asarray(images, dtype=np.float64)[..., None, :]
+        total = images * self.type_seconds
+        # A sum of positive parts stays positive: log-normal with the mean and variance of the sum.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(total > 0, images * self.variance / total**2, 0.0)
+        log_variance = np.log1p(relative)
+        factor = np.exp(np.sqrt(log_variance) * self.noise - log_variance / 2)
+        return (total * factor).sum(axis=-1)
+
+
+def draw_spend(
+    stats: DatasetStats,
+    times: LabellingTimes,
+    rng: np.random.Generator,
+    draws: int,
+) -> SpendDraws:
+    """Draws of what any allocation of images over the types takes."""
+    seconds = draw_type_seconds(stats, times, rng, draws)
+    noise = rng.standard_normal(seconds.shape)
+    return SpendDraws(seconds, noise, image_variance(stats, times))
+
+
+def _project_factors(times: LabellingTimes, rng: np.random.Generator, draws: int) -> np.ndarray:
+    """Project-wide factors on the constants: (draws, 5), mean 1, equicorrelated over types."""
+    spread = times.project_log_sd
+    kinds = list(dict.fromkeys(CONSTANT_TYPES))
+    sds = np.array([spread.class_, spread.point, spread.box, spread.mask])
+    shared = rng.standard_normal((draws, 1))
+    own = rng.standard_normal((draws, len(kinds)))
+    rho = times.project_correlation
+    logs = sds * (np.sqrt(rho) * shared + np.sqrt(1 - rho) * own) - sds**2 / 2
+    return np.exp(logs)[:, [kinds.index(kind) for kind in CONSTANT_TYPES]]
+
+
+def _draw_statistics(
+    stats: DatasetStats, rng: np.random.Generator, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means c and n as far as a sample of images tells them: two arrays (draws,)."""
+    first, second = rng.standard_normal((2, draws))
+    c, n = np.full(draws, stats.classes_per_image), np.full(draws, stats.instances_per_image)
+    if stats.measured_images is None:
+        return c, n
+    root = np.sqrt(stats.measured_images)
+    rho = stats.correlation
+    c += (stats.classes_sd or 0.0) / root * first
+    n += (stats.instances_sd or 0.0) / root * (rho * first + np.sqrt(1 - rho**2) * second)
+    c = np.clip(c, 0.0, stats.classes)
+    return c, np.maximum(n, c)
+
+
+__all__ = [
+    "Interval",
+    "SpendDraws",
+    "draw_spend",
+    "draw_type_seconds",
+    "image_variance",
+    "interval",
+    "type_seconds",
+]

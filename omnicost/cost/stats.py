@@ -1,0 +1,134 @@
+"""What an average image holds: classes asked, classes present, instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from omnicost.cost.times import faults
+from omnicost.errors import ConfigError, InputError
+
+FITTED: Final = "K of the data set; c and n fitted to Table 1"
+
+
+class DatasetStats(BaseModel):
+    """Image statistics that labelling costs depend on.
+
+    `classes` is K, the label space; `classes_per_image` is c and `instances_per_image` n, means
+    over all images, empty ones included and crowds left out. The standard deviations are over
+    images, None where nobody measured them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    images: int = Field(ge=1)
+    classes: int = Field(ge=1)
+    classes_per_image: float = Field(ge=0)
+    instances_per_image: float = Field(ge=0)
+    classes_sd: float | None = Field(default=None, ge=0)
+    instances_sd: float | None = Field(default=None, ge=0)
+    correlation: float = Field(default=0.0, ge=-1, le=1)
+    """Correlation over images of classes and instances."""
+    measured_images: int | None = Field(default=None, ge=1)
+    """Images that c and n were measured on; None where they are those of the whole data set."""
+    source: str = "given by the user"
+    fitted: bool = False
+    """Whether c and n were fitted to recorded costs rather than counted."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> DatasetStats:
+        if self.classes_per_image > self.classes:
+            raise ValueError("classes_per_image exceeds classes")
+        if self.instances_per_image < self.classes_per_image:
+            raise ValueError("instances_per_image is below classes_per_image")
+        return self
+
+    @classmethod
+    def of(cls, where: object = "statistics", **values: object) -> DatasetStats:
+        """Statistics from values that a person gave.
+
+        Raises:
+            ConfigError: naming every value that cannot be used.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(where, faults(error)) from None
+
+    def with_images(self, images: int) -> DatasetStats:
+        """The same statistics for another number of images."""
+        values = self.model_dump() | {"images": images}
+        if self.measured_images is None and self.instances_sd is not None and not self.fitted:
+            values["measured_images"] = self.images
+        return DatasetStats.of("images", **values)
+
+
+BUILT_IN: Final[Mapping[str, DatasetStats]] = {
+    "coco": DatasetStats(
+        name="coco",
+        images=118_287,
+        classes=80,
+        classes_per_image=3.5,
+        instances_per_image=7.7,
+        source="COCO paper: 80 classes, 3.5 categories and 7.7 instances an image",
+    ),
+    "ade20k": DatasetStats(
+        name="ade20k",
+        images=20_210,
+        classes=100,
+        classes_per_image=4.388,
+        instances_per_image=9.669,
+        source=FITTED,
+        fitted=True,
+    ),
+    "cityscapes": DatasetStats(
+        name="cityscapes",
+        images=2_975,
+        classes=8,
+        classes_per_image=2.938,
+        instances_per_image=16.919,
+        source=FITTED,
+        fitted=True,
+    ),
+}
+
+
+def dataset_stats(name: str, where: object = "--dataset") -> DatasetStats:
+    """The built-in statistics of that data set.
+
+    Raises:
+        InputError: if the name is not built in.
+    """
+    try:
+        return BUILT_IN[name.strip().lower()]
+    except KeyError:
+        known = ", ".join(BUILT_IN)
+        remedy = f"use {known}, or give your own COCO-format file with --annotations"
+        raise InputError(where, f"unknown data set {name!r}", remedy) from None
+
+
+def stats_of_file(path: Path | str, name: str | None = None) -> DatasetStats:
+    """Statistics counted in a COCO-format file: crowds left out, empty images counted.
+
+    Raises:
+        InputError: on any fault of the file.
+    """
+    from omnicost.coco import read_coco
+
+    counted = read_coco(path, segmentations=False).statistics()
+    return DatasetStats.of(
+        path,
+        name=name or Path(path).stem,
+        images=counted.images,
+        classes=counted.classes,
+        classes_per_image=counted.classes_per_image,
+        instances_per_image=counted.instances_per_image,
+        classes_sd=counted.classes_sd,
+        instances_sd=counted.instances_sd,
+        correlation=counted.correlation,
+        source=f"counted in {path}",
+    )

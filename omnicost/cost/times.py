@@ -1,0 +1,226 @@
+"""What one annotation takes: the published constants, and a person's own in a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from omnicost.annotation import AnnotationType
+from omnicost.errors import ConfigError, InputError
+
+# Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
+ANNOTATION_LOG_SD: Final = 0.64
+# Assumptions, not measurements: how far a project's own annotators stand from published times, and
+# how much of that is common to all types. `omnicost calibrate` replaces the first.
+PROJECT_LOG_SD: Final = 0.3
+PROJECT_CORRELATION: Final = 0.5
+
+BEARMAN: Final = "Bearman et al., ECCV 2016, timing code"
+
+
+class Alternative(NamedTuple):
+    """A published labelling time; `constant` is the field of `LabellingTimes` it can stand for."""
+
+    name: str
+    constant: str | None
+    seconds: float
+    per: str
+    source: str
+
+
+ALTERNATIVES: Final = (
+    Alternative("tag", "tag", 1.0, "class asked", BEARMAN),
+    Alternative("point-first", "point_first", 2.4, "first point of a class", BEARMAN),
+    Alternative(
+        "point-further", "point_further", 0.9, "further point", "Bearman et al., ECCV 2016"
+    ),
+    Alternative("centre-click", "point_first", 1.87, "point", "Papadopoulos et al., CVPR 2017"),
+    Alternative("extreme-clicks", "box", 7.0, "box", "Papadopoulos et al., ICCV 2017"),
+    Alternative("extreme-clicks-staff", "box", 7.4, "box", "Open Images V4"),
+    Alternative("drawn-box", "box", 25.5, "box (median)", "Su et al., 2012"),
+    Alternative(
+        "drawn-box-checked", "box", 42.4, "box with its checks (median)", "Su et al., 2012"
+    ),
+    Alternative("mask", "mask", 79.0, "mask", BEARMAN),
+    Alternative("mask-coco", "mask", 79.2, "mask", "COCO: 22 worker hours per 1,000"),
+    Alternative(
+        "mask-sam-early", "mask", 34.0, "mask, SAM-assisted", "SAM paper, section 4, start"
+    ),
+    Alternative("mask-sam-late", "mask", 14.0, "mask, SAM-assisted", "SAM paper, section 4, end"),
+    Alternative("point-verdict", None, 0.9, "inside or outside?", "Cheng et al., CVPR 2022"),
+    Alternative("squiggle", None, 10.9, "class", BEARMAN),
+    Alternative("box-verdict", None, 1.6, "is this box right?", "Papadopoulos et al., CVPR 2016"),
+    Alternative("cityscapes-fine", None, 5400.0, "image, at least", "Cityscapes paper"),
+    Alternative("cityscapes-coarse", None, 420.0, "image, at most", "Cityscapes paper"),
+)
+
+
+def alternative(name: str, constant: str, where: object = "times") -> Alternative:
+    """The published time of that name, if it can stand for `constant`.
+
+    Raises:
+        InputError: if no such name is listed for the constant.
+    """
+    fitting = {row.name: row for row in ALTERNATIVES if row.constant == constant}
+    if name not in fitting:
+        known = ", ".join(fitting)
+        raise InputError(where, f"{constant} has no published time {name!r}", f"use {known}")
+    return fitting[name]
+
+
+class LabellingTime(BaseModel):
+    """Mean seconds of one annotation, its spread and where the figure comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seconds: float = Field(ge=0)
+    source: str = "given by the user"
+    log_sd: float = Field(default=ANNOTATION_LOG_SD, ge=0, le=3)
+    """Standard deviation of the logarithm of one annotation's time; averages out over many."""
+
+
+def _time(name: str) -> Any:
+    """Reads a bare number or the name of a published time as well as a full mapping."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            row = alternative(value, name)
+            return {"seconds": row.seconds, "source": row.source}
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return {"seconds": value}
+        return value
+
+    return BeforeValidator(read)
+
+
+def _published(name: str, constant: str) -> LabellingTime:
+    row = alternative(name, constant)
+    return LabellingTime(seconds=row.seconds, source=row.source)
+
+
+LogSd = Annotated[float, Field(ge=0, le=3)]
+
+
+class ProjectSpread(BaseModel):
+    """Log standard deviation of the project-wide factor on each type's times."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+    class_: LogSd = Field(default=PROJECT_LOG_SD, alias="class")
+    point: LogSd = PROJECT_LOG_SD
+    box: LogSd = PROJECT_LOG_SD
+    mask: LogSd = PROJECT_LOG_SD
+
+
+class LabellingTimes(BaseModel):
+    """Seconds that single annotations take; the defaults are those behind the paper's Table 1.
+
+    Two levels of spread: each annotation's own (`LabellingTime.log_sd`), which averages out, and a
+    factor on all times of a type, one draw a project, which does not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    tag: Annotated[LabellingTime, _time("tag")] = _published("tag", "tag")
+    """Answering whether one class is in the image."""
+    point_first: Annotated[LabellingTime, _time("point_first")] = _published(
+        "point-first", "point_first"
+    )
+    """Pointing at the first instance of a class."""
+    point_further: Annotated[LabellingTime, _time("point_further")] = _published(
+        "point-further", "point_further"
+    )
+    """Pointing at each further instance of that class."""
+    box: Annotated[LabellingTime, _time("box")] = _published("extreme-clicks", "box")
+    """One box."""
+    mask: Annotated[LabellingTime, _time("mask")] = _published("mask", "mask")
+    """One mask."""
+    project_log_sd: ProjectSpread = ProjectSpread()
+    """Spread of the project-wide factor; 0.3 is an assumption."""
+    project_correlation: float = Field(default=PROJECT_CORRELATION, ge=0, le=1)
+    """Correlation of the log factors of any two types; an assumption."""
+    assumed: bool = True
+    """Whether the project-wide spread is the stated assumption rather than measured."""
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], where: object = "times") -> LabellingTimes:
+        """Times from plain data; what is not given keeps its default.
+
+        Raises:
+            ConfigError: naming every unknown field and every value that cannot be used.
+        """
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise ConfigError(where, faults(error)) from None
+        except InputError as error:
+            raise InputError(where, f"{error.where}: {error.problem}", error.remedy) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> LabellingTimes:
+        """Times from a YAML file such as `box: 7.4` or `mask: {seconds: 60, source: pilot}`.
+
+        Raises:
+            InputError: if the file cannot be read or is no mapping.
+            ConfigError: if fields or values cannot be used.
+        """
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = " ".join(str(error).split())
+            raise InputError(
+                path, f"is not YAML ({line})", "write lines such as box: 7.4"
+            ) from None
+        if not isinstance(data, dict):
+            found = "nothing" if data is None else type(data).__name__
+            raise InputError(path, f"holds {found}, not a mapping", "write lines such as box: 7.4")
+        return cls.from_mapping(data, path)
+
+    def to_yaml(self) -> str:
+        """The times as YAML that `from_yaml` reads back to an equal object."""
+        data = self.model_dump(by_alias=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+    def constants(self) -> np.ndarray:
+        """Mean seconds of tag, first point, further point, box, mask: (5,) float64."""
+        return np.array([getattr(self, name).seconds for name in CONSTANTS])
+
+    def log_sds(self) -> np.ndarray:
+        """Per-annotation log standard deviations in the order of `constants`: (5,) float64."""
+        return np.array([getattr(self, name).log_sd for name in CONSTANTS])
+
+
+CONSTANTS: Final = ("tag", "point_first", "point_further", "box", "mask")
+# Which type's project-wide factor scales each constant: a tag is the same work whatever else is
+# drawn in the image, so the class factor scales it in every type.
+CONSTANT_TYPES: Final = (
+    AnnotationType.CLASS,
+    AnnotationType.POINT,
+    AnnotationType.POINT,
+    AnnotationType.BOX,
+    AnnotationType.MASK,
+)
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One phrase a fault of a pydantic validation: field, value and what is asked for."""
+    phrases = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            phrases.append(f"{field}: unknown field; remove it or correct its spelling")
+        elif fault["type"] == "missing":
+            phrases.append(f"{field}: missing; add it")
+        else:
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+            phrases.append(f"{field}: {fault['input']!r}: {message}")
+    return phrases
