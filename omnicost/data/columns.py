@@ -1,0 +1,145 @@
+"""A data set as flat columns: saved as .npy files, opened as memory maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+COLUMNS_VERSION = 1  # raise it when what the files hold changes: old caches are then left alone
+
+
+class SizeBounds(NamedTuple):
+    """Mask areas in pixels that part small from medium and medium from large instances."""
+
+    small: float = 32.0**2
+    medium: float = 96.0**2
+
+
+class Header(NamedTuple):
+    """What is one per data set rather than one per image or instance."""
+
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    size_bounds: SizeBounds
+
+
+class Columns(NamedTuple):
+    """I images in order of id, A annotations in order of (image, annotation id).
+
+    Image i has the annotations ``first_annotation[i]:first_annotation[i + 1]``; annotation a has
+    the compressed COCO RLE ``rle_bytes[rle_offsets[a]:rle_offsets[a + 1]]``.
+    """
+
+    image_ids: np.ndarray  # (I,) int64
+    file_names: np.ndarray  # (I,) str, relative to the picture folder
+    sizes: np.ndarray  # (I, 2) int32, height and width
+    first_annotation: np.ndarray  # (I + 1,) int64
+    annotation_ids: np.ndarray  # (A,) int64
+    class_indices: np.ndarray  # (A,) int64
+    boxes: np.ndarray  # (A, 4) float32, x0 y0 x1 y1
+    areas: np.ndarray  # (A,) float64
+    is_crowd: np.ndarray  # (A,) bool
+    rle_offsets: np.ndarray  # (A + 1,) int64
+    rle_bytes: np.ndarray  # (B,) uint8
+
+    def take(self, indices: np.ndarray) -> Columns:
+        """The columns of some images, which keep the order of their ids.
+
+        Args:
+            indices: ``(J,)`` image indices, ascending.
+        """
+        counts = np.diff(self.first_annotation)[indices]
+        rows = ranges(self.first_annotation[indices], counts)
+        lengths = np.diff(self.rle_offsets)[rows]
+        return Columns(
+            image_ids=self.image_ids[indices],
+            file_names=self.file_names[indices],
+            sizes=self.sizes[indices],
+            first_annotation=offsets(counts),
+            annotation_ids=self.annotation_ids[rows],
+            class_indices=self.class_indices[rows],
+            boxes=self.boxes[rows],
+            areas=self.areas[rows],
+            is_crowd=self.is_crowd[rows],
+            rle_offsets=offsets(lengths),
+            rle_bytes=self.rle_bytes[ranges(self.rle_offsets[rows], lengths)],
+        )
+
+
+def offsets(lengths: np.ndarray) -> np.ndarray:
+    """``(N + 1,)`` int64 starts of consecutive pieces of those ``(N,)`` lengths."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The concatenation of ``start, start + 1, ...`` for each start, ``count`` numbers each."""
+    total = int(counts.sum())
+    shift = np.repeat(np.asarray(starts) - offsets(counts)[:-1], counts)
+    return np.arange(total, dtype=np.int64) + shift
+
+
+def digest(header: Header, columns: Columns) -> str:
+    """SHA-256 of the header and of every column: values, shapes and types."""
+    sha = hashlib.sha256(json.dumps([COLUMNS_VERSION, header]).encode())
+    for name, array in columns._asdict().items():
+        # The width of a string column depends on its longest name only, so it is hashed as text.
+        values = "\0".join(array).encode() if name == "file_names" else np.ascontiguousarray(array)
+        sha.update(f"{name} {array.shape} {array.dtype.kind}".encode())
+        sha.update(values)  # type: ignore[arg-type]
+    return sha.hexdigest()
+
+
+def save(folder: Path, header: Header, columns: Columns) -> None:
+    """Write a data set's columns into a folder that appears whole or not at all."""
+
+    def write(scratch: Path) -> None:
+        for name, array in columns._asdict().items():
+            np.save(scratch / f"{name}.npy", array, allow_pickle=False)
+        described = {**header._asdict(), "digest": digest(header, columns)}
+        (scratch / "header.json").write_text(json.dumps(described))
+
+    write_folder(folder, write)
+
+
+def load(folder: Path) -> tuple[Header, Columns, str]:
+    """Open saved columns as read-only memory maps; the third part is their `digest`."""
+    described = json.loads((folder / "header.json").read_text())
+    header = Header(
+        tuple(described["class_names"]),
+        tuple(described["category_ids"]),
+        SizeBounds(*described["size_bounds"]),
+    )
+    arrays = {name: _map(folder / f"{name}.npy") for name in Columns._fields}
+    return header, Columns(**arrays), described["digest"]
+
+
+def _map(path: Path) -> np.ndarray:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A plain array over the map: indexing np.memmap costs several times as much.
+    return np.asarray(array)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a scratch folder beside `folder`, then rename it into place.
+
+    When another process was faster its folder stays and ours is dropped: both hold the same.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write(scratch)
+        scratch.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from colleagues
+        os.rename(scratch, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""`open_dataset`: a name or a folder to a `Dataset`, converted once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnicost.data import columns as columns_module
+from omnicost.data.coco_reader import Progress, silent
+from omnicost.data.columns import COLUMNS_VERSION, write_folder
+from omnicost.data.dataset import Dataset
+from omnicost.data.layouts import Source, find
+from omnicost.errors import InputError, MissingError
+
+PUBLISHED = ("coco", "ade20k", "cityscapes")
+TINY = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
+
+
+def open_dataset(
+    name_or_path: str | Path,
+    split: str,
+    root: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """A split of a data set.
+
+    Args:
+        name_or_path: a folder or COCO-format file; or `coco`, `ade20k`, `cityscapes`, whose
+            unpacked folder is then `root`; or `tiny-coco`, `tiny-ade20k`, `tiny-cityscapes`,
+            which are drawn into `cache` once.
+        split: `train` or `val`, or what the file is called; `all` of a set with one file.
+        root: see above.
+        cache: folder for converted annotations, keyed by their content, so that the next opening
+            takes no time. Defaults to `root/cache` for the tiny sets; none otherwise: nothing is
+            then written anywhere.
+        progress: called with (done, total) while annotations are converted.
+
+    Raises:
+        MissingError: if there is no such data set; says what to put where.
+        InputError: if it cannot be read.
+    """
+    name = str(name_or_path)
+    if name in TINY:
+        cache = _cache_of_tiny(name, root, cache)
+        source = find(_tiny_folder(name, Path(cache)), split)
+    elif name in PUBLISHED and root is not None:
+        source = find(Path(root), split)._replace(name=name)
+    elif name in PUBLISHED and not Path(name).exists():
+        raise MissingError(name, "not downloaded by omnicost", "name its unpacked folder (--data)")
+    else:
+        source = find(Path(name_or_path), split)
+    return _open(source, Path(cache) if cache is not None else None, progress)
+
+
+def _cache_of_tiny(name: str, root: str | Path | None, cache: str | Path | None) -> Path:
+    if cache is None and root is None:
+        raise InputError(
+            name, "is drawn on first use, but no folder is named", "give root or cache"
+        )
+    return Path(cache) if cache is not None else Path(root or ".") / "cache"
+
+
+def _tiny_folder(name: str, cache: Path) -> Path:
+    from omnicost.data.tiny.disk import write_coco
+    from omnicost.data.tiny.world import SPECS
+
+    spec = SPECS[name]
+    folder = cache / name
+    if not folder.is_dir():
+        write_folder(folder, lambda scratch: write_coco(spec, scratch))
+    return folder
+
+
+def _open(source: Source, cache: Path | None, progress: Progress) -> Dataset:
+    if cache is None:
+        header, columns = source.read(progress)
+        return Dataset(source.name, source.split, header, columns, source.picture_folder)
+    folder = cache / "columns" / f"{source.key()[:32]}-{COLUMNS_VERSION}"
+    if not folder.is_dir():
+        header, columns = source.read(progress)
+        columns_module.save(folder, header, columns)
+    header, columns, digest = columns_module.load(folder)
+    return Dataset(
+        source.name, source.split, header, columns, source.picture_folder, folder, digest
+    )

@@ -1,0 +1,88 @@
+"""Segmentations of a COCO file to compressed COCO RLE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+FEWEST_COORDINATES: Final = (
+    6  # a polygon has three corners; pycocotools takes four numbers for a box
+)
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> bytes:
+    """Compressed counts of a polygon list, an RLE of counts or a compressed RLE.
+
+    Polygons of fewer than three corners have no area and are left out; nothing at all gives the
+    empty mask.
+
+    Raises:
+        ValueError: if it is none of these, or an RLE of another size than the picture.
+    """
+    if isinstance(segmentation, Mapping):
+        return _from_rle(segmentation, height, width)
+    if not isinstance(segmentation, list):
+        raise ValueError("segmentation is neither polygons nor RLE")
+    if any(not isinstance(polygon, list) or len(polygon) % 2 for polygon in segmentation):
+        raise ValueError("a polygon is not a list of x, y pairs")
+    usable = [polygon for polygon in segmentation if len(polygon) >= FEWEST_COORDINATES]
+    if not usable:
+        return empty(height, width)
+    try:
+        rles = mask_api.frPyObjects(usable, height, width)
+    except TypeError:
+        raise ValueError("a polygon has a coordinate that is not a number") from None
+    return (rles[0] if len(rles) == 1 else mask_api.merge(rles))["counts"]
+
+
+def empty(height: int, width: int) -> bytes:
+    """Compressed counts of the mask without a pixel."""
+    rle = {"size": [height, width], "counts": [height * width]}
+    return mask_api.frPyObjects(rle, height, width)["counts"]
+
+
+def run_lengths(counts: bytes) -> np.ndarray:
+    """``(R,) int64`` run lengths of compressed counts, the first of zeros (maskApi.c, rleFrString).
+
+    Raises:
+        ValueError: if the text ends within a number or holds a byte outside the alphabet.
+    """
+    sixes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if len(sixes) == 0:
+        return sixes
+    if sixes.min() < 0 or sixes.max() > 63:
+        raise ValueError("compressed RLE holds a byte outside its alphabet")
+    ends = np.flatnonzero(sixes < 32)
+    if len(ends) == 0 or ends[-1] != len(sixes) - 1:
+        raise ValueError("compressed RLE ends within a number")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    places = np.arange(len(sixes)) - np.repeat(starts, lengths)
+    runs = np.add.reduceat((sixes & 31) << (5 * places), starts)
+    runs -= np.where(sixes[ends] & 16, 1 << (5 * lengths), 0)  # the last digit carries the sign
+    runs[1::2] = np.cumsum(runs[1::2])  # from the fourth on, a run is relative to the last but one
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def _from_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
+    size, counts = rle.get("size"), rle.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"RLE size {size} is not the picture's [{height}, {width}]")
+    if isinstance(counts, str):
+        compressed = counts.encode("ascii", "replace")
+        runs = run_lengths(compressed)
+    elif isinstance(counts, list) and all(type(run) is int for run in counts):
+        compressed = b""
+        runs = np.array(counts, np.int64)
+    else:
+        raise ValueError("RLE counts are neither a list of integers nor a string")
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(f"RLE counts do not add to {height} x {width} pixels")
+    return (
+        compressed
+        or mask_api.frPyObjects({"size": size, "counts": counts}, height, width)["counts"]
+    )

@@ -1,0 +1,47 @@
+"""Which images get which annotation: nested, seeded."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.data.dataset import Dataset
+from omnicost.data.seeding import generator
+from omnicost.errors import InputError
+
+
+def permutation(dataset: Dataset, seed: int) -> np.ndarray:
+    """``(I,) int64`` image indices, the first to be labelled first; depends on I and seed only."""
+    return generator("split", seed).permutation(len(dataset))
+
+
+def assign(dataset: Dataset, policy: Policy, seed: int) -> np.ndarray:
+    """The annotation type of each image, as ``(I,) int8`` `AnnotationType` strengths.
+
+    The strongest types take the head of the permutation, so the masks of 1% are inside those
+    of 10%, whatever the rest is labelled with. Shares are rounded to whole images over the
+    running total; a mask share above 0 gets at least one image.
+
+    Raises:
+        InputError: if the data set has no image.
+    """
+    count = len(dataset)
+    if not count:
+        raise InputError(f"{dataset.name} {dataset.split}", "has no image", "give it pictures")
+    strengths = np.empty(count, np.int8)
+    order = permutation(dataset, seed)
+    start, share = 0, 0.0
+    for kind in reversed(AnnotationType):
+        share = math.fsum((share, policy[kind]))
+        least = 1 if kind is AnnotationType.MASK and policy.mask_share > 0 else start
+        end = max(least, min(count, math.floor(share * count + 0.5)))
+        strengths[order[start:end]] = kind.strength
+        start = end
+    strengths[order[start:]] = _weakest(policy).strength  # shares may fall 1e-9 short of 1
+    return strengths
+
+
+def _weakest(policy: Policy) -> AnnotationType:
+    return next(iter(policy))

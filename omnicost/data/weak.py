@@ -1,0 +1,168 @@
+"""Weak labels made from the ground truth, as an annotator would give them, faults included."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from pycocotools import mask as mask_api
+from pydantic import BaseModel, ConfigDict, Field
+
+from omnicost.annotation import AnnotationType
+from omnicost.data.dataset import Dataset, Instances
+from omnicost.data.seeding import generator
+from omnicost.errors import InputError
+
+NEAR_MISS: Final = 0.1  # a point off the object lands within the box grown by this share
+
+
+class AnnotatorNoise(BaseModel):
+    """How often, or how far, annotators err. All zero: perfect labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box_jitter: float = Field(0.0, ge=0, le=1, description="sd of an edge, in shares of the side")
+    missed: float = Field(0.0, ge=0, le=1, description="chance that an instance or tag is left out")
+    wrong_tag: float = Field(0.0, ge=0, le=1, description="chance of another class, any alike")
+    off_object_point: float = Field(0.0, ge=0, le=1, description="chance of a point off its object")
+
+
+PERFECT: Final = AnnotatorNoise()
+
+
+class WeakLabel(NamedTuple):
+    """What an annotator said about an image: M instances, or M distinct tags for `class`."""
+
+    class_indices: np.ndarray  # (M,) int64
+    annotation_ids: np.ndarray  # (M,) int64 of the ground truth; -1 for tags
+    points: np.ndarray | None  # (M, 2) float32, x y at pixel centres; for `point`
+    boxes: np.ndarray | None  # (M, 4) float32, x0 y0 x1 y1; for `box`
+
+
+def weak_label(
+    dataset: Dataset,
+    index: int,
+    kind: AnnotationType,
+    noise: AnnotatorNoise = PERFECT,
+    seed: int = 0,
+) -> WeakLabel:
+    """The label of one image. Every draw is seeded with what it is for: no order matters.
+
+    Crowd regions are never labelled. An instance whose mask has no pixel is pointed at in the
+    middle of its box.
+
+    Args:
+        dataset: holds the ground truth.
+        index: of the image.
+        kind: any type but `mask`, whose label is the ground truth itself.
+        noise: the annotators' faults.
+        seed: of the annotators.
+
+    Raises:
+        InputError: if `kind` is `mask`.
+    """
+    if kind is AnnotationType.MASK:
+        raise InputError("weak label", "masks are not weak", "take `Dataset.instances`")
+    draw = _Annotator(seed, int(dataset.image_ids[index]), len(dataset.class_names), noise)
+    instances = dataset.instances(index)
+    if kind is AnnotationType.NONE:
+        return _tags(np.zeros(0, np.int64))
+    if kind is AnnotationType.CLASS:
+        return _tags(draw.tags(np.unique(instances.class_indices)))
+    return _of_instances(instances, kind, draw)
+
+
+def _tags(class_indices: np.ndarray) -> WeakLabel:
+    return WeakLabel(class_indices, np.full(len(class_indices), -1, np.int64), None, None)
+
+
+def _of_instances(instances: Instances, kind: AnnotationType, draw: _Annotator) -> WeakLabel:
+    kept = [n for n, each in enumerate(instances.annotation_ids.tolist()) if not draw.misses(each)]
+    ids = instances.annotation_ids[kept]
+    classes = [
+        draw.named(int(each), int(instances.class_indices[n]))
+        for n, each in zip(kept, ids, strict=True)
+    ]
+    points = boxes = None
+    if kind is AnnotationType.POINT:
+        points = np.array([draw.point(instances, n) for n in kept], np.float32).reshape(-1, 2)
+    else:
+        boxes = np.array([draw.box(instances, n) for n in kept], np.float32).reshape(-1, 4)
+    return WeakLabel(np.array(classes, np.int64), ids, points, boxes)
+
+
+class _Annotator:
+    """One annotator before one image; each answer has a generator of its own."""
+
+    def __init__(self, seed: int, image_id: int, classes: int, noise: AnnotatorNoise) -> None:
+        self.seed = seed
+        self.image_id = image_id
+        self.classes = classes
+        self.noise = noise
+
+    def tags(self, present: np.ndarray) -> np.ndarray:
+        said = [
+            self._swapped(tag, self._generator("tag", tag))
+            for tag in present.tolist()
+            if not self._happens(self.noise.missed, "tag missed", tag)
+        ]
+        return np.unique(np.array(said, np.int64))
+
+    def misses(self, annotation_id: int) -> bool:
+        return self._happens(self.noise.missed, "missed", annotation_id)
+
+    def named(self, annotation_id: int, class_index: int) -> int:
+        return self._swapped(class_index, self._generator("class", annotation_id))
+
+    def point(self, instances: Instances, n: int) -> np.ndarray:
+        annotation_id = int(instances.annotation_ids[n])
+        mask = mask_api.decode(instances.rles[n]).astype(bool)
+        off = self._happens(self.noise.off_object_point, "off object", annotation_id)
+        allowed = _surroundings(mask, instances.boxes[n]) if off else mask
+        if not allowed.any():  # no pixel of the object is visible
+            return instances.boxes[n].reshape(2, 2).mean(axis=0)
+        # Column-major like the RLE, so the draw does not depend on how masks are laid out.
+        pixels = np.flatnonzero(allowed.ravel(order="F"))
+        chosen = int(pixels[self._generator("point", annotation_id).integers(len(pixels))])
+        column, row = divmod(chosen, mask.shape[0])
+        return np.array([column + 0.5, row + 0.5])
+
+    def box(self, instances: Instances, n: int) -> np.ndarray:
+        box = instances.boxes[n].astype(np.float64)
+        if not self.noise.box_jitter:
+            return box
+        sides = np.tile(box[2:] - box[:2], 2)
+        generator_ = self._generator("box", int(instances.annotation_ids[n]))
+        moved = box + generator_.normal(0.0, self.noise.box_jitter, 4) * sides
+        return _as_drawn(moved, instances.size)
+
+    def _happens(self, rate: float, what: str, key: int) -> bool:
+        return rate > 0 and self._generator(what, key).random() < rate
+
+    def _swapped(self, class_index: int, draw: np.random.Generator) -> int:
+        if self.classes < 2 or not draw.random() < self.noise.wrong_tag:
+            return class_index
+        return (class_index + int(draw.integers(1, self.classes))) % self.classes
+
+    def _generator(self, what: str, key: int) -> np.random.Generator:
+        return generator("weak", self.seed, self.image_id, key, what)
+
+
+def _surroundings(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """``(H, W) bool`` pixels near the object but off it: where a hasty click lands."""
+    height, width = mask.shape
+    margin = np.maximum(NEAR_MISS * (box[2:] - box[:2]), 1.0)
+    (x0, y0), (x1, y1) = np.floor(box[:2] - margin), np.ceil(box[2:] + margin)
+    near = np.zeros_like(mask)
+    near[max(int(y0), 0) : min(int(y1), height), max(int(x0), 0) : min(int(x1), width)] = True
+    off = near & ~mask
+    # A mask that fills its whole surroundings can only be missed farther away, if at all.
+    return off if off.any() else ~mask if not mask.all() else mask
+
+
+def _as_drawn(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The box with its corners in order, inside the picture, at least a pixel wide and high."""
+    limits = np.array([size[1], size[0]], np.float64)
+    low = np.clip(np.minimum(box[:2], box[2:]), 0, limits - 1)
+    high = np.clip(np.maximum(box[:2], box[2:]), low + 1, limits)
+    return np.concatenate([low, high])
