@@ -21,10 +21,18 @@ class AnnotatorNoise(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    box_jitter: float = Field(0.0, ge=0, le=1, description="sd of an edge, in shares of the side")
-    missed: float = Field(0.0, ge=0, le=1, description="chance that an instance or tag is left out")
-    wrong_tag: float = Field(0.0, ge=0, le=1, description="chance of another class, any alike")
-    off_object_point: float = Field(0.0, ge=0, le=1, description="chance of a point off its object")
+    box_jitter: float = Field(
+        default=0.0, ge=0, le=1, description="sd of an edge, in shares of the side"
+    )
+    missed: float = Field(
+        default=0.0, ge=0, le=1, description="chance that an instance or tag is left out"
+    )
+    wrong_tag: float = Field(
+        default=0.0, ge=0, le=1, description="chance of another class, any alike"
+    )
+    off_object_point: float = Field(
+        default=0.0, ge=0, le=1, description="chance of a point off its object"
+    )
 
 
 PERFECT: Final = AnnotatorNoise()
