@@ -1,0 +1,124 @@
+"""Settings of the teacher's half of the pipeline: every choice that the paper leaves open.
+
+Light on purpose (no torch): cards are read and checked without loading a model. A setting made
+with `runtime_field` changes how long or where a step runs, never its output, and so stays out of
+the step's key (`Config.identity`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Attention = Literal["eager", "sdpa"]
+PromptKind = Literal["box", "point", "point_box"]
+
+
+def runtime_field(default: Any, **constraints: Any) -> Any:
+    """A field that cannot change a step's output."""
+    return Field(default, json_schema_extra={"runtime": True}, **constraints)
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that can change the output, as plain JSON data for a stage's key."""
+        fields = type(self).model_fields
+        runtime = {
+            name
+            for name, field in fields.items()
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("runtime")
+        }
+        return self.model_dump(mode="json", exclude=runtime)
+
+
+class ModelSpecs(Config):
+    """Which weights: a hub id, a folder, an official ``.pth`` file or ``tiny``."""
+
+    sam: str = "tiny"
+    detector: str = "tiny"
+    text: str = "tiny"
+    backbone: str = "tiny"
+
+
+class EmbedConfig(Config):
+    """The frozen image encoder's pass over the images, and its cache."""
+
+    precision: Precision = "fp32"  # of the encoder; the cache itself is fp16
+    attention: Attention = "sdpa"
+    compile: bool = False
+    channels_last: bool = runtime_field(False)
+    batch_images: int = Field(4, ge=1)
+    limit_gigabytes: float = runtime_field(50.0, ge=0)  # what does not fit is encoded in passing
+    shard_images: int = runtime_field(256, ge=1)
+
+
+class DetectConfig(Config):
+    """GroundingDINO's proposals, and which of them become pseudo-masks."""
+
+    score: Literal["max", "mean"] = "max"  # of a class, over its tokens
+    keep_above: float = Field(0.1, ge=0, le=1)  # tau_c: what Algorithm 1 may still use
+    threshold: float = Field(0.3, ge=0, le=1)  # confidence of a prompt (none, class)
+    nms_iou: float = Field(0.9, gt=0, le=1)
+    nms: Literal["class", "all"] = "class"
+    precision: Precision = "fp32"
+    batch_images: int = Field(2, ge=1)
+    workers: int = runtime_field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _threshold_sees_all(self) -> DetectConfig:
+        if self.threshold < self.keep_above:
+            raise ValueError(
+                f"threshold {self.threshold:g} is under keep_above {self.keep_above:g}: "
+                "proposals that it should pass were never kept"
+            )
+        return self
+
+
+class TeacherConfig(Config):
+    """Fine-tuning of SAM's prompt encoder and mask decoder (§4.1 of the paper)."""
+
+    tune: bool = True  # False: the released weights whatever is labelled (Table 4)
+    class_aware: Literal["paper", "always", "never"] = "paper"  # paper: all but box + class
+    steps: int = Field(36_874, ge=0)
+    batch_images: int = Field(32, ge=1)
+    prompts_per_step: int = Field(256, ge=1)  # cap; a random subset of the batch's instances
+    learning_rate: float = Field(1e-5, gt=0)
+    late_learning_rate: float = Field(1e-6, gt=0)
+    late_step: int = Field(27_655, ge=0)  # first step at the late rate
+    weight_decay: float = Field(0.01, ge=0)  # AdamW's usual value; the paper gives none
+    ce_weight: float = Field(5.0, ge=0)
+    dice_weight: float = Field(5.0, ge=0)
+    points: int = Field(112 * 112, ge=1)  # of the loss, per mask
+    oversample: float = Field(3.0, ge=1)  # Mask2Former
+    importance: float = Field(0.75, ge=0, le=1)  # Mask2Former
+    class_prompt: str = "{}"  # what the text encoder reads, {} standing for the class name
+    precision: Precision = "fp32"
+    decode_prompts: int | None = Field(None, ge=1)  # prompts decoded at once; None: by device
+    validation_images: int = runtime_field(64, ge=0)
+    validate_every: int = runtime_field(1_000, ge=1)
+    checkpoint_every: int = runtime_field(500, ge=1)
+    log_every: int = runtime_field(20, ge=1)
+
+
+class RefineConfig(Config):
+    """Algorithm 1."""
+
+    enabled: bool = True  # False: P-SAM's masks as they are (Table 5, column Point)
+    alpha: float = Field(5.0, ge=0)
+    beta: float = Field(2.0, ge=0)
+    tau_c: float = Field(0.1, ge=0, le=1)
+
+
+class PseudomaskConfig(Config):
+    """From prompts to masks."""
+
+    precision: Precision = "fp32"
+    decode_prompts: int | None = Field(None, ge=1)
+    images_per_block: int = runtime_field(16, ge=1)
+    part_images: int = runtime_field(512, ge=1)  # images between two checkpoints

@@ -1,0 +1,43 @@
+"""`Recipe`: how teacher and student are made, as one frozen tree of settings."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from omnicost.annotation import AnnotationType
+from omnicost.data.weak import PERFECT, AnnotatorNoise
+from omnicost.pipeline.config import (
+    Config,
+    DetectConfig,
+    EmbedConfig,
+    ModelSpecs,
+    PseudomaskConfig,
+    RefineConfig,
+    TeacherConfig,
+)
+from omnicost.pipeline.kinds import TeacherKind, teachers_for
+
+
+class Recipe(Config):
+    """Models and settings of every step; defaults are the paper's, or ours where it is silent."""
+
+    models: ModelSpecs = ModelSpecs()
+    noise: AnnotatorNoise = PERFECT
+    embed: EmbedConfig = EmbedConfig()
+    detect: DetectConfig = DetectConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    refine: RefineConfig = RefineConfig()
+    pseudomask: PseudomaskConfig = PseudomaskConfig()
+
+    @model_validator(mode="after")
+    def _refinement_sees_all(self) -> Recipe:
+        if self.refine.tau_c < self.detect.keep_above:
+            raise ValueError(
+                f"refine.tau_c {self.refine.tau_c:g} is under detect.keep_above "
+                f"{self.detect.keep_above:g}: proposals that it should use were never kept"
+            )
+        return self
+
+    def teachers(self, annotation: AnnotationType) -> dict[str, TeacherKind]:
+        """The teachers that an annotation type needs, by role (``point``, ``mask``)."""
+        return teachers_for(annotation, self.teacher, self.refine)
