@@ -1,0 +1,181 @@
+"""Painting: backgrounds, clutter and objects, on an integer canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnicost.data.tiny.layout import HORIZON_PERCENT, Placement
+from omnicost.data.tiny.raster import (
+    PIXEL,
+    Cover,
+    Draws,
+    blend,
+    cover,
+    hsv_to_rgb,
+    pack,
+    place,
+    spread,
+)
+from omnicost.data.tiny.shapes import KINDS, TONES, packed
+from omnicost.data.tiny.specs import Range, Style
+
+Canvas = NDArray[np.int32]  # (size, size, 3), grey levels
+SCRAPS = tuple(
+    pack([outline])
+    for outline in (
+        [(-50, -50), (50, -50), (50, 50), (-50, 50)],
+        [(-50, 40), (0, -50), (50, 40)],
+        [(-50, -12), (50, -12), (50, 12), (-50, 12)],
+        [(-50, 0), (-25, -43), (25, -43), (50, 0), (25, 43), (-25, 43)],
+    )
+)
+
+
+def draw_range(limits: Range, draws: Draws) -> int:
+    """An integer within limits."""
+    return draws.integer(*limits)
+
+
+def background(style: Style, size: int, draws: Draws) -> Canvas:
+    """The empty scene."""
+    tint = hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100)
+    grey = draw_range(style.grey, draws) * 255 // 100
+    levels = GROUNDS[style.ground](size, grey, draws)
+    levels = levels + spread(draws.integers(-22, 22, 7, 7, 1), size)
+    return levels * tint // 255
+
+
+def _fog(size: int, grey: int, draws: Draws) -> Canvas:
+    return spread(draws.integers(-34, 34, 4, 4, 1), size) + grey
+
+
+def _room(size: int, grey: int, draws: Draws) -> Canvas:
+    """Wall, skirting and a darker or lighter floor."""
+    levels = np.full((size, size, 1), grey, np.int32)
+    edge = draws.integer(size * 45 // 100, size * 75 // 100)
+    levels[edge:] += draws.integer(14, 44) * (1 if draws.chance(50) else -1)
+    levels[edge : edge + 1] -= 30
+    corner = draws.integer(0, size - 1)
+    levels[:edge, :corner] += draws.integer(-16, 16)
+    return levels
+
+
+def _street(size: int, grey: int, draws: Draws) -> Canvas:
+    """Sky, a row of houses, and a road that lightens towards the horizon."""
+    horizon = size * HORIZON_PERCENT // 100
+    levels = np.empty((size, size, 1), np.int32)
+    levels[:horizon] = grey + 60 - np.arange(horizon, dtype=np.int32)[:, None, None]
+    for x in range(0, size, size // 8):
+        top = draws.integer(horizon // 6, horizon - 2)
+        levels[top:horizon, x : x + size // 8] = grey + draws.integer(-30, 20)
+    road = np.arange(size - horizon, dtype=np.int32)[:, None, None]
+    levels[horizon:] = grey + 14 - road * 2 // 3
+    return levels
+
+
+def _slope(size: int, grey: int, draws: Draws) -> Canvas:
+    """A plain gradient in a random direction."""
+    steps = np.arange(size, dtype=np.int32) - size // 2
+    across, down = draws.integer(-2, 2), draws.integer(-2, 2)
+    return (grey + (steps * across)[None, :, None] + (steps * down)[:, None, None]) // 1
+
+
+def _checks(size: int, grey: int, draws: Draws) -> Canvas:
+    """Two greys in squares."""
+    cell = np.arange(size, dtype=np.int32) // draws.integer(4, 14)
+    odd = (cell[:, None] + cell[None, :]) % 2
+    return (grey + (2 * odd - 1) * draws.integer(6, 20))[:, :, None]
+
+
+def _bands(size: int, grey: int, draws: Draws) -> Canvas:
+    """Upright, level or slanting bands."""
+    steps = np.arange(size, dtype=np.int32)
+    slant = draws.integer(0, 2)
+    along = steps[None, :] * (slant != 0) + steps[:, None] * (slant != 1)
+    odd = along // draws.integer(4, 12) % 2
+    return (grey + (2 * odd - 1) * draws.integer(6, 20))[:, :, None]
+
+
+GROUNDS: dict[str, Callable[[int, int, Draws], Canvas]] = {
+    "fog": _fog,
+    "room": _room,
+    "street": _street,
+    "slope": _slope,
+    "checks": _checks,
+    "bands": _bands,
+}
+
+
+def scrap(canvas: Canvas, style: Style, hues: tuple[int, ...], draws: Draws) -> None:
+    """Paint one piece of clutter: grey, or, as a decoy, in the hue of a class."""
+    size = canvas.shape[0]
+    centre = (draws.integer(0, size * PIXEL), draws.integer(0, size * PIXEL))
+    sides = (draws.integer(3 * PIXEL, 15 * PIXEL), draws.integer(3 * PIXEL, 15 * PIXEL))
+    shape = SCRAPS[draws.integer(0, len(SCRAPS) - 1)]
+    edges = place(shape, centre, sides, draws.integer(0, 255), False)
+    if draws.chance(style.decoys):
+        hue = hues[draws.integer(0, len(hues) - 1)]
+        colour = hsv_to_rgb(hue, draws.integer(35, 65), draws.integer(45, 80))
+    else:
+        colour = hsv_to_rgb(
+            draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
+        )
+    area = cover(edges, 0, len(edges.points), size)
+    if area is not None:
+        blend(canvas, area, colour)
+
+
+class Brush:
+    """Paints the parts of one object: draws its colour once, then shades part by part."""
+
+    def __init__(self, placement: Placement, style: Style, draws: Draws) -> None:
+        kind = KINDS[placement.name]
+        self._style = style
+        self._middle = placement.centre
+        self._side = max(placement.side, PIXEL)
+        self._hue = kind.hue + draw_range(style.hue_turn, draws)
+        self._saturation = kind.saturation * draw_range(style.saturation, draws) // 100
+        self._value = kind.value * draw_range(style.value, draws) // 100
+        self._stripe = draws.integer(2, 4)
+
+    def part(self, canvas: Canvas, area: Cover, tone: str) -> None:
+        """Paint one part."""
+        saturation, value, turn = TONES[tone]
+        colour = hsv_to_rgb(
+            self._hue + turn, self._saturation * saturation // 100, self._value * value // 100
+        )
+        if self._style.outline:
+            blend(canvas, area, colour * 45 // 100)
+        inset = PIXEL * 3 // 4 if self._style.outline else 0
+        blend(canvas, area, colour * self._shade(area)[:, :, None] >> 8, inset)
+
+    def _shade(self, area: Cover) -> NDArray[np.int32]:
+        """Brightness over the window, 256 being the plain colour."""
+        x = np.arange(area.columns.start, area.columns.stop, dtype=np.int32)
+        y = np.arange(area.rows.start, area.rows.stop, dtype=np.int32)
+        light_x, light_y = self._style.light
+        across = (x * PIXEL - self._middle[0]) * light_x * 48 // self._side
+        down = (y * PIXEL - self._middle[1]) * light_y * 48 // self._side
+        if self._style.stripes:
+            down = down + (y // self._stripe % 2 * 2 - 1) * self._style.stripes * 256 // 100
+        hollow = np.clip(2 * PIXEL - area.depth, 0, 2 * PIXEL) * self._style.rim * 256 // 3200
+        return 256 + across[None, :] + down[:, None] - hollow
+
+
+def covers(placement: Placement, size: int) -> list[Cover | None]:
+    """Distance fields of an object's parts, in painting order."""
+    kind, polygons = KINDS[placement.name], packed(placement.name)
+    sides = (placement.side * kind.width // 100, placement.side * kind.height // 100)
+    edges = place(polygons, placement.centre, sides, placement.turn, placement.mirrored)
+    bounds = zip(polygons.starts, polygons.starts[1:], strict=False)
+    return [cover(edges, first, last, size) for first, last in bounds]
+
+
+def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:
+    """Add noise and turn the canvas into a picture."""
+    amplitude = draw_range(style.noise, draws)
+    noise = draws.integers(-amplitude, amplitude, *canvas.shape)
+    return np.clip(canvas + noise, 0, 255).astype(np.uint8)
