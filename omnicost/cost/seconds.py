@@ -73,13 +73,13 @@ class Term(NamedTuple):
 
     constant: str
     formula: str
-    count: float
+    annotations: float
     seconds: float
 
     @property
     def total_seconds(self) -> float:
         """The product."""
-        return self.count * self.seconds
+        return self.annotations * self.seconds
 
 
 def arithmetic(
@@ -92,8 +92,8 @@ def arithmetic(
     row = paid[kind.strength]
     formulas = _FORMULAS[kind]
     return tuple(
-        Term(name, formulas[name], float(count), getattr(times, name).seconds)
-        for name, count in zip(CONSTANTS, row, strict=True)
+        Term(name, formulas[name], float(annotations), getattr(times, name).seconds)
+        for name, annotations in zip(CONSTANTS, row, strict=True)
         if name in formulas
     )
 

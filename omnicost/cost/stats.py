@@ -60,9 +60,12 @@ class DatasetStats(BaseModel):
             raise ConfigError(where, faults(error)) from None
 
     def with_images(self, images: int) -> DatasetStats:
-        """The same statistics for another number of images."""
+        """The same statistics for another number of images.
+
+        For more images than they were counted on they become an estimate from a sample.
+        """
         values = self.model_dump() | {"images": images}
-        if self.measured_images is None and self.instances_sd is not None and not self.fitted:
+        if self.measured_images is None and images > self.images:
             values["measured_images"] = self.images
         return DatasetStats.of("images", **values)
 

@@ -1,0 +1,275 @@
+"""Results: one row a trained student, in JSON Lines; the paper's tables as recorded data."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.cost import DatasetStats, dataset_stats, hours, seconds_per_image
+from omnicost.cost.times import faults
+from omnicost.errors import ConfigError, InputError
+from omnicost.resources import shipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAPER_RECIPE: Final = "paper"
+TABLES: Final = (1, 2, 3, 4, 5)
+
+
+class TornLineWarning(UserWarning):
+    """A results file holds a line that its writer did not finish."""
+
+
+def _read_policy(value: object) -> object:
+    if isinstance(value, str):
+        return Policy.parse(value)
+    return Policy.of(value) if isinstance(value, dict) else value
+
+
+PolicyField = Annotated[
+    Policy, BeforeValidator(_read_policy), PlainSerializer(Policy.as_dict, return_type=dict)
+]
+Percent = Annotated[float, Field(ge=0, le=100)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Row(BaseModel):
+    """One trained student: what it was made from, how good it is, what it cost.
+
+    APs are percents; None where they were not measured (or a data set has no object of that size).
+    `config_hash` identifies the recipe's settings, not the cell: rows of one data set compare only
+    if theirs agree.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    dataset: str
+    policy: PolicyField
+    seed: int = 0
+    recipe: str
+    config_hash: str = ""
+    schedule: str = ""
+    """Label of the student's schedule, such as `published` or a short one's name."""
+    ap: Percent
+    ap_small: Percent | None = None
+    ap_medium: Percent | None = None
+    ap_large: Percent | None = None
+    ap50: Percent | None = None
+    ap75: Percent | None = None
+    teacher_miou: Percent | None = None
+    images: int = Field(ge=1)
+    masks: int = Field(ge=0)
+    """Images that were labelled with masks."""
+    seconds_per_image: NonNegative
+    hours: NonNegative
+    """Annotation hours of all the images."""
+    wall_seconds: NonNegative | None = None
+    device_seconds: NonNegative | None = None
+    truncated: bool = False
+    """The student was stopped before its schedule ended."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def mask_share(self) -> float:
+        """Share of the images with masks."""
+        return self.policy.mask_share
+
+    @property
+    def weak_type(self) -> AnnotationType | None:
+        """The one weak type of a cell of the paper's grid; None at 100% masks or for mixtures."""
+        weak = self.policy.weak_types
+        return weak[0] if len(weak) == 1 else None
+
+
+def append_row(path: Path | str, row: Row) -> None:
+    """Append a row as one line: one write, flushed to disk, safe beside other writers.
+
+    A torn last line of a writer that died is closed first, so that the new row stays whole.
+    """
+    line = row.model_dump_json(exclude_none=True).encode() + b"\n"
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + line if torn else line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_rows(path: Path | str) -> list[Row]:
+    """All rows of a results file, in the order they were appended.
+
+    A line that its writer did not finish is reported as a `TornLineWarning` and left out.
+
+    Raises:
+        InputError: naming the line and field that cannot be used, or that the file has no row.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    rows = [
+        row
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and (row := _parse_line(line, f"{path}:{number}")) is not None
+    ]
+    if not rows:
+        raise InputError(path, "holds no result rows", "give a results file written by a sweep")
+    return rows
+
+
+def _parse_line(line: bytes, where: str) -> Row | None:
+    try:
+        data = json.loads(line)
+    except ValueError:
+        if line.startswith(b"{") and not line.rstrip().endswith(b"}"):
+            message = f"{where}: unfinished line left out (its writer was stopped)"
+            warnings.warn(message, TornLineWarning, stacklevel=3)
+            return None
+        raise InputError(where, "is not a line of JSON", "give a JSON Lines results file") from None
+    if not isinstance(data, dict):
+        raise InputError(where, f"is {type(data).__name__}, not a row", "write one object a line")
+    return parse_row(data, where)
+
+
+def parse_row(data: dict[str, Any], where: object = "row") -> Row:
+    """A row from plain data.
+
+    Raises:
+        ConfigError: naming every field that cannot be used.
+    """
+    try:
+        return Row.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(where, faults(error)) from None
+    except InputError as error:
+        raise InputError(where, f"policy: {error.problem}", error.remedy) from None
+
+
+def comparable(rows: Iterable[Row], truncated: bool = False) -> list[Row]:
+    """The rows that a front or a plan may use: of one recipe, none truncated unless asked for.
+
+    Raises:
+        InputError: if nothing is left or recipes are mixed.
+    """
+    kept = [row for row in rows if truncated or not row.truncated]
+    if not kept:
+        raise InputError("results", "no finished student", "finish the sweep, or ask for truncated")
+    require_one_recipe(kept)
+    return kept
+
+
+def require_one_recipe(rows: Sequence[Row]) -> None:
+    """Refuse rows that were not made in the same way.
+
+    The recipe must be one over all rows; its settings and schedule one within each data set.
+
+    Raises:
+        InputError: naming the mixture.
+    """
+    recipes = sorted({row.recipe for row in rows})
+    if len(recipes) > 1:
+        raise InputError("results", f"mix recipes {', '.join(recipes)}", "choose one with --recipe")
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        own = [row for row in rows if row.dataset == dataset]
+        for field in ("schedule", "config_hash"):
+            values = sorted({str(getattr(row, field)) for row in own})
+            if len(values) > 1:
+                problem = f"{dataset} mixes {field} {', '.join(value[:12] for value in values)}"
+                raise InputError("results", problem, "keep the rows of one sweep card")
+
+
+def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """The rows as a table, one column a field, plus `mask_share` and `weak_type`.
+
+    `policy` is text such as ``mask=0.1,point=0.9``; `weak_type` is empty for masks and mixtures.
+    """
+    import pandas as pd
+
+    records = []
+    for row in rows:
+        record = row.model_dump() | {"policy": str(row.policy)}
+        weak = row.weak_type
+        record |= {"mask_share": row.mask_share, "weak_type": "" if weak is None else str(weak)}
+        records.append(record)
+    columns = [*Row.model_fields, "mask_share", "weak_type"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def recorded_table(number: int) -> pd.DataFrame:
+    """Table 1 to 5 of the paper as recorded; `results/README.md` explains the columns.
+
+    Raises:
+        InputError: if there is no such table.
+    """
+    if number not in TABLES:
+        raise InputError("table", f"no table {number}", "use 1 to 5")
+    return _read_csv(f"table{number}.csv")
+
+
+def published_baselines() -> pd.DataFrame:
+    """COCO mask APs that other methods published, with the annotation each one needs."""
+    return _read_csv("baselines.csv")
+
+
+def _read_csv(name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    text_columns = {"weak_type": str, "policy": str, "annotation": str}
+    frame = pd.read_csv(shipped("results/paper") / name, comment="#", dtype=text_columns)
+    kept = [column for column in text_columns if column in frame]
+    return frame.fillna(dict.fromkeys(kept, "")) if kept else frame
+
+
+def paper_rows(dataset: str) -> list[Row]:
+    """Table 2 as rows of recipe `paper`, priced with the default labelling times.
+
+    Raises:
+        InputError: if the paper has no such data set.
+    """
+    table = recorded_table(2)
+    stats = dataset_stats(dataset, "data set of the paper")
+    own = table[table["dataset"] == stats.name]
+    return [_paper_row(record, stats) for record in own.to_dict("records")]
+
+
+def _paper_row(record: dict[Any, Any], stats: DatasetStats) -> Row:
+    policy = Policy.cell(record["weak_type"] or AnnotationType.MASK, record["mask_share"])
+    seconds = seconds_per_image(policy, stats)
+    return Row(
+        dataset=stats.name,
+        policy=policy,
+        recipe=PAPER_RECIPE,
+        schedule="published",
+        ap=record["ap"],
+        ap_small=record["ap_small"],
+        ap_medium=record["ap_medium"],
+        ap_large=record["ap_large"],
+        images=stats.images,
+        masks=round(policy.mask_share * stats.images),
+        seconds_per_image=seconds,
+        hours=hours(seconds * stats.images),
+        source="paper, Table 2",
+    )
