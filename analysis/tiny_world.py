@@ -56,9 +56,7 @@ def tile(images: list[NDArray[np.uint8]], columns: int) -> Image.Image:
     height, width = images[0].shape[0] + MARGIN, images[0].shape[1] + MARGIN
     sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
     for number, image in enumerate(images):
-        sheet.paste(
-            Image.fromarray(image), (number % columns * width, number // columns * height)
-        )
+        sheet.paste(Image.fromarray(image), (number % columns * width, number // columns * height))
     return sheet
 
 

@@ -98,7 +98,10 @@ def _geometry(mask: NDArray[np.bool_]) -> dict[str, Any]:
     rows, columns = np.nonzero(mask)
     x, y = int(columns.min()), int(rows.min())
     return {
-        "segmentation": {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()},
+        "segmentation": {
+            "size": [int(side) for side in rle["size"]],
+            "counts": rle["counts"].decode(),
+        },
         "bbox": [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y],
         "area": int(mask.sum()),
     }

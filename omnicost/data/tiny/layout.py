@@ -95,7 +95,7 @@ def _on_street(spec: WorldSpec, name: str, placed: list[Placement], draws: Draws
     """A spot in one of the rows; rows are closer together, and things smaller, farther off."""
     edge = spec.size * PIXEL
     row = draws.integer(0, ROWS - 1)
-    shrink = (34, 50, 72, 100)[row]
+    shrink = (40, 54, 74, 100)[row]
     side = draws.integer(spec.object_size[0] * PIXEL, spec.object_size[1] * PIXEL) * shrink // 100
     horizon = edge * HORIZON_PERCENT // 100
     foot = horizon + (edge - horizon) * (16, 32, 58, 94)[row] // 100 + draws.integer(-8, 8)

@@ -13,13 +13,12 @@ from omnicost.data.tiny.raster import (
     Cover,
     Draws,
     blend,
-    cover,
+    covers,
     hsv_to_rgb,
     pack,
-    place,
     spread,
 )
-from omnicost.data.tiny.shapes import KINDS, TONES, packed
+from omnicost.data.tiny.shapes import TONES, KINDS, Kind, packed
 from omnicost.data.tiny.specs import Range, Style
 
 Canvas = NDArray[np.int32]  # (size, size, 3), grey levels
@@ -80,7 +79,7 @@ def _slope(size: int, grey: int, draws: Draws) -> Canvas:
     """A plain gradient in a random direction."""
     steps = np.arange(size, dtype=np.int32) - size // 2
     across, down = draws.integer(-2, 2), draws.integer(-2, 2)
-    return (grey + (steps * across)[None, :, None] + (steps * down)[:, None, None]) // 1
+    return grey + (steps * across)[None, :, None] + (steps * down)[:, None, None]
 
 
 def _checks(size: int, grey: int, draws: Draws) -> Canvas:
@@ -115,7 +114,7 @@ def scrap(canvas: Canvas, style: Style, hues: tuple[int, ...], draws: Draws) -> 
     centre = (draws.integer(0, size * PIXEL), draws.integer(0, size * PIXEL))
     sides = (draws.integer(3 * PIXEL, 15 * PIXEL), draws.integer(3 * PIXEL, 15 * PIXEL))
     shape = SCRAPS[draws.integer(0, len(SCRAPS) - 1)]
-    edges = place(shape, centre, sides, draws.integer(0, 255), False)
+    (area,) = covers(shape, centre, sides, draws.integer(0, 255), False, size)
     if draws.chance(style.decoys):
         hue = hues[draws.integer(0, len(hues) - 1)]
         colour = hsv_to_rgb(hue, draws.integer(35, 65), draws.integer(45, 80))
@@ -123,59 +122,63 @@ def scrap(canvas: Canvas, style: Style, hues: tuple[int, ...], draws: Draws) -> 
         colour = hsv_to_rgb(
             draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
         )
-    area = cover(edges, 0, len(edges.points), size)
     if area is not None:
         blend(canvas, area, colour)
 
 
 class Brush:
-    """Paints the parts of one object: draws its colour once, then shades part by part."""
+    """Paints one object: draws how it differs from others of its kind once, then part by part."""
 
-    def __init__(self, placement: Placement, style: Style, draws: Draws) -> None:
-        kind = KINDS[placement.name]
+    def __init__(self, placement: Placement, style: Style, size: int, draws: Draws) -> None:
         self._style = style
-        self._middle = placement.centre
-        self._side = max(placement.side, PIXEL)
-        self._hue = kind.hue + draw_range(style.hue_turn, draws)
-        self._saturation = kind.saturation * draw_range(style.saturation, draws) // 100
-        self._value = kind.value * draw_range(style.value, draws) // 100
-        self._stripe = draws.integer(2, 4)
+        self._turn = draw_range(style.hue_turn, draws)
+        self._saturation = draw_range(style.saturation, draws)
+        self._value = draw_range(style.value, draws)
+        self._across, self._down = self._light(placement, size, draws.integer(2, 4))
 
-    def part(self, canvas: Canvas, area: Cover, tone: str) -> None:
-        """Paint one part."""
-        saturation, value, turn = TONES[tone]
-        colour = hsv_to_rgb(
-            self._hue + turn, self._saturation * saturation // 100, self._value * value // 100
-        )
+    def paint(self, canvas: Canvas, area: Cover, kind: Kind, tone: str) -> None:
+        """Paint one part in the colours of a kind."""
+        colour = self._colour(kind, tone)
+        shade = self._across[:, area.columns] + self._down[area.rows]
+        if self._style.rim:
+            hollow = np.maximum(2 * PIXEL - area.depth, 0)
+            shade = shade - (hollow * (self._style.rim * 8 // 100))
+        inset = 0
         if self._style.outline:
             blend(canvas, area, colour * 45 // 100)
-        inset = PIXEL * 3 // 4 if self._style.outline else 0
-        blend(canvas, area, colour * self._shade(area)[:, :, None] >> 8, inset)
+            inset = PIXEL * 3 // 4
+        blend(canvas, area, colour * shade[:, :, None] >> 8, inset)
 
-    def _shade(self, area: Cover) -> NDArray[np.int32]:
-        """Brightness over the window, 256 being the plain colour."""
-        x = np.arange(area.columns.start, area.columns.stop, dtype=np.int32)
-        y = np.arange(area.rows.start, area.rows.stop, dtype=np.int32)
+    def _colour(self, kind: Kind, tone: str) -> NDArray[np.int32]:
+        saturation, value, turn = TONES[tone]
+        return hsv_to_rgb(
+            kind.hue + self._turn + turn,
+            kind.saturation * self._saturation * saturation // 10_000,
+            kind.value * self._value * value // 10_000,
+        )
+
+    def _light(self, placement: Placement, size: int, stripe: int) -> tuple[Canvas, Canvas]:
+        """Brightness by column, (1, size), and by row, (size, 1), which add to 256 if plain."""
+        steps = np.arange(size, dtype=np.int32)
+        scale = max(placement.side, PIXEL)
         light_x, light_y = self._style.light
-        across = (x * PIXEL - self._middle[0]) * light_x * 48 // self._side
-        down = (y * PIXEL - self._middle[1]) * light_y * 48 // self._side
-        if self._style.stripes:
-            down = down + (y // self._stripe % 2 * 2 - 1) * self._style.stripes * 256 // 100
-        hollow = np.clip(2 * PIXEL - area.depth, 0, 2 * PIXEL) * self._style.rim * 256 // 3200
-        return 256 + across[None, :] + down[:, None] - hollow
+        across = (steps * PIXEL - placement.centre[0]) * (light_x * 48) // scale
+        down = (steps * PIXEL - placement.centre[1]) * (light_y * 48) // scale
+        down += (steps // stripe % 2 * 2 - 1) * (self._style.stripes * 256 // 100)
+        return across[None, :], down[:, None] + 256
 
 
-def covers(placement: Placement, size: int) -> list[Cover | None]:
+def object_covers(placement: Placement, size: int) -> list[Cover | None]:
     """Distance fields of an object's parts, in painting order."""
-    kind, polygons = KINDS[placement.name], packed(placement.name)
+    kind = KINDS[placement.name]
     sides = (placement.side * kind.width // 100, placement.side * kind.height // 100)
-    edges = place(polygons, placement.centre, sides, placement.turn, placement.mirrored)
-    bounds = zip(polygons.starts, polygons.starts[1:], strict=False)
-    return [cover(edges, first, last, size) for first, last in bounds]
+    return covers(
+        packed(placement.name), placement.centre, sides, placement.turn, placement.mirrored, size
+    )
 
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:
     """Add noise and turn the canvas into a picture."""
     amplitude = draw_range(style.noise, draws)
     noise = draws.integers(-amplitude, amplitude, *canvas.shape)
-    return np.clip(canvas + noise, 0, 255).astype(np.uint8)
+    return np.minimum(np.maximum(canvas + noise, 0), 255).astype(np.uint8)

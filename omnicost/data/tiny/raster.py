@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 PIXEL = 16  # fixed-point units in a pixel
-NEVER = 1 << 24  # farther than any picture, in Edges' units
+NEVER = 1 << 24  # a distance larger than any, in 256ths of the fixed-point unit
 UNIT = 4096  # fixed-point one of sines and cosines
 # Angles are counted in 256ths of a turn; twelve bits absorb what libm's may differ by.
 SINES = np.round(np.sin(np.arange(256) * (2 * np.pi / 256)) * UNIT).astype(np.int64)
@@ -41,7 +41,11 @@ class Draws:
         """An array of integers in [low, high], both ends included; `high - low` < 65,536."""
         count = int(np.prod(shape))
         words = self._bits.random_raw((count + 3) // 4).astype("<u8").view("<u2")[:count]
-        return (low + (words.astype(np.int64) * (high - low + 1) >> 16)).astype(np.int32).reshape(shape)
+        return (
+            (low + (words.astype(np.int64) * (high - low + 1) >> 16))
+            .astype(np.int32)
+            .reshape(shape)
+        )
 
 
 class Polygons(NamedTuple):
@@ -49,21 +53,13 @@ class Polygons(NamedTuple):
 
     Attributes:
         vertices: (V, 2), counter-clockwise on a picture whose y points down.
-        following: (V,), index of each vertex' successor in its polygon.
+        following: (V,), index of the next vertex of the same polygon.
         starts: where each polygon begins, and V at the end.
     """
 
     vertices: Ints
     following: Ints
     starts: tuple[int, ...]
-
-
-class Edges(NamedTuple):
-    """Edges of placed polygons: start, inward normal (256 units long), and their scalar product."""
-
-    points: Ints
-    normals: Ints
-    offsets: Ints
 
 
 class Cover(NamedTuple):
@@ -99,62 +95,86 @@ def _doubled_area(polygon: list[tuple[int, int]]) -> int:
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(polygon, turned, strict=True))
 
 
-def place(
-    polygons: Polygons, centre: tuple[int, int], size: tuple[int, int], turn: int, mirrored: bool
-) -> Edges:
-    """Scale, turn and move polygons drawn on a 100 x 100 square about the origin.
+def covers(
+    polygons: Polygons,
+    centre: tuple[int, int],
+    sides: tuple[int, int],
+    turn: int,
+    mirrored: bool,
+    size: int,
+) -> list[Cover | None]:
+    """Distance fields of polygons drawn on a 100 x 100 square about the origin, once placed.
 
     Args:
         centre: x, y on the picture, fixed-point.
-        size: width and height of the square on the picture, fixed-point.
+        sides: width and height of the square on the picture, fixed-point.
         turn: 256ths of a full turn.
         mirrored: swap left and right.
+        size: side of the picture in pixels.
+
+    Returns:
+        One per polygon; None for one outside the picture.
     """
-    x = polygons.vertices[:, 0] * (-size[0] if mirrored else size[0])
-    y = polygons.vertices[:, 1] * size[1]
+    points = _placed(polygons, centre, sides, turn, mirrored)
+    across, down = _distances(points, polygons.following, mirrored, size)
+    firsts = np.array(polygons.starts[:-1])
+    lowest = (np.minimum.reduceat(points, firsts) // PIXEL - 1).tolist()
+    highest = (np.maximum.reduceat(points, firsts) // PIXEL + 2).tolist()
+    found: list[Cover | None] = []
+    for number, first in enumerate(polygons.starts[:-1]):
+        last = polygons.starts[number + 1]
+        x0, y0 = (max(side, 0) for side in lowest[number])
+        x1, y1 = (min(side, size) for side in highest[number])
+        if x0 >= x1 or y0 >= y1:
+            found.append(None)
+            continue
+        depth = across[first:last, None, x0:x1] + down[first:last, y0:y1, None]
+        found.append(Cover(slice(y0, y1), slice(x0, x1), depth.min(axis=0) >> 8))
+    return found
+
+
+def _placed(
+    polygons: Polygons, centre: tuple[int, int], sides: tuple[int, int], turn: int, mirrored: bool
+) -> Ints:
+    """Vertices on the picture, (V, 2), fixed-point."""
+    x = polygons.vertices[:, 0] * (-sides[0] if mirrored else sides[0])
+    y = polygons.vertices[:, 1] * sides[1]
     sine, cosine = int(SINES[turn % 256]), int(SINES[(turn + 64) % 256])
     points = np.empty_like(polygons.vertices)
     points[:, 0] = (x * cosine - y * sine) // (100 * UNIT) + centre[0]
     points[:, 1] = (x * sine + y * cosine) // (100 * UNIT) + centre[1]
-    along = points[polygons.following] - points
+    return points
+
+
+def _distances(
+    points: Ints, following: Ints, mirrored: bool, size: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Distance of pixel centres inside every edge, (V, size) by column plus (V, size) by row.
+
+    The unit is a 256th of the fixed-point unit.
+    """
+    along = points[following] - points
     length = np.maximum(np.sqrt((along * along).sum(axis=1)).astype(np.int64), 1)
     sign = -256 if mirrored else 256
-    normals = np.empty_like(points)
-    normals[:, 0] = -along[:, 1] * sign // length
-    normals[:, 1] = along[:, 0] * sign // length
-    offsets = (normals * points).sum(axis=1)
+    normal_x = -along[:, 1] * sign // length
+    normal_y = along[:, 0] * sign // length
+    offsets = normal_x * points[:, 0] + normal_y * points[:, 1]
     offsets[(along == 0).all(axis=1)] = -NEVER  # no length, no direction: cuts nothing off
-    return Edges(points, normals, offsets)
+    middles = np.arange(size, dtype=np.int64) * PIXEL + PIXEL // 2
+    across = normal_x[:, None] * middles
+    down = normal_y[:, None] * middles - offsets[:, None]
+    return across.astype(np.int32), down.astype(np.int32)
 
 
-def cover(edges: Edges, first: int, last: int, size: int) -> Cover | None:
-    """Distance field of the polygon of edges first..last-1 on a size x size picture.
-
-    Returns:
-        None where the polygon lies outside the picture.
-    """
-    points = edges.points[first:last]
-    x0, y0 = (max(int(v) // PIXEL - 1, 0) for v in points.min(axis=0))
-    x1, y1 = (min(int(v) // PIXEL + 2, size) for v in points.max(axis=0))
-    if x0 >= x1 or y0 >= y1:
-        return None
-    normals = edges.normals[first:last].astype(np.int32)
-    offsets = edges.offsets[first:last].astype(np.int32)
-    x = np.arange(x0, x1, dtype=np.int32) * PIXEL + PIXEL // 2
-    y = np.arange(y0, y1, dtype=np.int32) * PIXEL + PIXEL // 2
-    across = normals[:, :1] * x
-    down = normals[:, 1:] * y - offsets[:, None]
-    depth = (across[:, None, :] + down[:, :, None]).min(axis=0) >> 8
-    return Cover(slice(y0, y1), slice(x0, x1), depth)
-
-
-def blend(canvas: NDArray[np.int32], area: Cover, colour: NDArray[np.int32], inset: int = 0) -> None:
+def blend(
+    canvas: NDArray[np.int32], area: Cover, colour: NDArray[np.int32], inset: int = 0
+) -> None:
     """Paint a colour, (3,) or (h, w, 3), over a window, with an edge one pixel soft.
 
     Args:
         inset: how far inside the outline to stop, fixed-point.
     """
-    alpha = np.clip(area.depth + (PIXEL // 2 - inset), 0, PIXEL)[:, :, None]
+    alpha = np.minimum(np.maximum(area.depth + (PIXEL // 2 - inset), 0), PIXEL)[:, :, None]
     window = canvas[area.rows, area.columns]
     window += (colour - window) * alpha >> 4
 

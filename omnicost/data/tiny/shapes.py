@@ -1,8 +1,8 @@
 """The named things of the tiny world: each an arrangement of convex parts.
 
 Parts are drawn in the given order on a 100 x 100 square about the origin, y down. A part belongs
-to its object's class (`SELF`), to nothing that annotators label (`None`), or to another class (the
-flowers in a vase). So the labelled extent of a kite is its sail without the tail, and of a rider
+to its object's class (`SELF`), to nothing that annotators label (`None`), or to another class, whose
+colours it then wears (the flowers in a vase). So the labelled extent of a kite is its sail without the tail, and of a rider
 the person without the bicycle.
 """
 
@@ -61,6 +61,7 @@ TONES: dict[str, tuple[int, int, int]] = {
     "dark": (45, 34, 0),
     "pale": (24, 128, 0),
     "grey": (8, 62, 0),
+    "skin": (52, 112, 65),
 }
 
 
@@ -99,7 +100,7 @@ def _person(label: str | None = SELF) -> tuple[Part, ...]:
         Part(bar(-17, -20, -25, 10, 5), "cool", label),
         Part(bar(17, -20, 25, 10, 5), "cool", label),
         Part([(-20, -25), (20, -25), (15, 12), (-15, 12)], "body", label),
-        Part(disc(0, -37, 12, 13), "pale", label),
+        Part(disc(0, -37, 12, 13), "skin", label),
     )
 
 
@@ -145,13 +146,15 @@ KINDS: dict[str, Kind] = {
         (
             Part(disc(-28, 34, 18), "dark", "bicycle"),
             Part(disc(28, 34, 18), "dark", "bicycle"),
-            Part(bar(-28, 33, -2, 12, 5), "grey", "bicycle"),
-            Part(bar(28, 33, 20, 0, 5), "grey", "bicycle"),
-            Part(bar(-4, 14, 22, 8, 5), "grey", "bicycle"),
+            Part(disc(-28, 34, 10), "bright", "bicycle"),
+            Part(disc(28, 34, 10), "bright", "bicycle"),
+            Part(bar(-28, 33, -2, 12, 5), "body", "bicycle"),
+            Part(bar(28, 33, 20, 0, 5), "body", "bicycle"),
+            Part(bar(-4, 14, 22, 8, 5), "body", "bicycle"),
             Part(bar(-8, 4, 4, 34, 7), "deep"),
             Part([(-18, 8), (-8, -26), (10, -24), (4, 10)]),
             Part(bar(4, -18, 22, -2, 5), "cool"),
-            Part(disc(6, -37, 12), "pale"),
+            Part(disc(6, -37, 12), "skin"),
             Part([(-7, -39), (-3, -49), (13, -50), (20, -40)], "deep"),
         ),
     ),

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.layout import Placement, arrange
-from omnicost.data.tiny.paint import Brush, background, covers, finish, scrap
+from omnicost.data.tiny.paint import Brush, background, finish, object_covers, scrap
 from omnicost.data.tiny.raster import Draws
 from omnicost.data.tiny.shapes import KINDS, SELF
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
 
+NAMES = tuple(KINDS)
 FEWEST_PIXELS = 10  # of a label or segment: what shows less is left alone
 
 
@@ -36,17 +37,17 @@ class Scene(NamedTuple):
 
 
 class _Painted(NamedTuple):
-    """What shows where: the part on top of each pixel, and whose parts they are.
+    """What shows where.
 
     Attributes:
-        top: (size, size) int, 0 for the background, else 1 + the part's row below.
-        objects: (parts,) which object a part belongs to.
-        labels: per object, the class name each of its parts counts to, or None.
+        top: (size, size), number of the part on top of each pixel; 0 for the background.
+        owners: (P + 1,), which object part p is of; -1 for the background.
+        labels: (P + 1,), which of `NAMES` part p is labelled as; -1 for none.
     """
 
     top: NDArray[np.int64]
-    objects: list[int]
-    labels: list[str | None]
+    owners: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
 
 def render(spec: WorldSpec, split: str, index: int) -> Scene:
@@ -56,20 +57,18 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     placements = arrange(spec, draws)
     canvas = background(style, spec.size, draws)
     hues = tuple(KINDS[name].hue for name in spec.class_names)
-    scraps = draws.integer(*style.clutter)
-    for _ in range(scraps):
+    for _ in range(draws.integer(*style.clutter)):
         scrap(canvas, style, hues, draws)
-    brushes = [Brush(placement, style, draws) for placement in placements]
+    brushes = [Brush(placement, style, spec.size, draws) for placement in placements]
     painted = _paint(canvas, placements, brushes)
     image = finish(canvas, style, draws)
-    names, masks = _labels(spec, placements, painted, draws)
-    empty = np.zeros((0, spec.size, spec.size), bool)
-    segments = _segments(placements, painted, masks) if spec.segments else []
+    names, masks = _instances(spec, painted)
+    shown = [_misname(spec, name, draws) for name in names]
     return Scene(
         image,
-        np.array([spec.class_names.index(name) for name in names], np.int64),
-        np.stack(masks) if masks else empty,
-        np.stack(segments) if segments else empty,
+        np.array([spec.class_names.index(name) for name in shown], np.int64),
+        masks,
+        _segments(placements, painted, masks) if spec.segments else masks[:0],
     )
 
 
@@ -77,46 +76,32 @@ def _paint(
     canvas: NDArray[np.int32], placements: list[Placement], brushes: list[Brush]
 ) -> _Painted:
     top = np.zeros(canvas.shape[:2], np.int64)
-    objects: list[int] = []
-    labels: list[str | None] = []
+    owners, labels = [-1], [-1]
     for number, (placement, brush) in enumerate(zip(placements, brushes, strict=True)):
-        parts = KINDS[placement.name].parts
-        for part, area in zip(parts, covers(placement, canvas.shape[0]), strict=True):
-            objects.append(number)
-            labels.append(placement.name if part.label == SELF else part.label)
+        areas = object_covers(placement, canvas.shape[0])
+        for part, area in zip(KINDS[placement.name].parts, areas, strict=True):
+            label = placement.name if part.label == SELF else part.label
             if area is not None:
-                brush.part(canvas, area, part.tone)
-                top[area.rows, area.columns][area.depth >= 0] = len(objects)
-    return _Painted(top, objects, labels)
+                brush.paint(canvas, area, KINDS[label or placement.name], part.tone)
+                top[area.rows, area.columns][area.depth >= 0] = len(owners)
+            owners.append(number)
+            labels.append(-1 if label is None else NAMES.index(label))
+    return _Painted(top, np.array(owners), np.array(labels))
 
 
-def _select(painted: _Painted, chosen: list[bool]) -> NDArray[np.bool_]:
-    """Pixels whose top part is chosen."""
-    return np.array([False, *chosen])[painted.top]
+def _pile(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """One mask for each number >= 0 that shows enough; (M,) and (M, size, size)."""
+    present, counts = np.unique(numbers, return_counts=True)
+    present = present[(present >= 0) & (counts >= FEWEST_PIXELS)]
+    return present, numbers == present[:, None, None]
 
 
-def _labels(
-    spec: WorldSpec, placements: list[Placement], painted: _Painted, draws: Draws
-) -> tuple[list[str], list[NDArray[np.bool_]]]:
-    """Instances an annotator would draw: each object's own, and the others that it carries."""
-    names, masks = [], []
-    for number in range(len(placements)):
-        rows = [row for row, owner in enumerate(painted.objects) if owner == number]
-        for name in dict.fromkeys(painted.labels[row] for row in rows):
-            if name not in spec.class_names:
-                continue
-            mask = _select(
-                painted,
-                [
-                    owner == number and label == name
-                    for owner, label in zip(painted.objects, painted.labels, strict=True)
-                ],
-            )
-            shown = _misname(spec, name, draws)
-            if np.count_nonzero(mask) >= FEWEST_PIXELS:
-                names.append(shown)
-                masks.append(mask)
-    return names, masks
+def _instances(spec: WorldSpec, painted: _Painted) -> tuple[list[str], NDArray[np.bool_]]:
+    """What annotators draw: an object's own labelled extent, and others' that it carries."""
+    asked = np.isin(painted.labels, [NAMES.index(name) for name in spec.class_names])
+    pairs = np.where(asked, painted.owners * len(NAMES) + painted.labels, -1)
+    present, masks = _pile(pairs[painted.top])
+    return [NAMES[pair % len(NAMES)] for pair in present.tolist()], masks
 
 
 def _misname(spec: WorldSpec, name: str, draws: Draws) -> str:
@@ -128,18 +113,14 @@ def _misname(spec: WorldSpec, name: str, draws: Draws) -> str:
 
 
 def _segments(
-    placements: list[Placement], painted: _Painted, masks: list[NDArray[np.bool_]]
-) -> list[NDArray[np.bool_]]:
-    """Distinct parts, wholes, labelled extents and groups of a class that show enough."""
-    owners = painted.objects
-    parts = [_select(painted, [row == part for row in range(len(owners))]) for part in range(len(owners))]
-    wholes = [_select(painted, [o == number for o in owners]) for number in range(len(placements))]
-    groups = [
-        _select(painted, [placements[o].name == name for o in owners])
-        for name in dict.fromkeys(placement.name for placement in placements)
-    ]
-    distinct: dict[bytes, NDArray[np.bool_]] = {}
-    for segment in [*masks, *wholes, *groups, *parts]:
-        if np.count_nonzero(segment) >= FEWEST_PIXELS:
-            distinct.setdefault(np.packbits(segment).tobytes(), segment)
-    return list(distinct.values())
+    placements: list[Placement], painted: _Painted, masks: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Distinct labelled extents, wholes, groups of a class, and parts that show enough."""
+    kinds = np.array([*(NAMES.index(placement.name) for placement in placements), -1])
+    parts = np.arange(-1, len(painted.owners) - 1)
+    wholes, groups = painted.owners, kinds[painted.owners]
+    piles = [masks, *(_pile(numbers[painted.top])[1] for numbers in (wholes, groups, parts))]
+    segments = np.concatenate(piles)
+    packed = np.packbits(segments, axis=-1).reshape(len(segments), -1)
+    distinct = {row.tobytes(): number for number, row in reversed(list(enumerate(packed)))}
+    return segments[sorted(distinct.values())]
