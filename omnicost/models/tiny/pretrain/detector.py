@@ -1,0 +1,197 @@
+"""GroundingDINO, trained on tiny-web to find what its caption names.
+
+The backbone starts from the tiny ResNet, as the released model's starts from ImageNet weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_convert
+from transformers import (
+    BertConfig,
+    BertTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessor,
+    ResNetBackbone,
+)
+
+from omnicost.data.seeding import derive_seed, generator
+from omnicost.data.tiny.world import SPECS, Scene
+from omnicost.models.tiny import weights_path
+from omnicost.models.tiny.pretrain import backbone
+from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.detection_figures import MEAN, STD, caption_of, figures
+from omnicost.models.tiny.pretrain.detection_loss import (
+    Target,
+    all_predictions,
+    detection_loss,
+    phrase_tokens,
+)
+from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.pictures import (
+    DATASETS,
+    POOL,
+    WEB,
+    tight_boxes,
+    to_pixel_values,
+    web_scenes,
+)
+from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer
+
+FOLDER = "detector"
+SCHEDULE = Schedule(
+    steps=10_000,
+    learning_rate=6e-4,
+    warmup_steps=200,
+    weight_decay=1e-3,
+    checkpoint_every=200,
+    evaluate_every=1000,
+)
+SCENES_PER_STEP = 8
+WIDTH = 64
+QUERIES = 30
+BACKBONE_STAGES = 3  # strides 4, 8 and 16
+# Captions of a step's pictures: their own classes, those and some absent ones, or all names.
+CAPTION_SHARES = {"own": 0.3, "some": 0.5, "all": 0.2}
+MOST_ABSENT = 25
+
+
+def build(tokenizer: BertTokenizer) -> GroundingDinoForObjectDetection:
+    """The model before training, all of it random."""
+    text = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=2 * WIDTH,
+        max_position_embeddings=256,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    config = GroundingDinoConfig(
+        backbone_config=backbone.build(BACKBONE_STAGES).config,
+        text_config=text,
+        d_model=WIDTH,
+        num_queries=QUERIES,
+        num_feature_levels=BACKBONE_STAGES,
+        encoder_layers=2,
+        decoder_layers=3,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=2 * WIDTH,
+        decoder_ffn_dim=2 * WIDTH,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        init_std=0.12,  # at 0.02, made for a width of 256, nothing this narrow learns
+    )
+    torch.manual_seed(derive_seed("tiny", "detector", "weights"))
+    model = GroundingDinoForObjectDetection(config)
+    # transformers freezes a ResNet but for stages that it names otherwise: all of it, that is.
+    model.model.unfreeze_backbone()
+    return model
+
+
+def start_backbone(model: GroundingDinoForObjectDetection, folder: Path) -> None:
+    """Copy the stages that ``model`` has from the backbone saved in ``folder``."""
+    source = ResNetBackbone.from_pretrained(folder).state_dict()
+    own = model.model.backbone.conv_encoder.model
+    wanted = own.state_dict()
+    own.load_state_dict({name: source[name] for name in wanted})
+
+
+def asked_classes(
+    pictures: Sequence[Scene], random: np.random.Generator, classes: int
+) -> list[list[int]]:
+    """Classes of each picture's caption, in random order, of a kind drawn for the whole step."""
+    kind = random.choice(list(CAPTION_SHARES), p=list(CAPTION_SHARES.values()))
+    captions = []
+    for scene in pictures:
+        own = {int(index) for index in scene.class_indices}
+        absent = random.permutation([i for i in range(classes) if i not in own])
+        extra = {"own": 0, "some": int(random.integers(1, MOST_ABSENT + 1)), "all": classes}[kind]
+        asked = [*own, *(int(index) for index in absent[:extra])]
+        captions.append([int(index) for index in random.permutation(asked)])
+    return captions
+
+
+def targets_of(
+    pictures: Sequence[Scene], captions: Sequence[Sequence[int]], input_ids: Tensor
+) -> list[Target]:
+    """Ground truth of each picture against the tokens of its caption."""
+    targets = []
+    for scene, asked, ids in zip(pictures, captions, input_ids, strict=True):
+        place = {class_index: phrase for phrase, class_index in enumerate(asked)}
+        phrases = [place[int(index)] for index in scene.class_indices]
+        boxes = torch.from_numpy(tight_boxes(scene.masks)) / scene.image.shape[0]
+        targets.append(Target(phrase_tokens(ids)[phrases], box_convert(boxes, "xyxy", "cxcywh")))
+    return targets
+
+
+def _loss_at(
+    model: Any, tokenizer: BertTokenizer, names: Sequence[str], step: int
+) -> tuple[Tensor, dict[str, float]]:
+    random = generator("tiny", "detector", "batch", step)
+    pictures = web_scenes(FOLDER, step, SCENES_PER_STEP)
+    captions = asked_classes(pictures, random, len(names))
+    texts = [caption_of([names[index] for index in asked]) for asked in captions]
+    inputs = dict(tokenizer(texts, padding=True, return_tensors="pt"))
+    targets = targets_of(pictures, captions, inputs["input_ids"])
+    images = np.stack([scene.image for scene in pictures])
+    inputs["pixel_values"] = to_pixel_values(images, MEAN, STD)
+    losses = detection_loss(all_predictions(model, inputs), targets)
+    loss = torch.stack(list(losses.values())).sum()
+    return loss, {name: value.item() for name, value in losses.items()}
+
+
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+    """Train the model in ``work`` and write it, its tokenizer and its card into ``folder``.
+
+    Starts from the backbone beside ``folder``, or from the shipped one.
+    """
+    names = SPECS[WEB].class_names
+    words = [name for world in (WEB, *DATASETS) for name in SPECS[world].class_names]
+    tokenizer = bert_tokenizer(words)
+    model = build(tokenizer)
+    beside = folder.parent / backbone.FOLDER
+    start_backbone(model, beside if beside.exists() else weights_path("backbone"))
+    trained = train(
+        model,
+        partial(_loss_at, model, tokenizer, names),
+        schedule,
+        work,
+        evaluate=lambda model: figures(model, tokenizer),
+        report=report,
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"shortest_edge": 64, "longest_edge": 128}
+    GroundingDinoImageProcessor(size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
+    write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
+
+
+def _card(model: Any, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
+    return Card(
+        title="Tiny GroundingDINO",
+        summary=(
+            "A GroundingDINO of omnicost's tiny world in the format of "
+            "IDEA-Research/grounding-dino-tiny. `present` captions name the picture's own "
+            "classes, `all` captions every class of the data set; `AP50` is COCO's for boxes, in "
+            "[0, 1]; `recall` (IoU 0.5) and `false` boxes a picture are at confidence 0.3. A class "
+            "scores as the best of its tokens."
+        ),
+        data=f"boxes and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the backbone "
+        "starts from the tiny ResNet",
+        command="python -m omnicost.models.tiny.pretrain detector --out OUT",
+        parameters=sum(p.numel() for p in model.parameters()),
+        steps=steps,
+        seconds=seconds,
+        figures=values,
+    )
