@@ -1,0 +1,172 @@
+"""Cells to unique stages: what has to run, in which order, and what is shared.
+
+A `Stage` is data: its key is the SHA-256 of its name, version, parameters, fingerprints and the
+keys of what it reads. Where data lies, which device computes and how many threads it gets are
+settings: they are carried along but change no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from omnicost.sweep.keys import digest
+from omnicost.sweep.spec import Cell, Resources
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """One step of the pipeline: its name, the version of its output and the function that runs it.
+
+    Raise `version` when the code changes what the same parameters give.
+    """
+
+    name: str
+    version: int
+    function: str  # "package.module:function", called with a `StageContext`
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One computation with everything that identifies its output.
+
+    Args:
+        params: plain JSON data; everything that can change the output.
+        inputs: role -> key of the stage whose artefact is read in that role.
+        fingerprints: role -> fingerprint of a data set or model that is read.
+        settings: plain JSON data that cannot change the output (paths, device).
+        salt: non-empty keeps a stage to itself (`--no-share`).
+    """
+
+    kind: StageKind
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    label: str = ""
+    salt: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """64 hex digits that name the stage's artefact."""
+        identity = {
+            "stage": self.kind.name,
+            "version": self.kind.version,
+            "params": self.params,
+            "inputs": self.inputs,
+            "fingerprints": self.fingerprints,
+        }
+        return digest({**identity, "salt": self.salt} if self.salt else identity)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage's kind."""
+        return self.kind.name
+
+
+class StageBook:
+    """Collects the stages of one cell as its plan is written down."""
+
+    def __init__(self, resources: Mapping[str, Resources], salt: str = "") -> None:
+        self._resources = resources
+        self._salt = salt
+        self._stages: dict[str, Stage] = {}
+
+    def add(
+        self,
+        kind: StageKind,
+        params: Mapping[str, Any],
+        *,
+        inputs: Mapping[str, Stage] | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        label: str = "",
+    ) -> Stage:
+        """Write one stage down; the same stage twice is one stage."""
+        resources = self._resources.get(kind.name, self._resources.get("default", Resources()))
+        stage = Stage(
+            kind=kind,
+            params=dict(params),
+            inputs={role: stage.key for role, stage in (inputs or {}).items()},
+            fingerprints=dict(fingerprints or {}),
+            settings=dict(settings or {}),
+            resources=resources,
+            label=label or kind.name,
+            salt=self._salt,
+        )
+        return self._stages.setdefault(stage.key, stage)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What was written down, inputs before what reads them."""
+        return tuple(self._stages.values())
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What one cell needs.
+
+    Args:
+        stages: every stage of the cell, inputs before what reads them.
+        trial: keys of those that only this cell's own trial runs, in order (student, its scores);
+            the others are shared.
+        outputs: role -> key of the artefacts that the cell's row is read from.
+    """
+
+    cell: Cell
+    stages: tuple[Stage, ...]
+    trial: tuple[str, ...]
+    outputs: Mapping[str, str]
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """Keys of the shared stages that the trial reads."""
+        own = set(self.trial)
+        read = {key for stage in self.stages if stage.key in own for key in stage.inputs.values()}
+        return frozenset(read - own)
+
+
+Planner = Callable[[Cell, str], CellPlan]  # cell, salt -> its plan
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The plans of all cells and the stages that they need, each once."""
+
+    plans: tuple[CellPlan, ...]
+    stages: Mapping[str, Stage]  # key -> stage, inputs before what reads them
+
+    @cached_property
+    def trial_keys(self) -> frozenset[str]:
+        """Keys of the stages that run inside a cell's trial."""
+        return frozenset(key for plan in self.plans for key in plan.trial)
+
+    @property
+    def shared(self) -> Iterator[Stage]:
+        """The stages that run as tasks, inputs before what reads them."""
+        return (stage for key, stage in self.stages.items() if key not in self.trial_keys)
+
+    @property
+    def naive_count(self) -> int:
+        """How many stages would run if no cell shared any."""
+        return sum(len(plan.stages) for plan in self.plans)
+
+    def needed(self, done: Callable[[str], bool]) -> frozenset[str]:
+        """Keys that must still run to have every cell's outputs, given what is done already."""
+        open_keys = [key for plan in self.plans for key in plan.outputs.values()]
+        needed: set[str] = set()
+        while open_keys:
+            key = open_keys.pop()
+            if key not in needed and not done(key):
+                needed.add(key)
+                open_keys.extend(self.stages[key].inputs.values())
+        return frozenset(needed)
+
+
+def build_graph(cells: Iterable[Cell], plan_cell: Planner, *, share: bool = True) -> Graph:
+    """Plan every cell and merge equal stages; `share=False` keeps each cell's stages apart."""
+    plans = tuple(plan_cell(cell, "" if share else cell.id) for cell in cells)
+    return Graph(plans, {stage.key: stage for plan in plans for stage in plan.stages})

@@ -1,0 +1,231 @@
+"""Leases: one owner a stage, over processes and hosts, that survive a killed owner.
+
+A lock file names the owner; its heartbeat is a file of its own, rewritten every few seconds with
+the owner's progress. An owner on this host is dead when its process is; one elsewhere when its
+heartbeat has stood still for `LEASE_SECONDS` of the observer's own clock, so clocks need not
+agree. Lock files change only under an `flock` that the kernel drops when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+LEASE_SECONDS: Final = 60.0
+BEAT_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock."""
+
+    owner: str
+    host: str
+    process: str
+    pid: int
+    since: float  # seconds since the epoch, of the owner's clock
+
+
+@dataclass(frozen=True)
+class Beat:
+    """An owner's last sign of life."""
+
+    count: int
+    wall_seconds: float
+    cpu_seconds: float
+    done: int
+    total: int
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+NO_BEAT: Final = Beat(-1, 0.0, 0.0, 0, 0)
+
+
+@lru_cache(maxsize=1)
+def host_identity() -> str:
+    """Names the running kernel and process namespace, within which process ids mean something."""
+    parts = [socket.gethostname()]
+    for read in (
+        lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        lambda: os.readlink("/proc/self/ns/pid"),
+    ):
+        try:
+            parts.append(read())
+        except OSError:  # not Linux
+            continue
+    return "/".join(parts)
+
+
+def process_identity(pid: int) -> str | None:
+    """Tells a process from a later one with the same id; None if there is none.
+
+    A zombie counts as gone: it computes nothing any more.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if after_name[0] in "ZX" else f"{pid}@{after_name[19]}"
+    except OSError:
+        pass
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return str(pid)
+
+
+def write_json_atomically(path: Path, payload: Any) -> None:
+    """Write JSON beside the path and rename it into place."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside.write_text(json.dumps(payload))
+    os.replace(beside, path)
+
+
+class Locks:
+    """The locks of one folder; one object a process remembers heartbeats it has seen."""
+
+    def __init__(self, folder: Path, lease_seconds: float = LEASE_SECONDS) -> None:
+        self.folder = folder
+        self.lease_seconds = lease_seconds
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def try_acquire(self, name: str) -> Lease | None:
+        """A lease on the name, or None while a living owner holds it."""
+        with self._guard():
+            holder = self.holder(name)
+            if holder is not None and self.is_alive(holder):
+                return None
+            lost = None if holder is None else self.beat(holder)
+            if holder is not None:
+                self._beat_path(holder.owner).unlink(missing_ok=True)
+            return self._take(name, lost)
+
+    def _take(self, name: str, lost: Beat | None) -> Lease:
+        pid = os.getpid()
+        process = process_identity(pid) or str(pid)
+        owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
+        lease = Lease(self, name, owner, lost)
+        write_json_atomically(self._lock_path(name), asdict(owner))
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease up, unless somebody has taken it over."""
+        with self._guard():
+            if self.holder(lease.name) == lease.owner:
+                self._lock_path(lease.name).unlink(missing_ok=True)
+        self._beat_path(lease.owner.owner).unlink(missing_ok=True)
+
+    def holder(self, name: str) -> Owner | None:
+        """Who holds the lock, dead or alive."""
+        payload = _read_json(self._lock_path(name))
+        return None if payload is None else Owner(**payload)
+
+    def held(self) -> Iterator[tuple[str, Owner]]:
+        """Every lock with its owner, dead or alive."""
+        for path in sorted(self.folder.glob("*.lock")):
+            if (owner := self.holder(path.stem)) is not None:
+                yield path.stem, owner
+
+    def beat(self, owner: Owner) -> Beat:
+        """The owner's last heartbeat."""
+        payload = _read_json(self._beat_path(owner.owner))
+        return NO_BEAT if payload is None else Beat(**payload)
+
+    def is_alive(self, owner: Owner) -> bool:
+        """Whether the owner still works; sure at once on this host, elsewhere after a lease."""
+        if owner.host == host_identity():
+            return process_identity(owner.pid) == owner.process
+        count, now = self.beat(owner).count, time.monotonic()
+        seen_count, seen_at = self._seen.get(owner.owner, (None, now))
+        if count != seen_count:
+            self._seen[owner.owner] = (count, now)
+            return True
+        return now - seen_at < self.lease_seconds
+
+    def _lock_path(self, name: str) -> Path:
+        return self.folder / f"{name}.lock"
+
+    def _beat_path(self, owner: str) -> Path:
+        return self.folder / f"{owner}.beat"
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        with (self.folder / ".guard").open("a") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            yield
+
+
+class Lease:
+    """A held lock with its heartbeat; use it as a context manager.
+
+    Args:
+        lost: the last heartbeat of a dead owner that this lease was taken over from.
+    """
+
+    def __init__(self, locks: Locks, name: str, owner: Owner, lost: Beat | None) -> None:
+        self.name = name
+        self.owner = owner
+        self.lost = lost
+        self._locks = locks
+        self._progress: tuple[int, int, dict[str, Any]] = (0, 0, {})
+        self._started = (time.perf_counter(), time.process_time())
+        self._stop = threading.Event()
+        self._count = 0
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._locks.release(self)
+
+    def report(self, done: int, total: int, figures: Mapping[str, Any]) -> None:
+        """Progress to publish with the next heartbeat."""
+        self._progress = (done, total, dict(figures))
+
+    def is_held(self) -> bool:
+        """Whether nobody has taken the lock over."""
+        return self._locks.holder(self.name) == self.owner
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Wall and process CPU seconds since the lease was taken."""
+        wall, cpu = self._started
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            with suppress(OSError):  # a full disk must not silence the heart for good
+                self._beat()
+
+    def _beat(self) -> None:
+        self._count += 1
+        wall, cpu = self.seconds
+        done, total, figures = self._progress
+        beat = Beat(self._count, wall, cpu, done, total, figures)
+        write_json_atomically(self._locks._beat_path(self.owner.owner), asdict(beat))
+
+
+def _read_json(path: Path) -> Any | None:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,246 @@
+"""The store: whole artefacts or none, one computation a key, dead owners, damage."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweep_toys import DATA, TEACHER
+
+from omnicost.errors import InputError, StageError
+from omnicost.sweep import lease as lease_module
+from omnicost.sweep.execute import StageFailure, execute
+from omnicost.sweep.graph import Stage
+from omnicost.sweep.lease import Locks
+from omnicost.sweep.store import MANIFEST, Store
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def data_stage(seed: int = 0) -> Stage:
+    return Stage(DATA, {"seed": seed})
+
+
+def teacher_stage(step_seconds: float = 0.0, steps: int = 5) -> Stage:
+    return Stage(
+        TEACHER,
+        {"share": 1.0, "steps": steps},
+        inputs={"data": data_stage().key},
+        settings={"step_seconds": step_seconds},
+    )
+
+
+def events(store: Store, stage: Stage) -> list[str]:
+    return [execution.event for execution in store.executions(stage.key)]
+
+
+def test_stage_is_computed_once_then_found(store: Store) -> None:
+    """The second execution reads the store; the manifest says where the artefact comes from."""
+    first, second = (execute(store, data_stage()) for _ in range(2))
+    assert (first.reused, second.reused) == (False, True)
+    assert events(store, data_stage()) == ["start", "done"]
+    manifest = store.manifest(first.key)
+    assert manifest.params == {"seed": 0}
+    assert set(manifest.files) == {"x.npy"}
+    assert manifest.wall_seconds > 0
+    assert manifest.versions["python"]
+    assert store.faults(first.key) == ()
+    assert not list((store.root / "building").iterdir())
+    assert not list((store.root / "work").iterdir())
+
+
+def test_raising_stage_leaves_nothing_but_its_log(store: Store) -> None:
+    """A failure names stage, cause and log; no artefact or lock stays; the next attempt runs."""
+    execute(store, data_stage())
+    stage = Stage(
+        TEACHER,
+        {"share": 1.0, "steps": 1, "raises": True},
+        inputs={"data": data_stage().key},
+        label="teacher of box",
+    )
+    with pytest.raises(StageFailure, match="teacher of box: ValueError: this teacher always"):
+        execute(store, stage)
+    assert "Traceback" in store.log(stage.key).read_text()
+    assert not store.has(stage.key)
+    assert list(store.locks.held()) == []
+    assert events(store, stage) == ["start", "failed"]
+
+
+def test_missing_input_is_refused(store: Store) -> None:
+    """A stage without its input is an error, not a crash in its function."""
+    with pytest.raises(StageError, match="its input data is not in"):
+        execute(store, teacher_stage())
+
+
+def _execute_in_process(root: Path, stage: Stage) -> None:
+    execute(Store(root), stage)
+
+
+def test_two_processes_compute_a_shared_stage_once(store: Store) -> None:
+    """Of several that want one stage, one computes it and the others wait for it."""
+    execute(store, data_stage())
+    stage = teacher_stage(step_seconds=0.1)
+    workers = [
+        SPAWN.Process(target=_execute_in_process, args=(store.root, stage)) for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert events(store, stage) == ["start", "done"]
+
+
+def test_killed_owner_is_replaced_and_its_work_resumed(store: Store) -> None:
+    """A SIGKILLed owner is seen at once; the next resumes its checkpoint to the same bits."""
+    execute(store, data_stage())
+    stage = teacher_stage(step_seconds=0.2, steps=10)
+    worker = SPAWN.Process(target=_execute_in_process, args=(store.root, stage))
+    worker.start()
+    checkpoint = store.root / "work" / stage.key / "checkpoint.npz"
+    _wait_for(checkpoint.exists)
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    worker.join(10)
+    assert not store.has(stage.key)
+    assert len(list((store.root / "building").iterdir())) == 1
+
+    started = time.monotonic()
+    execute(store, stage)
+    assert time.monotonic() - started < 2.0  # fewer than the 10 steps of 0.2 s
+    assert events(store, stage) == ["start", "lost", "start", "done"]
+    fresh = Store(store.root.parent / "fresh")
+    execute(fresh, data_stage())
+    execute(fresh, teacher_stage(steps=10))
+    name = "weights.npy"
+    whole, resumed = (s.path(stage.key) / name for s in (fresh, store))
+    assert whole.read_bytes() == resumed.read_bytes()
+    assert [path.parent.name for path in store.leftovers()] == ["building"]
+
+
+def test_owner_on_another_host_is_dead_when_its_heart_stops(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere, an owner lives while its heartbeat moves and dies a lease after it stops."""
+    lease = store.locks.try_acquire("stage")
+    assert lease is not None
+    locks = Locks(store.locks.folder, lease_seconds=0.3)
+    monkeypatch.setattr(lease_module, "host_identity", lambda: "elsewhere")
+    for _ in range(3):
+        lease._beat()
+        assert locks.try_acquire("stage") is None
+        time.sleep(0.2)
+    time.sleep(0.2)
+    taken = locks.try_acquire("stage")
+    assert taken is not None
+    assert taken.lost is not None
+    assert not lease.is_held()
+    store.locks.release(lease)  # the old owner must not free the new owner's lock
+    assert taken.is_held()
+
+
+def test_recycled_process_id_is_not_the_owner(store: Store) -> None:
+    """A process that merely has the dead owner's id does not keep the lock alive."""
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        lease = store.locks.try_acquire("stage")
+        assert lease is not None
+        imposter = replace(lease.owner, pid=sleeper.pid)
+        assert not store.locks.is_alive(imposter)
+        assert store.locks.is_alive(lease.owner)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_publishing_twice_keeps_the_first(store: Store) -> None:
+    """Whoever comes second is discarded, and the artefact stays whole."""
+    outcome = execute(store, data_stage())
+    manifest = store.manifest(outcome.key)
+    building = store.building(outcome.key)
+    (building / "x.npy").write_bytes(b"other")
+    assert not store.publish(building, manifest)
+    assert store.faults(outcome.key) == ()
+    assert not building.exists()
+
+
+def test_damage_is_found(store: Store) -> None:
+    """Changed, missing and foreign files are each named."""
+    key = execute(store, data_stage()).key
+    (store.path(key) / "x.npy").write_bytes(b"broken")
+    (store.path(key) / "foreign").write_bytes(b"")
+    assert store.faults(key) == ("foreign: not in the manifest", "x.npy: its bytes changed")
+    (store.path(key) / "x.npy").unlink()
+    assert "x.npy: missing" in store.faults(key)
+    (store.path(key) / MANIFEST).write_text("{")
+    assert "is damaged" in store.faults(key)[0]
+    store.delete(key)
+    assert not store.has(key)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [("{", "marker"), ('{"id": "x"}', "marker"), ('{"version": 9, "id": "x"}', "version 9")],
+)
+def test_foreign_folders_are_refused(tmp_path: Path, content: str, part: str) -> None:
+    """A folder with other files, or a marker of another kind, is no store."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other files"):
+        Store(tmp_path)
+    with pytest.raises(InputError, match="is not a store"):
+        Store(tmp_path, create=False)
+    (tmp_path / "store.json").write_text(content)
+    with pytest.raises(InputError, match=part):
+        Store(tmp_path)
+
+
+def _open_and_print(root: Path, queue: "multiprocessing.Queue[str]") -> None:
+    queue.put(Store(root).id)
+
+
+def test_opening_a_new_store_from_several_processes_gives_one_id(tmp_path: Path) -> None:
+    """Processes that create one store at once agree on its id."""
+    queue = SPAWN.Queue()
+    args = (tmp_path / "store", queue)
+    workers = [SPAWN.Process(target=_open_and_print, args=args) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    assert len({queue.get(timeout=60) for _ in workers}) == 1
+    for worker in workers:
+        worker.join(10)
+
+
+def test_leftovers_spare_the_living(store: Store) -> None:
+    """Scratch of a running stage is kept, that of a dead or finished one is not."""
+    done = execute(store, data_stage()).key
+    store.work(done)
+    store.building("dead")
+    with store.locks.try_acquire("living") as lease:  # type: ignore[union-attr]
+        store.work("living")
+        store.building("living")
+        assert lease.is_held()
+        assert {path.name.partition(".")[0] for path in store.leftovers()} == {"dead", done}
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.01)
+
+
+def test_toy_stage_is_deterministic(store: Store, tmp_path: Path) -> None:
+    """Two stores hold the same bytes for the same stage."""
+    other = Store(tmp_path / "other")
+    files = [(s.path(execute(s, data_stage()).key) / "x.npy").read_bytes() for s in (store, other)]
+    assert files[0] == files[1]
