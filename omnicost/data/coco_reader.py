@@ -2,158 +2,142 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
 
+from omnicost.coco import CocoFile, load_json, parse_coco
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
 from omnicost.data.rle import to_rle
 from omnicost.errors import InputError
 
 Progress = Callable[[int, int], None]
+CHECK = "`omnicost data check` lists all faults"
 
 
 def silent(done: int, total: int) -> None:
     """Report progress to nobody."""
 
 
-def read_coco(path: Path, progress: Progress = silent) -> tuple[Header, Columns]:
+def read_coco_columns(path: Path, progress: Progress = silent) -> tuple[Header, Columns]:
     """The columns of a COCO-format file: polygons, RLE of either kind, crowds, sparse ids.
 
-    Size bounds are COCO's, or those of ``info.size_bounds: [small, medium]`` in the file.
+    Classes are in order of category id. Size bounds are COCO's, or those that the file gives as
+    ``info.size_bounds: [small, medium]``. Boxes and areas are the file's, or the mask's where it
+    has none.
 
     Raises:
-        InputError: if the file is not COCO json, or its parts do not refer to each other.
+        InputError: for the first fault that leaves an instance without meaning.
     """
-    content = _parse(path)
+    data = load_json(path)
+    file = parse_coco(data, path)
+    bounds = size_bounds(data, path)
+    del data  # the parsed json of COCO's size takes gigabytes; the segmentations stay
+    return columns_of(file, bounds, progress)
+
+
+def size_bounds(data: Any, path: Path) -> SizeBounds:
+    """The areas that part small, medium and large, from the file's `info`.
+
+    Raises:
+        InputError: if it gives something else than two ascending areas.
+    """
+    info = data.get("info") if isinstance(data, dict) else None
+    given = info.get("size_bounds") if isinstance(info, dict) else None
+    if given is None:
+        return SizeBounds()
     try:
-        header = _header(content, path)
-        return header, _columns(content, header, path, progress)
-    except (KeyError, TypeError, AttributeError) as fault:
-        raise InputError(
-            path, f"not a COCO file ({type(fault).__name__}: {fault})", "see `omnicost data check`"
-        ) from None
+        bounds = SizeBounds(*(float(bound) for bound in given))
+        usable = 0 < bounds.small <= bounds.medium < float("inf")
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        remedy = "give [small, medium], two ascending areas in pixels"
+        raise InputError(f"{path}: info.size_bounds", f"is {given!r}", remedy)
+    return bounds
 
 
-def _parse(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as fault:
-        raise InputError(path, f"cannot be read as JSON ({fault})", "give a COCO file") from None
-    missing = {"images", "annotations", "categories"} - set(content)
-    if missing:
-        raise InputError(path, f"has no {', '.join(sorted(missing))}", "give a COCO file")
-    return content
+def columns_of(
+    file: CocoFile, bounds: SizeBounds, progress: Progress = silent
+) -> tuple[Header, Columns]:
+    """Header and columns of a validated file, in canonical order, masks as compressed RLE.
 
-
-def _header(content: Mapping[str, Any], path: Path) -> Header:
-    categories = sorted(content["categories"], key=lambda each: each["id"])
-    if not categories:
-        raise InputError(path, "has no category", "name the classes under `categories`")
-    bounds = content.get("info", {}).get("size_bounds")
-    return Header(
-        class_names=tuple(str(each["name"]) for each in categories),
-        category_ids=tuple(int(each["id"]) for each in categories),
-        size_bounds=SizeBounds(*map(float, bounds)) if bounds else SizeBounds(),
+    Raises:
+        InputError: if a picture has no name or size, or a segmentation is not one.
+    """
+    _require_pictures(file)
+    images, categories = np.argsort(file.image_ids), np.argsort(file.category_ids)
+    owners = _ranks(images)[file.image_indices]
+    order = np.lexsort((file.annotation_ids, owners))
+    counts = np.bincount(owners, minlength=len(images))
+    sizes = file.image_sizes[images]
+    masks = _masks(file, order, np.repeat(sizes, counts, axis=0), progress)
+    header = Header(
+        class_names=tuple(file.category_names[each] for each in categories),
+        category_ids=tuple(file.category_ids[categories].tolist()),
+        size_bounds=bounds,
+    )
+    return header, Columns(
+        image_ids=file.image_ids[images],
+        file_names=np.array([file.file_names[each] for each in images], np.str_),
+        sizes=sizes.astype(np.int32),
+        first_annotation=offsets(counts),
+        annotation_ids=file.annotation_ids[order],
+        class_indices=_ranks(categories)[file.class_indices[order]],
+        boxes=masks.boxes.astype(np.float32),
+        areas=masks.areas,
+        is_crowd=file.is_crowd[order],
+        rle_offsets=offsets(np.array([len(counts) for counts in masks.rles], np.int64)),
+        rle_bytes=np.frombuffer(b"".join(masks.rles), np.uint8),
     )
 
 
-def _columns(content: Mapping[str, Any], header: Header, path: Path, progress: Progress) -> Columns:
-    images = sorted(content["images"], key=lambda each: each["id"])
-    image_ids = _unique_ids(images, path, "image")
-    sizes = np.array([[each["height"], each["width"]] for each in images], np.int32).reshape(-1, 2)
-    annotations = content["annotations"]
-    _unique_ids(annotations, path, "annotation")
-    owners = _lookup(image_ids, annotations, "image_id", path)
-    classes = _lookup(np.array(header.category_ids), annotations, "category_id", path)
-    order = np.lexsort(([each["id"] for each in annotations], owners)).astype(np.int64)
-    ordered = [annotations[each] for each in order.tolist()]
-    rles = _rles(ordered, sizes[owners[order]], path, progress)
-    return Columns(
-        image_ids=image_ids,
-        file_names=np.array([str(each["file_name"]) for each in images], np.str_),
-        sizes=sizes,
-        first_annotation=offsets(np.bincount(owners, minlength=len(images))),
-        annotation_ids=np.array([each["id"] for each in ordered], np.int64),
-        class_indices=classes[order],
-        boxes=_boxes(ordered, rles, sizes[owners[order]]),
-        areas=_areas(ordered, rles, sizes[owners[order]]),
-        is_crowd=np.array([bool(each.get("iscrowd", 0)) for each in ordered], bool),
-        rle_offsets=offsets(np.array([len(rle) for rle in rles], np.int64)),
-        rle_bytes=np.frombuffer(b"".join(rles), np.uint8),
-    )
+class _Masks(NamedTuple):
+    rles: list[bytes]
+    boxes: np.ndarray  # (A, 4) float64, x0 y0 x1 y1
+    areas: np.ndarray  # (A,) float64
 
 
-def _unique_ids(entries: Sequence[Mapping[str, Any]], path: Path, what: str) -> np.ndarray:
-    ids = np.array([each["id"] for each in entries], np.int64)
-    found, counts = np.unique(ids, return_counts=True)
-    if len(found) != len(ids):
-        twice = int(found[counts > 1][0])
-        raise InputError(path, f"{what} id {twice} occurs twice", "give every entry its own id")
-    return ids
+def _ranks(order: np.ndarray) -> np.ndarray:
+    """The inverse of a permutation."""
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
-def _lookup(
-    known: np.ndarray, annotations: Sequence[Mapping[str, Any]], key: str, path: Path
-) -> np.ndarray:
-    """Position of each annotation's `key` in the ascending ids `known`."""
-    wanted = np.array([each[key] for each in annotations], np.int64)
-    if not len(wanted):
-        return wanted
-    positions = np.searchsorted(known, wanted)
-    found = positions < len(known)
-    found[found] = known[positions[found]] == wanted[found]
-    if not found.all():
-        n = int(np.flatnonzero(~found)[0])
-        raise InputError(
-            path,
-            f"annotation id {annotations[n]['id']} has the unknown {key} {wanted[n]}",
-            "add it or drop the annotation; `omnicost data check` lists all such faults",
-        )
-    return positions
+def _require_pictures(file: CocoFile) -> None:
+    nameless = [not name for name in file.file_names]
+    sizeless = (file.image_sizes <= 0).any(axis=1)
+    for wrong, what in ((np.array(nameless, bool), "file_name"), (sizeless, "height and width")):
+        if wrong.any():
+            image_id = file.image_ids[int(np.argmax(wrong))]
+            raise InputError(f"{file.path}: image id {image_id}", f"has no {what}", "add it")
 
 
-def _rles(
-    annotations: Sequence[Mapping[str, Any]], sizes: np.ndarray, path: Path, progress: Progress
-) -> list[bytes]:
-    rles = []
-    for done, (each, (height, width)) in enumerate(zip(annotations, sizes.tolist(), strict=True)):
-        try:
-            rles.append(to_rle(each["segmentation"], height, width))
-        except ValueError as fault:
-            where = f"{path}: annotation id {each['id']}"
-            raise InputError(where, str(fault), "see `omnicost data check`") from None
-        if done % 1000 == 0:
-            progress(done, len(annotations))
-    return rles
-
-
-def _as_rle(counts: bytes, size: np.ndarray) -> dict[str, Any]:
-    return {"size": size.tolist(), "counts": counts}
-
-
-def _boxes(
-    annotations: Sequence[Mapping[str, Any]], rles: Sequence[bytes], sizes: np.ndarray
-) -> np.ndarray:
-    """The file's boxes as corners; the masks' own where the file has none."""
-    given = [
-        each["bbox"] if each.get("bbox") else mask_api.toBbox(_as_rle(counts, size)).tolist()
-        for each, counts, size in zip(annotations, rles, sizes, strict=True)
-    ]
-    boxes = np.array(given, np.float64).reshape(-1, 4)
+def _masks(file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress) -> _Masks:
+    """Masks, boxes and areas of the annotations in that order; `sizes` are of their pictures."""
+    rles = _rles(file, order, sizes, progress)
+    boxes, areas = file.boxes[order], file.areas[order].copy()
+    for n in np.flatnonzero(np.isnan(boxes[:, 0])).tolist():
+        boxes[n] = mask_api.toBbox({"size": sizes[n].tolist(), "counts": rles[n]})
+    for n in np.flatnonzero(np.isnan(areas)).tolist():
+        areas[n] = mask_api.area({"size": sizes[n].tolist(), "counts": rles[n]})
     boxes[:, 2:] += boxes[:, :2]
-    return boxes.astype(np.float32)
+    return _Masks(rles, boxes, areas)
 
 
-def _areas(
-    annotations: Sequence[Mapping[str, Any]], rles: Sequence[bytes], sizes: np.ndarray
-) -> np.ndarray:
-    given = [
-        each["area"] if "area" in each else mask_api.area(_as_rle(counts, size))
-        for each, counts, size in zip(annotations, rles, sizes, strict=True)
-    ]
-    return np.array(given, np.float64)
+def _rles(file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress) -> list[bytes]:
+    rles: list[bytes] = []
+    for row, (height, width) in zip(order.tolist(), sizes.tolist(), strict=True):
+        try:
+            rles.append(to_rle(file.segmentations[row], height, width))
+        except ValueError as fault:
+            where = f"{file.path}: annotation id {file.annotation_ids[row]}"
+            raise InputError(where, str(fault), f"mend or drop it; {CHECK}") from None
+        if len(rles) % 1000 == 0:
+            progress(len(rles), len(order))
+    progress(len(order), len(order))
+    return rles

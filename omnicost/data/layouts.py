@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnicost.data.coco_reader import Progress, read_coco
+from omnicost.data.coco_reader import Progress, read_coco_columns
 from omnicost.data.columns import Columns, Header
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
@@ -96,7 +96,7 @@ def _coco(
     parts = split if hold_out else "all"
 
     def read(progress: Progress) -> tuple[Header, Columns]:
-        header, columns = read_coco(annotations, progress)
+        header, columns = read_coco_columns(annotations, progress)
         return header, columns if parts == "all" else columns.take(_part(columns, parts))
 
     return Source(

@@ -12,7 +12,7 @@ from omnicost.data.layouts import Source, find
 from omnicost.errors import InputError, MissingError
 
 PUBLISHED = ("coco", "ade20k", "cityscapes")
-TINY = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
+TINY = "tiny-"  # how the names of the drawn data sets begin
 
 
 def open_dataset(
@@ -40,9 +40,9 @@ def open_dataset(
         InputError: if it cannot be read.
     """
     name = str(name_or_path)
-    if name in TINY:
+    if name.startswith(TINY) and not Path(name).exists():
         cache = _cache_of_tiny(name, root, cache)
-        source = find(_tiny_folder(name, Path(cache)), split)
+        source = find(_tiny_folder(name, Path(cache), progress), split)._replace(name=name)
     elif name in PUBLISHED and root is not None:
         source = find(Path(root), split)._replace(name=name)
     elif name in PUBLISHED and not Path(name).exists():
@@ -60,14 +60,16 @@ def _cache_of_tiny(name: str, root: str | Path | None, cache: str | Path | None)
     return Path(cache) if cache is not None else Path(root or ".") / "cache"
 
 
-def _tiny_folder(name: str, cache: Path) -> Path:
+def _tiny_folder(name: str, cache: Path, progress: Progress) -> Path:
     from omnicost.data.tiny.disk import write_coco
     from omnicost.data.tiny.world import SPECS
 
+    if name not in SPECS:
+        raise MissingError(name, "no such tiny data set", f"use {', '.join(SPECS)}")
     spec = SPECS[name]
-    folder = cache / name
+    folder = cache / f"{name}-v{spec.version}"
     if not folder.is_dir():
-        write_folder(folder, lambda scratch: write_coco(spec, scratch))
+        write_folder(folder, lambda scratch: write_coco(spec, scratch, progress=progress))
     return folder
 
 

@@ -1,61 +1,63 @@
-"""Counts over images: what labelling costs depend on, and what a data set holds."""
+"""What a data set holds, counted for the planner."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from omnicost.coco import CocoFile, CocoStatistics
 from omnicost.cost import DatasetStats
-from omnicost.data.columns import Columns
 from omnicost.data.dataset import Dataset
+from omnicost.errors import InputError
 
 
-class ImageCounts(NamedTuple):
-    """Per image, crowds left out."""
+def count(dataset: Dataset) -> CocoStatistics:
+    """K, c, n and their spread over images: crowds left out, empty images counted.
 
-    instances: np.ndarray  # (I,) int64
-    classes: np.ndarray  # (I,) int64, distinct ones
-
-
-def image_counts(columns: Columns, classes: int) -> ImageCounts:
-    """Instances and distinct classes of every image, out of `classes` classes."""
-    images = len(columns.image_ids)
-    owners = np.repeat(np.arange(images), np.diff(columns.first_annotation))
-    kept = ~columns.is_crowd
-    pairs = np.unique(owners[kept] * classes + columns.class_indices[kept])
-    return ImageCounts(
-        np.bincount(owners[kept], minlength=images),
-        np.bincount(pairs // classes, minlength=images),
-    )
+    Raises:
+        InputError: if there is no image.
+    """
+    if not len(dataset):
+        raise InputError(f"{dataset.name} {dataset.split}", "has no image", "give it pictures")
+    return _as_file(dataset).statistics()
 
 
 def dataset_stats(dataset: Dataset) -> DatasetStats:
-    """K, c, n and their spread over images, for the planner; empty images count."""
-    counts = image_counts(dataset.columns, len(dataset.class_names))
+    """The counts in the planner's form.
+
+    Raises:
+        InputError: if there is no image.
+    """
+    counted = count(dataset)
     return DatasetStats.of(
         f"{dataset.name} {dataset.split}",
         name=dataset.name,
-        images=len(dataset),
-        classes=len(dataset.class_names),
-        classes_per_image=_mean(counts.classes),
-        instances_per_image=_mean(counts.instances),
-        classes_sd=_sd(counts.classes),
-        instances_sd=_sd(counts.instances),
-        correlation=_correlation(counts),
-        source=f"counted in {dataset.split} of {dataset.name}",
+        images=counted.images,
+        classes=counted.classes,
+        classes_per_image=counted.classes_per_image,
+        instances_per_image=counted.instances_per_image,
+        classes_sd=counted.classes_sd,
+        instances_sd=counted.instances_sd,
+        correlation=counted.correlation,
+        source=f"counted in {dataset.name} {dataset.split}",
     )
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else 0.0
-
-
-def _sd(values: np.ndarray) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None
-
-
-def _correlation(counts: ImageCounts) -> float:
-    if not _sd(counts.instances) or not _sd(counts.classes):
-        return 0.0  # undefined where one of them is constant
-    return float(np.corrcoef(counts.instances, counts.classes)[0, 1])
+def _as_file(dataset: Dataset) -> CocoFile:
+    """The columns under the names of a COCO file, so that one function counts both."""
+    columns = dataset.columns
+    per_image = np.diff(columns.first_annotation)
+    return CocoFile(
+        path=dataset.picture_folder,
+        image_ids=columns.image_ids,
+        image_sizes=columns.sizes,
+        file_names=(),
+        category_ids=dataset.category_ids,
+        category_names=dataset.class_names,
+        annotation_ids=columns.annotation_ids,
+        image_indices=np.repeat(np.arange(len(dataset)), per_image),
+        class_indices=columns.class_indices,
+        areas=columns.areas,
+        boxes=columns.boxes,
+        is_crowd=columns.is_crowd,
+        segmentations=(),
+    )
