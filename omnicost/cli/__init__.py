@@ -30,6 +30,11 @@ def _root(
 
 
 # Verbs, in the order that `omnicost --help` lists them.
+from omnicost.cli.cost import cost as _cost  # noqa: E402
+from omnicost.cli.plot import plot as _plot  # noqa: E402
+
+app.command("cost")(_cost)
+app.add_typer(_plot)
 
 
 def main() -> None:

@@ -1,0 +1,142 @@
+"""`omnicost plot`: pictures of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicost.cli.inputs import CurrencyOption, WageOption
+from omnicost.cli.output import JsonOption, print_json
+from omnicost.plot.points import CostUnit
+
+if TYPE_CHECKING:
+    from omnicost.plot.info import ParetoInfo
+    from omnicost.results import Row
+
+plot = typer.Typer(name="plot", help="Draw results.", no_args_is_help=True)
+
+ResultsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--results", help="Rows of a sweep (JSON Lines); repeats. The paper's if absent."),
+]
+DatasetsOption = Annotated[
+    str | None, typer.Option("--dataset", help="Data sets to draw, such as coco,ade20k.")
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="Recipe to draw, where the rows hold several.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Picture to write: .png, .svg or .pdf.")]
+WidthOption = Annotated[
+    float, typer.Option("--width", min=2, max=40, help="Width of the picture in inches.")
+]
+UnitOption = Annotated[
+    CostUnit, typer.Option("--unit", help="Seconds per image, total hours, or money.")
+]
+
+
+@plot.command("pareto")
+def pareto(
+    results: ResultsOption = None,
+    dataset: DatasetsOption = None,
+    recipe: RecipeOption = None,
+    unit: UnitOption = CostUnit.SECONDS,
+    wage: WageOption = None,
+    currency: CurrencyOption = "usd",
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Add what other methods published on COCO.")
+    ] = False,
+    out: OutOption = Path("pareto.png"),
+    width: WidthOption = 7.2,
+    as_json: JsonOption = False,
+) -> None:
+    """AP against annotation cost, with the Pareto front and what mixing can reach.
+
+    The numbers go beside the picture as CSV.
+
+    \b
+    Example:
+      omnicost plot pareto --out pareto.pdf
+      omnicost plot pareto --results results/demo.jsonl --unit hours
+      omnicost plot pareto --dataset coco --unit money --wage 9 --width 3.5
+    """
+    from omnicost.plot.info import compute_pareto_info
+    from omnicost.plot.pareto import draw_pareto
+    from omnicost.plot.style import check_format
+
+    check_format(out)
+    rows = _read(results, dataset, recipe)
+    info = compute_pareto_info(rows, unit, _wage(unit, wage), currency, baselines)
+    draw_pareto(info, out, width)
+    _report(info, out, as_json)
+
+
+@plot.command("curves")
+def curves(
+    results: ResultsOption = None,
+    dataset: DatasetsOption = None,
+    recipe: RecipeOption = None,
+    out: OutOption = Path("curves.png"),
+    width: WidthOption = 7.2,
+    as_json: JsonOption = False,
+) -> None:
+    """AP against the share of images with masks, one line an annotation type.
+
+    The numbers go beside the picture as CSV.
+
+    \b
+    Example:
+      omnicost plot curves --out curves.svg
+      omnicost plot curves --results results/demo.jsonl
+    """
+    from omnicost.plot.curves import draw_curves
+    from omnicost.plot.info import compute_pareto_info
+    from omnicost.plot.style import check_format
+
+    check_format(out)
+    info = compute_pareto_info(_read(results, dataset, recipe))
+    draw_curves(info, out, width)
+    _report(info, out, as_json)
+
+
+def _read(results: list[Path] | None, dataset: str | None, recipe: str | None) -> list[Row]:
+    from omnicost.cost import BUILT_IN
+    from omnicost.errors import InputError
+    from omnicost.results import paper_rows, read_rows
+
+    wanted = [name.strip() for name in dataset.split(",")] if dataset else None
+    if results:
+        rows = [row for path in results for row in read_rows(path)]
+    else:
+        rows = [row for name in wanted or list(BUILT_IN) for row in paper_rows(name)]
+    kept = [
+        row
+        for row in rows
+        if (wanted is None or row.dataset in wanted) and recipe in (None, row.recipe)
+    ]
+    if not kept:
+        have = ", ".join(sorted({f"{row.dataset} ({row.recipe})" for row in rows}))
+        raise InputError("--dataset, --recipe", "no row is left", f"the rows hold {have}")
+    return kept
+
+
+def _wage(unit: CostUnit, wage: float | None) -> float | None:
+    from omnicost.errors import InputError
+
+    if unit is CostUnit.MONEY and wage is None:
+        raise InputError("--unit money", "needs the pay of one hour", "add --wage 9")
+    return wage
+
+
+def _report(info: ParetoInfo, out: Path, as_json: bool) -> None:
+    import json
+
+    from omnicost.plot.info import info_frame
+
+    numbers = out.with_suffix(".csv")
+    if as_json:
+        points = json.loads(info_frame(info).to_json(orient="records"))
+        print_json({"picture": str(out), "numbers": str(numbers), "points": points})
+    else:
+        typer.echo(f"wrote {out} and its numbers, {numbers}")

@@ -1,0 +1,185 @@
+"""AP against annotation cost: one panel a data set, one line a type, the front and hull marked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.plot import style
+from omnicost.plot.axes import CostAxis, cost_axis, dress
+from omnicost.plot.info import Panel, ParetoInfo, info_frame
+from omnicost.plot.legend import (
+    BASELINE_COLOUR,
+    DASHES,
+    INK,
+    colour_of,
+    draw_legend,
+    fill_levels,
+    marker_of,
+    tint,
+)
+from omnicost.plot.points import Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEVELS: Final = (0.95, 0.90)
+"""Shares of the fully supervised AP that get a line, as in the paper's Table 2."""
+
+
+def draw_pareto(
+    info: ParetoInfo, path: Path, width_inches: float = 7.2, marked: bool = True
+) -> None:
+    """Draw the panels and write the picture, with its numbers beside it as CSV.
+
+    Args:
+        info: what to draw.
+        path: picture; its ending is the format.
+        width_inches: of the whole picture; panels wrap into rows as they need.
+        marked: mark front and hull; otherwise only the lines of the types.
+    """
+    import matplotlib.pyplot as plt
+
+    with style.styled():
+        figure, grid = panel_grid(len(info.panels), width_inches)
+        for axes, panel in zip(grid, info.panels, strict=True):
+            _draw_panel(axes, panel, marked)
+            axes.set_xlabel(info.cost_label)
+        grid[0].set_ylabel("mask AP")
+        draw_legend(figure, info, marked, width_inches)
+        style.save(figure, path)
+        plt.close(figure)
+    info_frame(info).to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
+
+
+def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, wrapped into rows that fit the width."""
+    import matplotlib.pyplot as plt
+
+    columns = max(1, min(panels, int(width_inches // 2.2)))
+    lines = math.ceil(panels / columns)
+    height = (0.9 * min(width_inches / columns, 3.6) + 0.3) * lines + 0.3
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(width_inches, height), squeeze=False, layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05)
+    flat = list(axes.flat)
+    for unused in flat[panels:]:
+        unused.remove()
+    return figure, flat[:panels]
+
+
+def _draw_panel(axes: Axes, panel: Panel, marked: bool) -> None:
+    costs = np.array([p.cost for p in panel.points] + [b.cost for b in panel.baselines])
+    axis = cost_axis(costs)
+    axes.set_title(title_of(panel.dataset))
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+    dress(axes, axis)
+    if marked:
+        _draw_hull(axes, axis, panel)
+    _draw_lines(axes, axis, panel)
+    if marked:
+        _ring_front(axes, axis, panel)
+    _draw_baselines(axes, axis, panel)
+    axes.margins(y=0.09)
+    axes.locator_params(axis="y", nbins=6)
+    draw_levels(axes, panel)
+
+
+def title_of(dataset: str) -> str:
+    """A data set's name as its authors write it."""
+    names = {"coco": "COCO", "ade20k": "ADE20K", "cityscapes": "Cityscapes"}
+    return names.get(dataset, dataset)
+
+
+def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
+    fills = fill_levels(panel.points)
+    for kind in (*AnnotationType, None):
+        own = sorted((p for p in panel.points if p.kind is kind), key=lambda p: p.mask_share)
+        colour = colour_of(kind)
+        if kind is not None and kind is not AnnotationType.MASK:
+            axes.plot(
+                axis.place(np.array([p.cost for p in own])), [p.ap for p in own], color=colour
+            )
+        for point in own:
+            _draw_point(axes, axis, point, fills[point.mask_share])
+
+
+def _draw_point(axes: Axes, axis: CostAxis, point: Point, fill: float) -> None:
+    colour = colour_of(point.kind)
+    axes.errorbar(
+        axis.place(point.cost),
+        point.ap,
+        yerr=None if math.isnan(point.ap_sd) else point.ap_sd,
+        fmt=marker_of(point.kind),
+        color=colour,
+        markerfacecolor=tint(colour, fill),
+        markersize=8 if point.kind is AnnotationType.MASK else 4.6,
+        markeredgewidth=1.0,
+        elinewidth=0.9,
+        capsize=2,
+        zorder=3,
+    )
+
+
+def _draw_hull(axes: Axes, axis: CostAxis, panel: Panel) -> None:
+    corners = [panel.points[index] for index in panel.hull]
+    costs = np.array([p.cost for p in corners])
+    start = max(costs[0], axis.low if axis.zero_at is None else axis.after_break)
+    # Mixing is a straight line in money, so a curve on a logarithmic axis.
+    along = np.geomspace(start, max(costs[-1], start), 200)
+    aps = np.interp(along, costs, [p.ap for p in corners])
+    axes.plot(along, aps, color=INK, linewidth=0.8, linestyle=DASHES, zorder=1)
+
+
+def _ring_front(axes: Axes, axis: CostAxis, panel: Panel) -> None:
+    points = [panel.points[index] for index in panel.front]
+    axes.scatter(
+        axis.place(np.array([p.cost for p in points])),
+        [p.ap for p in points],
+        s=64,
+        facecolors="none",
+        edgecolors=INK,
+        linewidths=0.7,
+        zorder=4,
+    )
+
+
+def _draw_baselines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
+    if panel.baselines:
+        costs = axis.place(np.array([b.cost for b in panel.baselines]))
+        aps = [b.ap for b in panel.baselines]
+        axes.scatter(costs, aps, marker="x", s=20, color=BASELINE_COLOUR, linewidths=1.0, zorder=2)
+
+
+def draw_levels(axes: Axes, panel: Panel) -> None:
+    """The fully supervised line and its levels, named in the right margin without collisions."""
+    if panel.full_ap is None:
+        return
+    low, high = axes.get_ylim()
+    shares = [1.0, *(level for level in LEVELS if low < level * panel.full_ap)]
+    heights = np.array([share * panel.full_ap for share in shares])
+    names = [f"full {panel.full_ap:.1f}", *(f"{share:.0%}" for share in shares[1:])]
+    for share, height in zip(shares, heights, strict=True):
+        dashes = "solid" if share == 1 else (0, (1, 1.8))
+        axes.axhline(height, color="#777777", linewidth=0.7, linestyle=dashes, zorder=0)
+    axes.set_ylim(low, high)
+    height_inches = axes.get_window_extent().height / axes.figure.dpi
+    gap = (high - low) * (7.5 / 72) / max(height_inches, 0.5)
+    placed = style.spread_labels(heights, gap, low, high)
+    for name, height in zip(names, placed, strict=True):
+        axes.annotate(
+            name,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.3,
+            color=INK,
+        )

@@ -1,0 +1,118 @@
+"""How every picture looks: colours, markers, sizes, and how it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by readers with any colour vision, and in grey print.
+COLOURS: Final[Mapping[AnnotationType, str]] = {
+    AnnotationType.NONE: "#8C8C8C",
+    AnnotationType.CLASS: "#0072B2",
+    AnnotationType.POINT: "#E69F00",
+    AnnotationType.BOX: "#009E73",
+    AnnotationType.MASK: "#000000",
+}
+MARKERS: Final[Mapping[AnnotationType, str]] = {
+    AnnotationType.NONE: "o",
+    AnnotationType.CLASS: "s",
+    AnnotationType.POINT: "^",
+    AnnotationType.BOX: "D",
+    AnnotationType.MASK: "*",
+}
+FORMATS: Final = (".png", ".svg", ".pdf")
+
+_RC: Final[Mapping[str, Any]] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#444444",
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.3,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    # The same numbers give the same file: no random ids in an SVG.
+    "svg.hashsalt": "omnicost",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The look of omnicost's pictures, on a canvas that needs no display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(dict(_RC)):
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, SVG or PDF by the file's ending, without a date inside.
+
+    Raises:
+        InputError: if the ending is none of the three.
+    """
+    check_format(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.04, metadata=metadata)
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file name whose ending is not PNG, SVG or PDF, before any work is done."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(path, f"unknown picture format {path.suffix!r}", "use .png, .svg or .pdf")
+
+
+def spread_labels(positions: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Positions moved as little as it takes to keep labels apart on one axis.
+
+    Args:
+        positions: ``(N,)`` wanted positions.
+        gap: least distance between neighbours.
+        low: lowest allowed position.
+        high: highest allowed position.
+
+    Returns:
+        ``(N,)`` positions in the order given; neighbours at least ``gap`` apart where
+        ``(N - 1) * gap`` fits into the range, evenly spaced over the range where it does not.
+    """
+    count = len(positions)
+    if count < 2:
+        return np.clip(positions, low, high)
+    gap = min(gap, (high - low) / (count - 1))
+    order = np.argsort(positions, kind="stable")
+    steps = gap * np.arange(count)
+    # Least squares under order constraints: isotonic regression of the positions less the steps.
+    from scipy.optimize import isotonic_regression
+
+    shifted = isotonic_regression(np.asarray(positions, float)[order] - steps).x
+    placed = np.clip(shifted, low, high - steps[-1]) + steps
+    result = np.empty(count)
+    result[order] = placed
+    return result

@@ -1,0 +1,31 @@
+"""Every verb explains itself, and the generated reference is current."""
+
+from pathlib import Path
+
+import pytest
+
+from omnicost.cli.reference import commands, render
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "cli.md"
+VERBS = dict(commands())
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_verb_has_help_and_example(name: str) -> None:
+    """Each verb has a help text with an example, each option of it a meaning."""
+    command = VERBS[name]
+    assert "Example:" in (command.help or ""), f"{name} shows no example"
+    assert f"{name}" in command.help, f"the example of {name} does not call it"
+    silent = [param.name for param in command.params if not param.help and param.name != "help"]
+    assert not silent, f"{name}: {silent} lack help"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_verb_offers_json(name: str) -> None:
+    """Each verb can print JSON for scripts."""
+    assert any("--json" in param.opts for param in VERBS[name].params)
+
+
+def test_reference_is_current() -> None:
+    """docs/cli.md is what `make docs` would write."""
+    assert REFERENCE.read_text() == render()

@@ -1,0 +1,155 @@
+"""Pictures of results: the numbers behind them, their files, labels that keep apart."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.errors import InputError
+from omnicost.plot.axes import compact, cost_axis, round_ticks
+from omnicost.plot.curves import draw_curves
+from omnicost.plot.info import ParetoInfo, compute_pareto_info
+from omnicost.plot.legend import fill_levels
+from omnicost.plot.pareto import draw_pareto
+from omnicost.plot.points import CostUnit
+from omnicost.plot.style import spread_labels
+from omnicost.results import Row, paper_rows
+
+
+def row(policy: Policy, ap: float, seed: int = 0, dataset: str = "toy") -> Row:
+    seconds = 100.0 * policy.mask_share + 5.0 * policy[AnnotationType.BOX]
+    return Row(
+        dataset=dataset, policy=policy, seed=seed, recipe="r", ap=ap, images=36, masks=0,
+        seconds_per_image=seconds, hours=seconds * 36 / 3600,
+    )  # fmt: skip
+
+
+def toy_info(unit: CostUnit = CostUnit.SECONDS, wage: float | None = None) -> ParetoInfo:
+    rows = [row(Policy.cell("none", 0), ap) for ap in (10.0,)]
+    rows += [row(Policy.cell("box", 0), ap, seed) for seed, ap in enumerate((29.0, 31.0))]
+    rows += [row(Policy.cell("none", 0.1), 20.0), row(Policy.of({"mask": 1}), 40.0)]
+    return compute_pareto_info(rows, unit, wage)
+
+
+def test_points_average_their_seeds() -> None:
+    """A point is the mean over seeds with their sample deviation, one seed has none."""
+    (panel,) = toy_info().panels
+    none, box, *_ = panel.points
+    assert (box.ap, box.seeds) == (30.0, 2)
+    assert box.ap_sd == pytest.approx(math.sqrt(2))
+    assert math.isnan(none.ap_sd)
+
+
+def test_front_and_hull_are_marked() -> None:
+    """Masks on a tenth cost more than boxes and give less, so they are off front and hull."""
+    (panel,) = toy_info().panels
+    named = [str(panel.points[index].policy) for index in panel.front]
+    assert named == ["none=1", "box=1", "mask=1"]
+    assert [str(panel.points[index].policy) for index in panel.hull] == named
+    assert panel.full_ap == 40.0
+
+
+@pytest.mark.parametrize(
+    ("unit", "wage", "expected"),
+    [(CostUnit.SECONDS, None, 100.0), (CostUnit.HOURS, None, 1.0), (CostUnit.MONEY, 9.0, 9.0)],
+)
+def test_cost_units(unit: CostUnit, wage: float | None, expected: float) -> None:
+    """100 s on each of 36 images is an hour of work, and 9 at a wage of 9."""
+    (panel,) = toy_info(unit, wage).panels
+    assert panel.points[-1].cost == pytest.approx(expected)
+
+
+def test_coco_front_of_the_paper() -> None:
+    """On Table 2's COCO, boxes at 10% masks are dominated by boxes at 1% (42.9 against 43.1)."""
+    (panel,) = compute_pareto_info(paper_rows("coco")).panels
+    front = {str(panel.points[index].policy) for index in panel.front}
+    assert "mask=0.01,box=0.99" in front
+    assert "mask=0.1,box=0.9" not in front
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("draw", [draw_pareto, draw_curves])
+def test_picture_and_numbers_are_written(tmp_path: Path, suffix: str, draw) -> None:
+    """Each format is written and twice the same; the CSV beside it holds every point."""
+    path = tmp_path / f"picture{suffix}"
+    draw(toy_info(), path)
+    first = path.read_bytes()
+    draw(toy_info(), path)
+    assert path.read_bytes() == first
+    numbers = pd.read_csv(path.with_suffix(".csv"))
+    assert list(numbers["ap"]) == [10.0, 30.0, 20.0, 40.0]
+    assert list(numbers["on_front"]) == [True, True, False, True]
+
+
+def test_unknown_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"use \.png, \.svg or \.pdf"):
+        draw_pareto(toy_info(), tmp_path / "picture.jpg")
+
+
+@pytest.mark.parametrize("width", [3.4, 7.2, 12.0])
+def test_no_margin_label_covers_another(tmp_path: Path, width: float, monkeypatch) -> None:
+    """The names of the full and 90/95% lines keep apart at every size and on every data set."""
+    import matplotlib.pyplot as plt
+
+    from omnicost.plot import pareto
+
+    monkeypatch.setattr(plt, "close", lambda figure: None)
+    rows = [r for name in ("coco", "ade20k", "cityscapes") for r in paper_rows(name)]
+    pareto.draw_pareto(compute_pareto_info(rows, baselines=True), tmp_path / "p.png", width)
+    figure = plt.gcf()
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.axes:
+        boxes = sorted((t.get_window_extent(renderer) for t in axes.texts), key=lambda b: b.y0)
+        assert len(boxes) >= 2
+        for below, above in pairwise(boxes):
+            assert below.y1 <= above.y0 + 1.0
+    monkeypatch.undo()
+    plt.close(figure)
+
+
+@given(
+    st.lists(st.floats(-5, 15), min_size=1, max_size=8),
+    st.floats(0.01, 3),
+)
+def test_spread_labels_keep_their_distance_and_order(positions: list[float], gap: float) -> None:
+    """Labels end up inside the range, apart by the gap or evenly spaced, in their order."""
+    placed = spread_labels(np.array(positions), gap, 0.0, 10.0)
+    ordered = placed[np.argsort(positions, kind="stable")]
+    least = min(gap, 10.0 / max(len(positions) - 1, 1))
+    assert (np.diff(ordered) >= least - 1e-9).all()
+    assert placed.min() >= -1e-9
+    assert placed.max() <= 10.0 + 1e-9
+
+
+def test_labels_that_are_apart_stay() -> None:
+    assert spread_labels(np.array([1.0, 5.0]), 1.0, 0.0, 10.0).tolist() == [1.0, 5.0]
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1.0, 1e6))
+def test_ticks_are_few_and_inside(low: float, ratio: float) -> None:
+    ticks = round_ticks(low, low * ratio)
+    assert len(ticks) <= 5
+    assert all(low <= tick <= low * ratio for tick in ticks)
+
+
+def test_what_costs_nothing_has_a_place() -> None:
+    """Zero is drawn left of the cheapest positive cost, and only where something is free."""
+    axis = cost_axis(np.array([0.0, 10.0, 1000.0]))
+    assert axis.low < axis.place(0.0) < 10.0 < axis.high
+    assert cost_axis(np.array([10.0, 1000.0])).zero_at is None
+
+
+def test_compact_numbers() -> None:
+    assert [compact(v) for v in (0.5, 500, 2000, 1.5e6)] == ["0.5", "500", "2k", "1.5M"]
+
+
+def test_fill_grows_with_the_mask_share() -> None:
+    """Hollow at the smallest share, full at the largest short of all masks."""
+    (panel,) = toy_info().panels
+    assert fill_levels(panel.points) == {0.0: 0.0, 0.1: 1.0, 1.0: 1.0}
