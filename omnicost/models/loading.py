@@ -1,0 +1,177 @@
+"""Where weights are: ``tiny``, a hub id, a folder in transformers' format, or an official ``.pth``.
+
+Nothing is downloaded unless ``OMNICOST_DOWNLOAD=1`` is set (and ``HF_HUB_OFFLINE`` is not): a sweep
+that silently fetches gigabytes, or different weights than yesterday's, is worse than one that says
+what it lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from omnicost.errors import InputError, MissingError
+from omnicost.models.tiny import TinyModel, weights_path
+
+WeightsKind = Literal["sam", "detector", "text", "backbone"]
+DOWNLOAD_VARIABLE = "OMNICOST_DOWNLOAD"
+# What a model's behaviour depends on in a folder; documentation and other formats stay out.
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
+_TINY_FOLDERS: dict[WeightsKind, TinyModel] = {
+    "sam": "sam",
+    "detector": "detector",
+    "text": "clip",
+    "backbone": "backbone",
+}
+Loaded = TypeVar("Loaded")
+
+
+def resolve(spec: str, kind: WeightsKind) -> Path:
+    """The folder or ``.pth`` file that a spec stands for.
+
+    Args:
+        spec: ``tiny``, a folder, an official checkpoint (``sam_vit_b_01ec64.pth``), or a hub id
+            with an optional revision (``facebook/sam-vit-base@main``).
+        kind: which tiny model ``tiny`` is, and what the error calls the weights.
+
+    Raises:
+        MissingError: if it is not on this machine; says where it was looked for.
+    """
+    if spec == "tiny":
+        return weights_path(_TINY_FOLDERS[kind])
+    path = Path(spec).expanduser()
+    if path.exists():
+        return path
+    if path.suffix in (".pth", ".safetensors") or spec.startswith((".", "/", "~")):
+        raise MissingError(f"{kind} weights {spec}", "no such file or folder", "check the path")
+    return _hub_folder(spec, kind)
+
+
+def _hub_folder(spec: str, kind: WeightsKind) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = spec.partition("@")
+    wanted = os.environ.get(DOWNLOAD_VARIABLE) == "1" and not constants.HF_HUB_OFFLINE
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=revision or None,
+            local_files_only=not wanted,
+            allow_patterns=[f"*{suffix}" for suffix in _WEIGHT_SUFFIXES],
+        )
+    except HFValidationError:
+        raise MissingError(
+            f"{kind} weights {spec}", "neither a file, a folder nor a hub id", "check the spelling"
+        ) from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        raise MissingError(
+            f"{kind} weights {spec}",
+            f"no such folder, and not in the hub cache {constants.HF_HUB_CACHE}",
+            f"get it with `hf download {repository}`, or set {DOWNLOAD_VARIABLE}=1, "
+            "or name a folder",
+        ) from None
+    return Path(folder)
+
+
+def fingerprint(spec: str, kind: WeightsKind) -> str:
+    """SHA-256 of the weights, config and vocabulary that a spec stands for.
+
+    Raises:
+        MissingError: if they are not on this machine.
+    """
+    path = resolve(spec, kind)
+    files = [path] if path.is_file() else _weight_files(path)
+    hasher = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        name = file.name if path.is_file() else file.relative_to(path).as_posix()
+        content = _file_digest(file.resolve(), status.st_size, status.st_mtime_ns)
+        hasher.update(f"{name}\0{content}\n".encode())
+    return hasher.hexdigest()
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and file.suffix in _WEIGHT_SUFFIXES and file.name != "card.json"
+    )
+
+
+@lru_cache(maxsize=256)
+def _file_digest(file: Path, size: int, changed_ns: int) -> str:
+    """Digest of a file's bytes, once per process as long as size and time of change stay."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **options: Any) -> Any:
+    """A transformers model from a folder, complete or not at all.
+
+    Args:
+        load: a class's ``from_pretrained``.
+
+    Raises:
+        InputError: if files are missing or damaged, or the weights do not fit the config.
+    """
+    problem, remedy = "not a complete transformers checkpoint", "get the weights again"
+    if not (path / "config.json").exists():
+        raise MissingError(f"{kind} weights {path}", "no config.json in it", remedy)
+    try:
+        model, info = load(path, local_files_only=True, output_loading_info=True, **options)
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        line = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise InputError(f"{kind} weights {path}", f"{problem} ({line[0][:120]})", remedy) from None
+    lacking = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
+    if lacking:
+        raise InputError(
+            f"{kind} weights {path}", f"{len(lacking)} tensors missing, first {lacking[0]}", remedy
+        )
+    return model
+
+
+def read_pth(path: Path, kind: WeightsKind) -> dict[str, torch.Tensor]:
+    """The tensors of an official checkpoint; never unpickles anything but tensors.
+
+    Raises:
+        InputError: if the file is damaged or holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError, KeyError):
+        raise InputError(
+            f"{kind} weights {path}", "damaged, or not a file of tensors", "download it again"
+        ) from None
+    state = content.get("model", content) if isinstance(content, dict) else None
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{kind} weights {path}", "holds no tensors", "name the official file")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _is_zip(path: Path) -> bool:
+    return zipfile.is_zipfile(path)
+
+
+def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, kind: WeightsKind) -> None:
+    """Load a mapped checkpoint into a model, every tensor of both accounted for.
+
+    Raises:
+        InputError: if tensors are missing, left over or of another shape.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{kind} weights {path}", f"does not fit the architecture ({line})", "check the file"
+        ) from None

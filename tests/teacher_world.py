@@ -1,0 +1,142 @@
+"""Small models with random weights and a small data set, for the tests of the teacher's half."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from omnicost.data import Dataset, open_dataset
+
+SIDE, PATCH, WIDTH, CHANNELS, HEADS = 64, 8, 32, 32, 2
+CLASS_NAMES = ("disc", "square", "red bar")
+
+
+def randomise(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Every tensor drawn anew, large enough that outputs vary; norms stay near the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if not value.is_floating_point():
+                continue
+            fan_in = value[0].numel() if value.ndim > 1 else 16
+            value.normal_(0.0, 1.5 * fan_in**-0.5, generator=generator)
+            if "norm" in name and name.endswith("weight"):
+                value.add_(1.0)
+            if "positional" in name:
+                value.normal_(0.0, 1.0, generator=generator)
+    return module
+
+
+def reference_sam(
+    side: int = SIDE, width: int = WIDTH, heads: int = HEADS, decoder_heads: int = HEADS
+) -> torch.nn.Module:
+    """A small `segment_anything` model with a windowed and a global layer."""
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
+
+    grid = side // PATCH
+    transformer = TwoWayTransformer(2, CHANNELS, num_heads=decoder_heads, mlp_dim=64)
+    model = Sam(
+        ImageEncoderViT(
+            img_size=side,
+            patch_size=PATCH,
+            embed_dim=width,
+            depth=2,
+            num_heads=heads,
+            out_chans=CHANNELS,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=3,
+            global_attn_indexes=(1,),
+        ),
+        PromptEncoder(CHANNELS, (grid, grid), (side, side), 16),
+        MaskDecoder(transformer_dim=CHANNELS, transformer=transformer, iou_head_hidden_dim=256),
+    )
+    return randomise(model).eval()
+
+
+def tiny_sam(seed: int = 0, side: int = SIDE) -> torch.nn.Module:
+    """The like as a transformers `SamModel`, frozen."""
+    from transformers import SamConfig, SamModel
+
+    config = SamConfig(
+        vision_config={
+            "hidden_size": WIDTH,
+            "output_channels": CHANNELS,
+            "num_hidden_layers": 2,
+            "num_attention_heads": HEADS,
+            "image_size": side,
+            "patch_size": PATCH,
+            "window_size": 3,
+            "global_attn_indexes": [1],
+            "num_pos_feats": CHANNELS // 2,
+        },
+        prompt_encoder_config={"hidden_size": CHANNELS, "image_size": side, "patch_size": PATCH},
+        mask_decoder_config={
+            "hidden_size": CHANNELS,
+            "mlp_dim": 64,
+            "num_attention_heads": HEADS,
+        },
+    )
+    return randomise(SamModel(config), seed).eval().requires_grad_(False)
+
+
+def write_dataset(folder: Path, images: int = 6, seed: int = 0, size: tuple = (48, 64)) -> Dataset:
+    """Discs, squares and bars on noise, in a COCO-format folder; the last image is empty."""
+    generator = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    content = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 3 * n + 1, "name": name} for n, name in enumerate(CLASS_NAMES)],
+    }
+    for image_id in range(1, images + 1):
+        height, width = size if image_id % 2 else size[::-1]
+        pixels = generator.integers(0, 90, (height, width, 3), np.uint8)
+        for _ in range(0 if image_id == images else int(generator.integers(1, 4))):
+            kind = int(generator.integers(3))
+            mask = _shape(kind, height, width, generator)
+            pixels[mask] = (np.eye(3, dtype=np.uint8) * 160 + 60)[kind]
+            _annotate(content, image_id, kind, mask)
+        name = f"{image_id:04d}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        content["images"].append(
+            {"id": image_id, "file_name": name, "height": height, "width": width}
+        )
+    (folder / "instances.json").write_text(json.dumps(content))
+    return open_dataset(folder, "all")
+
+
+def _shape(kind: int, height: int, width: int, generator: np.random.Generator) -> np.ndarray:
+    row, column = generator.integers(8, height - 8), generator.integers(8, width - 8)
+    rows, columns = np.mgrid[:height, :width]
+    down, right = rows - row, columns - column
+    if kind == 0:
+        return down**2 + right**2 < 49
+    if kind == 1:
+        return (abs(down) < 6) & (abs(right) < 6)
+    return (abs(down) < 3) & (abs(right) < 14)
+
+
+def _annotate(content: dict, image_id: int, kind: int, mask: np.ndarray) -> None:
+    rle = mask_api.encode(np.asfortranarray(mask))
+    content["annotations"].append(
+        {
+            "id": len(content["annotations"]) + 1,
+            "image_id": image_id,
+            "category_id": 3 * kind + 1,
+            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+            "bbox": mask_api.toBbox(rle).tolist(),
+            "area": int(mask.sum()),
+            "iscrowd": 0,
+        }
+    )
