@@ -1,9 +1,11 @@
 """What labels cost: labelling times and image statistics to seconds, hours and money.
 
 `times` holds what one annotation takes, `stats` what an average image holds, `seconds` multiplies
-the two, and `spread` says how far the product may be off.
+the two, and `spread` says how far the product may be off; `price`
+puts them together for a whole project.
 """
 
+from omnicost.cost.price import Price, price
 from omnicost.cost.seconds import (
     ORDER,
     Term,
@@ -22,7 +24,7 @@ from omnicost.cost.spread import (
     image_variance,
     interval,
 )
-from omnicost.cost.stats import BUILT_IN, DatasetStats, dataset_stats
+from omnicost.cost.stats import BUILT_IN, DatasetStats, dataset_stats, stats_of_file
 from omnicost.cost.times import (
     ALTERNATIVES,
     Alternative,
@@ -40,6 +42,7 @@ __all__ = [
     "Interval",
     "LabellingTime",
     "LabellingTimes",
+    "Price",
     "SpendDraws",
     "Term",
     "alternative",
@@ -51,7 +54,9 @@ __all__ = [
     "image_variance",
     "interval",
     "money",
+    "price",
     "saving",
     "seconds_per_image",
+    "stats_of_file",
     "type_seconds",
 ]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnicost.cost.seconds import DEFAULT_TIMES, counts, type_seconds
+from omnicost.cost.seconds import DEFAULT_TIMES, counts
 from omnicost.cost.stats import DatasetStats
 from omnicost.cost.times import CONSTANT_TYPES, LabellingTimes
 
@@ -46,7 +46,8 @@ def draw_type_seconds(
 def image_variance(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> np.ndarray:
     """Variance of one image's seconds of each type around the type's mean: (5,) float64, s^2.
 
-    Adds the spread of single annotations and, where it is known, that of c and n over images.
+    Adds the spread of single annotations and, where it is known, that of c and n over images
+    (the images as a sample: nothing is taken off when they are all that there are).
     """
     constants = times.constants()
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
@@ -127,14 +128,3 @@ def _draw_statistics(
     n += (stats.instances_sd or 0.0) / root * (rho * first + np.sqrt(1 - rho**2) * second)
     c = np.clip(c, 0.0, stats.classes)
     return c, np.maximum(n, c)
-
-
-__all__ = [
-    "Interval",
-    "SpendDraws",
-    "draw_spend",
-    "draw_type_seconds",
-    "image_variance",
-    "interval",
-    "type_seconds",
-]

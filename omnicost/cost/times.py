@@ -20,47 +20,49 @@ ANNOTATION_LOG_SD: Final = 0.64
 PROJECT_LOG_SD: Final = 0.3
 PROJECT_CORRELATION: Final = 0.5
 
-BEARMAN: Final = "Bearman et al., ECCV 2016, timing code"
-
 
 class Alternative(NamedTuple):
-    """A published labelling time; `constant` is the field of `LabellingTimes` it can stand for."""
+    """A published labelling time.
+
+    Attributes:
+        name: what `--time` and YAML files call it.
+        constant: the field of `LabellingTimes` it can stand for; None: for comparison only.
+        seconds: of one annotation.
+        per: what is one.
+        source: who measured it.
+        checked: False if the figure is quoted second hand.
+    """
 
     name: str
     constant: str | None
     seconds: float
     per: str
     source: str
+    checked: bool = True
 
 
 ALTERNATIVES: Final = (
-    Alternative("tag", "tag", 1.0, "class asked", BEARMAN),
-    Alternative("point-first", "point_first", 2.4, "first point of a class", BEARMAN),
-    Alternative(
-        "point-further", "point_further", 0.9, "further point", "Bearman et al., ECCV 2016"
-    ),
-    Alternative("centre-click", "point_first", 1.87, "point", "Papadopoulos et al., CVPR 2017"),
-    Alternative("extreme-clicks", "box", 7.0, "box", "Papadopoulos et al., ICCV 2017"),
-    Alternative("extreme-clicks-staff", "box", 7.4, "box", "Open Images V4"),
-    Alternative("drawn-box", "box", 25.5, "box (median)", "Su et al., 2012"),
-    Alternative(
-        "drawn-box-checked", "box", 42.4, "box with its checks (median)", "Su et al., 2012"
-    ),
-    Alternative("mask", "mask", 79.0, "mask", BEARMAN),
-    Alternative("mask-coco", "mask", 79.2, "mask", "COCO: 22 worker hours per 1,000"),
-    Alternative(
-        "mask-sam-early", "mask", 34.0, "mask, SAM-assisted", "SAM paper, section 4, start"
-    ),
-    Alternative("mask-sam-late", "mask", 14.0, "mask, SAM-assisted", "SAM paper, section 4, end"),
-    Alternative("point-verdict", None, 0.9, "inside or outside?", "Cheng et al., CVPR 2022"),
-    Alternative("squiggle", None, 10.9, "class", BEARMAN),
-    Alternative("box-verdict", None, 1.6, "is this box right?", "Papadopoulos et al., CVPR 2016"),
+    Alternative("tag", "tag", 1.0, "class asked", "Bearman ECCV16 code"),
+    Alternative("point-first", "point_first", 2.4, "first of class", "Bearman ECCV16 code"),
+    Alternative("point-further", "point_further", 0.9, "further point", "Bearman ECCV16", False),
+    Alternative("centre-click", "point_first", 1.87, "point", "Papadopoulos CVPR17", False),
+    Alternative("extreme-clicks", "box", 7.0, "box", "Papadopoulos ICCV17"),
+    Alternative("staff-clicks", "box", 7.4, "box", "Open Images V4"),
+    Alternative("drawn", "box", 25.5, "box (median)", "Su 2012", False),
+    Alternative("drawn-checked", "box", 42.4, "box with checks", "Su 2012", False),
+    Alternative("polygon", "mask", 79.0, "mask", "Bearman ECCV16 code"),
+    Alternative("coco-workers", "mask", 79.2, "mask", "COCO, 22 h per 1000"),
+    Alternative("sam-early", "mask", 34.0, "SAM-aided mask", "SAM paper, sec. 4"),
+    Alternative("sam-late", "mask", 14.0, "SAM-aided mask", "SAM paper, sec. 4"),
+    Alternative("point-verdict", None, 0.9, "in or out?", "Cheng CVPR22", False),
+    Alternative("squiggle", None, 10.9, "class", "Bearman ECCV16 code"),
+    Alternative("box-verdict", None, 1.6, "is it right?", "Papadopoulos CVPR16", False),
     Alternative("cityscapes-fine", None, 5400.0, "image, at least", "Cityscapes paper"),
     Alternative("cityscapes-coarse", None, 420.0, "image, at most", "Cityscapes paper"),
 )
 
 
-def alternative(name: str, constant: str, where: object = "times") -> Alternative:
+def alternative(name: str, constant: str) -> Alternative:
     """The published time of that name, if it can stand for `constant`.
 
     Raises:
@@ -69,7 +71,8 @@ def alternative(name: str, constant: str, where: object = "times") -> Alternativ
     fitting = {row.name: row for row in ALTERNATIVES if row.constant == constant}
     if name not in fitting:
         known = ", ".join(fitting)
-        raise InputError(where, f"{constant} has no published time {name!r}", f"use {known}")
+        remedy = f"use seconds or one of {known}" if known else "correct its spelling"
+        raise InputError(constant, f"no published time {name!r}", remedy)
     return fitting[name]
 
 
@@ -82,6 +85,22 @@ class LabellingTime(BaseModel):
     source: str = "given by the user"
     log_sd: float = Field(default=ANNOTATION_LOG_SD, ge=0, le=3)
     """Standard deviation of the logarithm of one annotation's time; averages out over many."""
+
+
+def parse_override(text: str, where: object = "--time") -> tuple[str, float | str]:
+    """Constant and value from text such as ``box=7.4`` or ``box=extreme-clicks-staff``.
+
+    Raises:
+        InputError: if it is not of that form.
+    """
+    name, found, value = (part.strip() for part in text.partition("="))
+    if not (name and found and value):
+        remedy = "write constant=seconds, such as box=7.4"
+        raise InputError(where, f"{text!r} is not a labelling time", remedy)
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
 
 
 def _time(name: str) -> Any:
@@ -140,7 +159,7 @@ class LabellingTimes(BaseModel):
     """Pointing at each further instance of that class."""
     box: Annotated[LabellingTime, _time("box")] = _published("extreme-clicks", "box")
     """One box."""
-    mask: Annotated[LabellingTime, _time("mask")] = _published("mask", "mask")
+    mask: Annotated[LabellingTime, _time("mask")] = _published("polygon", "mask")
     """One mask."""
     project_log_sd: ProjectSpread = ProjectSpread()
     """Spread of the project-wide factor; 0.3 is an assumption."""
@@ -185,6 +204,14 @@ class LabellingTimes(BaseModel):
             raise InputError(path, f"holds {found}, not a mapping", "write lines such as box: 7.4")
         return cls.from_mapping(data, path)
 
+    def with_overrides(self, overrides: Mapping[str, Any], where: object) -> LabellingTimes:
+        """The times with some fields replaced, read as `from_mapping` reads them.
+
+        Raises:
+            InputError, ConfigError: as `from_mapping`.
+        """
+        return self.from_mapping(self.model_dump(by_alias=True) | dict(overrides), where)
+
     def to_yaml(self) -> str:
         """The times as YAML that `from_yaml` reads back to an equal object."""
         data = self.model_dump(by_alias=True)
@@ -221,6 +248,12 @@ def faults(error: ValidationError) -> list[str]:
         elif fault["type"] == "missing":
             phrases.append(f"{field}: missing; add it")
         else:
-            message = fault["msg"][0].lower() + fault["msg"][1:]
-            phrases.append(f"{field}: {fault['input']!r}: {message}")
+            message = fault["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            phrases.append(f"{field} is {_short(fault['input'])}: {message}" if field else message)
     return phrases
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,240 @@
+"""`omnicost cost`: what labels cost on a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicost.cli.inputs import (
+    AnnotationsOption,
+    CurrencyOption,
+    DatasetOption,
+    TimeOption,
+    TimesOption,
+    WageOption,
+    read_stats,
+    read_times,
+)
+from omnicost.cli.output import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from omnicost.annotation import AnnotationType, Policy
+    from omnicost.cost import DatasetStats, LabellingTimes, Price
+
+
+def cost(
+    dataset: DatasetOption = None,
+    annotations: AnnotationsOption = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="Mixture to price, as mask=0.1,point=0.9; repeats."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Images to label, if not all of it.")
+    ] = None,
+    times: TimesOption = None,
+    time: TimeOption = None,
+    wage: WageOption = None,
+    currency: CurrencyOption = "usd",
+    list_times: Annotated[
+        bool, typer.Option("--list-times", help="List published labelling times and stop.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What labels cost: seconds per image, hours and money of each annotation type.
+
+    Shows the arithmetic: labelling times multiplied by the classes asked (K),
+    the classes present (c) and the instances (n) of an average image.
+
+    \b
+    Example:
+      omnicost cost --dataset coco
+      omnicost cost --dataset coco --policy mask=0.1,point=0.9 --wage 9
+      omnicost cost --annotations instances.json --time mask=sam-late
+      omnicost cost --list-times
+    """
+    if list_times:
+        _list_times(as_json)
+        return
+    from omnicost.annotation import AnnotationType, Policy
+    from omnicost.cost import price
+
+    stats = read_stats(dataset, annotations, images)
+    labelling_times = read_times(times, time)
+    mixtures = [Policy.parse(text, "--policy") for text in policy or []]
+    pure = [Policy.of({kind: 1.0}) for kind in AnnotationType]
+    prices = price([*pure, *mixtures], stats, labelling_times)
+    if as_json:
+        print_json(_payload(stats, labelling_times, prices, wage, currency))
+    else:
+        _print_report(stats, labelling_times, prices, wage, currency)
+
+
+def _print_report(
+    stats: DatasetStats,
+    times: LabellingTimes,
+    prices: list[Price],
+    wage: float | None,
+    currency: str,
+) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{stats.name}[/bold]: {stats.images:,} images, the average one with\n"
+        f"K = {stats.classes} classes to ask about, c = {stats.classes_per_image:.4g} of them "
+        f"present, n = {stats.instances_per_image:.4g} instances\n"
+        f"[dim]{stats.source}[/dim]\n"
+    )
+    console.print(_arithmetic_table(stats, times))
+    console.print()
+    console.print(_price_table(prices, wage, currency))
+    console.print(f"\n[dim]{_note(times)}[/dim]")
+
+
+def _arithmetic_table(stats: DatasetStats, times: LabellingTimes) -> Table:
+    from rich.table import Table
+
+    from omnicost.cost import ORDER, seconds_per_image
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("label")
+    table.add_column("s/image", justify="right")
+    table.add_column("annotations x seconds each")
+    for kind in ORDER:
+        seconds = seconds_per_image(kind, stats, times)
+        table.add_row(str(kind), f"{seconds:,.1f}", _sum_text(kind, stats, times))
+    return table
+
+
+_NOUNS = {
+    "tag": "tags",
+    "point_first": "points",
+    "point_further": "further",
+    "box": "boxes",
+    "mask": "masks",
+}
+
+
+def _sum_text(kind: AnnotationType, stats: DatasetStats, times: LabellingTimes) -> str:
+    from omnicost.cost import arithmetic
+
+    return " + ".join(
+        f"{term.annotations:.4g} {_NOUNS[term.constant]} x {term.seconds:g}"
+        for term in arithmetic(kind, stats, times)
+    )
+
+
+def _price_table(prices: list[Price], wage: float | None, currency: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("all images")
+    if any(len(row.policy.shares) > 1 for row in prices):
+        table.add_column("s/image", justify="right")
+    for heading in ("hours", "80% interval", *([currency] if wage is not None else [])):
+        table.add_column(heading, justify="right")
+    table.add_column("saving", justify="right")
+    table.add_column("80% interval", justify="right")
+    for row in prices:
+        mixed = len(table.columns) == 6 + (wage is not None)
+        table.add_row(*_price_cells(row, mixed, wage))
+    return table
+
+
+def _price_cells(row: Price, mixed: bool, wage: float | None) -> list[str]:
+    cells = [_policy_text(row.policy), *([f"{row.seconds_per_image:,.1f}"] if mixed else [])]
+    cells += [_number(row.hours), " - ".join(map(_number, row.hours_interval))]
+    if wage is not None:
+        cells.append(_number(row.hours * wage))
+    if row.seconds_per_image == 0:
+        return [*cells, "", ""]
+    low, high = row.saving_interval
+    return [*cells, f"{_number(row.saving)}x", f"{_number(low)} - {_number(high)}"]
+
+
+def _policy_text(policy: Policy) -> str:
+    if len(policy.shares) == 1:
+        return str(next(iter(policy)))
+    return ", ".join(f"{100 * share:.3g}% {kind}" for kind, share in reversed(policy.shares))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
+
+
+def _note(times: LabellingTimes) -> str:
+    origin = (
+        "an assumption, which [not dim]omnicost calibrate[/not dim] replaces"
+        if times.assumed
+        else "measured between annotators"
+    )
+    spread = times.project_log_sd
+    sds = [spread.class_, spread.point, spread.box, spread.mask]
+    shown = f"{sds[0]:.2g}" if len(set(sds)) == 1 else f"{min(sds):.2g} to {max(sds):.2g}"
+    return (
+        f"Intervals: a project's annotators differ from these times by a common factor with a "
+        f"log sd of {shown} ({origin}). Saving: against masks on all images."
+    )
+
+
+def _payload(
+    stats: DatasetStats,
+    times: LabellingTimes,
+    prices: list[Price],
+    wage: float | None,
+    currency: str,
+) -> dict[str, Any]:
+    return {
+        "statistics": stats.model_dump(),
+        "times": times.model_dump(by_alias=True),
+        "arithmetic": _terms(stats, times),
+        "prices": [_price_payload(row, wage, currency) for row in prices],
+    }
+
+
+def _terms(stats: DatasetStats, times: LabellingTimes) -> dict[str, list[dict[str, Any]]]:
+    from omnicost.cost import ORDER, arithmetic
+
+    return {str(kind): [t._asdict() for t in arithmetic(kind, stats, times)] for kind in ORDER}
+
+
+def _price_payload(row: Price, wage: float | None, currency: str) -> dict[str, Any]:
+    free = row.seconds_per_image == 0
+    payload: dict[str, Any] = {
+        "policy": row.policy.as_dict(),
+        "seconds_per_image": row.seconds_per_image,
+        "hours": row.hours,
+        "hours_interval": list(row.hours_interval),
+        "saving": None if free else row.saving,
+        "saving_interval": None if free else list(row.saving_interval),
+    }
+    if wage is not None:
+        payload |= {"money": row.hours * wage, "currency": currency}
+    return payload
+
+
+def _list_times(as_json: bool) -> None:
+    from omnicost.cost import ALTERNATIVES
+
+    if as_json:
+        print_json([row._asdict() for row in ALTERNATIVES])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("constant", "name", "seconds", "per", "source"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for row in ALTERNATIVES:
+        source = row.source if row.checked else f"{row.source}*"
+        table.add_row(row.constant or "-", row.name, f"{row.seconds:g}", row.per, source)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "\n[dim]Choose one with --time constant=name; '-' is for comparison only.\n"
+        "* quoted second hand, not checked against the publication.[/dim]"
+    )

@@ -1,0 +1,65 @@
+"""Options that several verbs read alike: which images, which labelling times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    from omnicost.cost import DatasetStats, LabellingTimes
+
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Built-in statistics: coco, ade20k or cityscapes.")
+]
+AnnotationsOption = Annotated[
+    Path | None,
+    typer.Option("--annotations", help="COCO-format file whose own K, c and n to use."),
+]
+TimesOption = Annotated[
+    Path | None,
+    typer.Option("--times", help="YAML of labelling times, such as calibrate writes."),
+]
+TimeOption = Annotated[
+    list[str] | None,
+    typer.Option("--time", help="One labelling time, as box=7.4 or mask=sam-late; repeats."),
+]
+WageOption = Annotated[
+    float | None, typer.Option("--wage", min=0, help="Pay of one hour, to show money.")
+]
+CurrencyOption = Annotated[str, typer.Option("--currency", help="Currency of the wage.")]
+
+
+def read_stats(
+    dataset: str | None, annotations: Path | None, images: int | None = None
+) -> DatasetStats:
+    """Statistics of a built-in data set or of a file, for another number of images if given.
+
+    Raises:
+        InputError: if both or neither are given, or on any fault of either.
+    """
+    from omnicost.cost import dataset_stats, stats_of_file
+
+    if (dataset is None) == (annotations is None):
+        given = "neither is given" if dataset is None else "both are given"
+        raise InputError("--dataset, --annotations", given, "give one of them")
+    stats = dataset_stats(dataset) if dataset is not None else stats_of_file(str(annotations))
+    return stats if images is None else stats.with_images(images)
+
+
+def read_times(path: Path | None, overrides: list[str] | None) -> LabellingTimes:
+    """The default labelling times, those of a file, and single ones replaced.
+
+    Raises:
+        InputError, ConfigError: naming the file or option, field and value at fault.
+    """
+    from omnicost.cost import LabellingTimes
+    from omnicost.cost.times import parse_override
+
+    times = LabellingTimes() if path is None else LabellingTimes.from_yaml(path)
+    if not overrides:
+        return times
+    return times.with_overrides(dict(map(parse_override, overrides)), "--time")
