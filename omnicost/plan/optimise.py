@@ -1,0 +1,204 @@
+"""The two questions, answered exactly: most AP for a budget, least cost for an AP.
+
+Beside a given number of masks, AP is linear in the images of each weak type, so two weak types
+suffice and the best pair is a point of the concave hull over types (`pareto.best_mix`). Every
+number of masks from none to all images is tried, so nothing is lost to a grid. Rounding to whole
+images always goes to the side that keeps the budget or the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.cost import ORDER
+from omnicost.errors import InputError
+from omnicost.pareto import Mix, best_mix
+from omnicost.plan.surface import Surface
+
+MASK: Final = AnnotationType.MASK.strength
+_CHUNK: Final = 200_000
+# Images: below this, a fraction of an image is rounding noise of the division before.
+_ROUNDING: Final = 1e-6
+_TIE: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be divided.
+
+    Attributes:
+        images: how many there are.
+        seconds: (5,) mean seconds per image of each type, in the order of `cost.ORDER`.
+        surface: what images of each weak type are worth; only its types are used.
+        masks_allowed: whether masks may be drawn at all.
+    """
+
+    images: int
+    seconds: np.ndarray
+    surface: Surface
+    masks_allowed: bool = True
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """Positions of the surface's types on the type axis: (T,) int64."""
+        return np.array([kind.strength for kind in self.surface.types], dtype=np.int64)
+
+    @property
+    def weak_seconds(self) -> np.ndarray:
+        """Seconds per image of the surface's types: (T,)."""
+        return self.seconds[self.strengths]
+
+    def masks(self) -> np.ndarray:
+        """Every number of masks that may be chosen: (M,) int64."""
+        return np.arange(self.images + 1 if self.masks_allowed else 1)
+
+    def mask_grid(self, ratio: float = 1.03) -> np.ndarray:
+        """Numbers of masks from none to all, dense enough for draws: (G,) int64."""
+        steps = int(np.log(max(self.images, 2)) / np.log(ratio)) + 2
+        grid = np.unique(np.geomspace(1, self.images, steps).round().astype(np.int64))
+        return np.append(0, grid) if self.masks_allowed else np.zeros(1, np.int64)
+
+    def cost(self, images: np.ndarray) -> np.ndarray:
+        """Seconds that allocations (..., 5) take on average: (...,)."""
+        total: np.ndarray = np.asarray(images) @ self.seconds
+        return total
+
+    def share_of_full(self, images: np.ndarray) -> np.ndarray:
+        """Expected AP of allocations (..., 5) as a share of full supervision: (...,)."""
+        images = np.asarray(images)
+        masks = images[..., MASK]
+        worth = np.moveaxis(self.surface.at(masks), 0, -1)
+        total: np.ndarray = masks + (images[..., self.strengths] * worth).sum(axis=-1)
+        return total / self.images
+
+
+def best_for_budget(problem: Problem, budget_seconds: float) -> np.ndarray:
+    """Images per type, (5,) int64, with the most expected AP; the cheapest of equally good ones.
+
+    Raises:
+        InputError: if the budget does not reach for any policy.
+    """
+    require_affordable(problem, budget_seconds)
+    found = [_best_beside(problem, masks, budget_seconds) for masks in _chunks(problem)]
+    candidates = np.concatenate(found)
+    share = problem.share_of_full(candidates)
+    tied = np.flatnonzero(share >= share.max() - _TIE)
+    best: np.ndarray = candidates[tied[problem.cost(candidates[tied]).argmin()]]
+    return best
+
+
+def cheapest_for_target(problem: Problem, target: float) -> np.ndarray:
+    """Images per type, (5,) int64, at least cost whose expected share reaches the target.
+
+    Raises:
+        InputError: if no policy reaches it.
+    """
+    found = [_cheapest_beside(problem, masks, target) for masks in _chunks(problem)]
+    candidates = np.concatenate(found)
+    candidates = candidates[problem.share_of_full(candidates) >= target - _TIE]
+    if not len(candidates):
+        everything = best_for_budget(problem, np.inf)
+        reached = float(problem.share_of_full(everything))
+        remedy = f"ask for {reached:.1%} or less, or allow more types"
+        raise InputError("--target", f"{target:.1%} of full supervision is out of reach", remedy)
+    cheapest: np.ndarray = candidates[problem.cost(candidates).argmin()]
+    return cheapest
+
+
+def require_affordable(problem: Problem, budget_seconds: float) -> None:
+    """Refuse a budget under the cheapest policy, saying how far it would reach.
+
+    Raises:
+        InputError: naming the cheapest policy and its hours.
+    """
+    kinds = [*problem.surface.types, *([AnnotationType.MASK] if problem.masks_allowed else [])]
+    cheapest = min(kinds, key=lambda kind: problem.seconds[kind.strength])
+    seconds = float(problem.seconds[cheapest.strength])
+    if seconds * problem.images > budget_seconds:
+        reach = int(budget_seconds / seconds)
+        need = seconds * problem.images / 3600
+        problem_text = (
+            f"{budget_seconds / 3600:,.4g} h is under the cheapest policy "
+            f"({cheapest} on all {problem.images:,} images: {need:,.4g} h)"
+        )
+        remedy = f"raise it, allow a cheaper type with --types, or label {reach:,} images"
+        raise InputError("--budget", problem_text, remedy)
+
+
+def _chunks(problem: Problem) -> Iterator[np.ndarray]:
+    masks = problem.masks()
+    for start in range(0, len(masks), _CHUNK):
+        yield masks[start : start + _CHUNK]
+
+
+def relaxed_share(problem: Problem, budget_seconds: float) -> float:
+    """The best expected share if weak types could be mixed in fractions of an image.
+
+    Never under that of `best_for_budget`, and over it by less than one image's worth.
+    """
+    shares = [_relaxed(problem, masks, budget_seconds) for masks in _chunks(problem)]
+    return float(np.concatenate(shares).max())
+
+
+def _relaxed(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
+    rest = problem.images - masks
+    mix = _mix_beside(problem, masks, budget)
+    value = np.where(rest > 0, mix.value, np.where(_fits(problem, masks, budget), 0.0, -np.inf))
+    shares: np.ndarray = (masks + np.where(rest > 0, rest, 1) * value) / problem.images
+    return shares
+
+
+def _mix_beside(problem: Problem, masks: np.ndarray, budget: float) -> Mix:
+    """The best mixture of weak types that is left for beside each number of masks: (M,)."""
+    rest = np.maximum(problem.images - masks, 1)
+    # A hair more than is left, or the division could cost a policy that fits exactly its place.
+    each = (budget * (1 + _TIE) - masks * problem.seconds[MASK]) / rest
+    each = np.where(_fits(problem, masks, budget), np.maximum(each, 0.0), -1.0)
+    return best_mix(problem.weak_seconds, problem.surface.at(masks).T, each)
+
+
+def _fits(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
+    within: np.ndarray = masks * problem.seconds[MASK] <= budget * (1 + _TIE)
+    return within
+
+
+def _best_beside(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
+    """The best affordable allocation beside each number of masks: (M', 5), others left out."""
+    mix = _mix_beside(problem, masks, budget)
+    images = _allocate(problem, masks, mix)
+    # The rounding tolerance may have let one image too many through.
+    over = problem.cost(images) > budget * (1 + _TIE)
+    images[over] = _allocate(problem, masks, mix, fewer=1)[over]
+    kept = np.isfinite(mix.value) | (masks == problem.images)
+    return images[kept & (problem.cost(images) <= budget * (1 + _TIE))]
+
+
+def _cheapest_beside(problem: Problem, masks: np.ndarray, target: float) -> np.ndarray:
+    """The cheapest allocation beside each number of masks whose rest is worth enough: (M', 5).
+
+    The same hull with its axes swapped: dearness is lack of worth, value is cheapness.
+    """
+    rest = problem.images - masks
+    needed = target * problem.images - masks
+    each = np.divide(needed, rest, where=rest > 0, out=np.zeros(len(masks)))
+    cheapness = np.broadcast_to(-problem.weak_seconds, (len(masks), len(problem.weak_seconds)))
+    mix = best_mix(-problem.surface.at(masks).T, cheapness, -each)
+    return _allocate(problem, masks, mix)[np.isfinite(mix.value) | (rest == 0)]
+
+
+def _allocate(problem: Problem, masks: np.ndarray, mix: Mix, fewer: int = 0) -> np.ndarray:
+    """Whole images per type: (M, 5); the dear side is rounded down, and by `fewer` more."""
+    rest = problem.images - masks
+    upper = np.floor(mix.weight * rest + _ROUNDING).astype(np.int64)
+    upper = np.clip(upper - fewer, 0, rest)
+    images = np.zeros((len(masks), len(ORDER)), dtype=np.int64)
+    index = np.arange(len(masks))
+    images[index, MASK] = masks
+    np.add.at(images, (index, problem.strengths[mix.cheap]), rest - upper)
+    np.add.at(images, (index, problem.strengths[mix.dear]), upper)
+    return images
