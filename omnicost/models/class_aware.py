@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from omnicost.models.decode import Decoded, decode
 from omnicost.models.frame import Prompts
+
+if TYPE_CHECKING:
+    from transformers import SamModel
+    from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
 
 
 class PromptedSam(nn.Module):
@@ -17,12 +22,13 @@ class PromptedSam(nn.Module):
     Trainable are all parameters but the positional embedding, which image and prompts share (it is
     a constant in the original, a `Parameter` in transformers). The copies leave the `SamModel` as
     it was, so one loaded model serves many teachers.
-
-    Args:
-        sam: `transformers.SamModel`.
     """
 
-    def __init__(self, sam: nn.Module) -> None:
+    prompt_encoder: SamPromptEncoder
+    mask_decoder: SamMaskDecoder
+    position: torch.Tensor  # (1, C, h, w) of the image embedding
+
+    def __init__(self, sam: SamModel) -> None:
         super().__init__()
         shared = sam.prompt_encoder.shared_embedding
         self.prompt_encoder = copy.deepcopy(sam.prompt_encoder, {id(shared): shared})
@@ -114,7 +120,9 @@ class ClassAwareSam(PromptedSam):
         seed: of the projection's initial weights.
     """
 
-    def __init__(self, sam: nn.Module, text_width: int, seed: int = 0) -> None:
+    trained_encoder: SamPromptEncoder
+
+    def __init__(self, sam: SamModel, text_width: int, seed: int = 0) -> None:
         super().__init__(sam)
         shared = self.prompt_encoder.shared_embedding
         self.trained_encoder = copy.deepcopy(self.prompt_encoder, {id(shared): shared})
@@ -134,7 +142,7 @@ class ClassAwareSam(PromptedSam):
         return _encode(self.prompt_encoder, prompts) + self.zero(z_text)
 
 
-def _encode(encoder: nn.Module, prompts: Prompts) -> torch.Tensor:
+def _encode(encoder: SamPromptEncoder, prompts: Prompts) -> torch.Tensor:
     points, boxes = prompts
     labels = None if points is None else torch.ones(1, len(points), 1, device=points.device)
     sparse, _ = encoder(

@@ -9,11 +9,18 @@ products that they are, and only the mask tokens that are asked for become masks
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+if TYPE_CHECKING:
+    from transformers.models.sam.modeling_sam import (
+        SamAttention,
+        SamMaskDecoder,
+        SamTwoWayAttentionBlock,
+    )
 
 CACHE_ELEMENTS = 1 << 20  # of one prompt batch's image tokens: measured fastest on a CPU
 GPU_PROMPTS = 64
@@ -42,7 +49,7 @@ def prompts_at_once(embedding: torch.Tensor, asked: int | None) -> int:
 
 
 def decode(
-    decoder: nn.Module,
+    decoder: SamMaskDecoder,
     embedding: torch.Tensor,
     image_index: torch.Tensor | None,
     position: torch.Tensor,
@@ -53,7 +60,7 @@ def decode(
     """Masks for P prompts.
 
     Args:
-        decoder: `transformers.models.sam.modeling_sam.SamMaskDecoder`.
+        decoder: with the weights.
         embedding: ``(B, C, h, w)`` image embeddings.
         image_index: ``(P,) int64``, the picture of each prompt; None when there is one picture.
         position: ``(1, C, h, w)`` image-wide positional embedding.
@@ -76,7 +83,7 @@ def decode(
 
 
 def _attend(
-    decoder: nn.Module,
+    decoder: SamMaskDecoder,
     embedding: torch.Tensor,
     image_index: torch.Tensor | None,
     position: torch.Tensor,
@@ -100,12 +107,12 @@ def _attend(
 
 
 def _block(
-    layer: nn.Module,
+    layer: SamTwoWayAttentionBlock,
     queries: torch.Tensor,
     tokens: torch.Tensor,
     image: torch.Tensor,
     where: torch.Tensor,
-    spread: Any,
+    spread: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if layer.skip_first_layer_pe:
         queries = _attention(layer.self_attn, queries, queries, queries, _unchanged)
@@ -128,7 +135,11 @@ def _block(
 
 
 def _attention(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, spread: Any
+    module: SamAttention,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    spread: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Attention whose keys and values are projected before `spread` hands them to the prompts."""
     projected = module.q_proj(query), spread(module.k_proj(key)), spread(module.v_proj(value))
@@ -136,13 +147,13 @@ def _attention(
 
 
 def _projected_attention(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    module: SamAttention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 ) -> torch.Tensor:
-    parts = (
-        part.unflatten(-1, (module.num_attention_heads, -1)).transpose(1, 2)
-        for part in (query, key, value)
+    heads = module.num_attention_heads
+    query, key, value = (
+        part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value)
     )
-    attended = F.scaled_dot_product_attention(*parts, scale=module.scaling)
+    attended = F.scaled_dot_product_attention(query, key, value, scale=module.scaling)
     return module.out_proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -164,7 +175,7 @@ def _unchanged(values: torch.Tensor) -> torch.Tensor:
 
 
 def _masks(
-    decoder: nn.Module, image: torch.Tensor, hyper: torch.Tensor, height: int, width: int
+    decoder: SamMaskDecoder, image: torch.Tensor, hyper: torch.Tensor, height: int, width: int
 ) -> torch.Tensor:
     """``(P, M, 4h, 4w)`` logits from ``(P, h * w, C)`` image tokens and ``(P, M, C / 8)`` weights.
 
@@ -181,7 +192,7 @@ def _masks(
     return nested.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(len(logits), -1, 4 * height, 4 * width)
 
 
-def _as_linear(convolution: nn.ConvTranspose2d) -> tuple[torch.Tensor, torch.Tensor]:
+def _as_linear(convolution: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight ``(4 D, C)`` and bias ``(4 D,)``, children in the order (row, column)."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
     return weight, convolution.bias.repeat(4)

@@ -18,7 +18,7 @@ PromptKind = Literal["box", "point", "point_box"]
 
 def runtime_field(default: Any, **constraints: Any) -> Any:
     """A field that cannot change a step's output."""
-    return Field(default, json_schema_extra={"runtime": True}, **constraints)
+    return Field(default=default, json_schema_extra={"runtime": True}, **constraints)
 
 
 class Config(BaseModel):
@@ -28,13 +28,14 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The settings that can change the output, as plain JSON data for a stage's key."""
-        fields = type(self).model_fields
-        runtime = {
-            name
-            for name, field in fields.items()
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("runtime")
-        }
-        return self.model_dump(mode="json", exclude=runtime)
+        plain = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(field.json_schema_extra, dict) and "runtime" in field.json_schema_extra:
+                del plain[name]
+            elif isinstance(value, Config):
+                plain[name] = value.identity()
+        return plain
 
 
 class ModelSpecs(Config):
@@ -52,23 +53,25 @@ class EmbedConfig(Config):
     precision: Precision = "fp32"  # of the encoder; the cache itself is fp16
     attention: Attention = "sdpa"
     compile: bool = False
-    channels_last: bool = runtime_field(False)
-    batch_images: int = Field(4, ge=1)
-    limit_gigabytes: float = runtime_field(50.0, ge=0)  # what does not fit is encoded in passing
-    shard_images: int = runtime_field(256, ge=1)
+    channels_last: bool = runtime_field(default=False)
+    batch_images: int = Field(default=4, ge=1)
+    limit_gigabytes: float = runtime_field(
+        default=50.0, ge=0
+    )  # what does not fit is encoded in passing
+    shard_images: int = runtime_field(default=256, ge=1)
 
 
 class DetectConfig(Config):
     """GroundingDINO's proposals, and which of them become pseudo-masks."""
 
     score: Literal["max", "mean"] = "max"  # of a class, over its tokens
-    keep_above: float = Field(0.1, ge=0, le=1)  # tau_c: what Algorithm 1 may still use
-    threshold: float = Field(0.3, ge=0, le=1)  # confidence of a prompt (none, class)
-    nms_iou: float = Field(0.9, gt=0, le=1)
+    keep_above: float = Field(default=0.1, ge=0, le=1)  # tau_c: what Algorithm 1 may still use
+    threshold: float = Field(default=0.3, ge=0, le=1)  # confidence of a prompt (none, class)
+    nms_iou: float = Field(default=0.9, gt=0, le=1)
     nms: Literal["class", "all"] = "class"
     precision: Precision = "fp32"
-    batch_images: int = Field(2, ge=1)
-    workers: int = runtime_field(0, ge=0)
+    batch_images: int = Field(default=2, ge=1)
+    workers: int = runtime_field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _threshold_sees_all(self) -> DetectConfig:
@@ -85,40 +88,44 @@ class TeacherConfig(Config):
 
     tune: bool = True  # False: the released weights whatever is labelled (Table 4)
     class_aware: Literal["paper", "always", "never"] = "paper"  # paper: all but box + class
-    steps: int = Field(36_874, ge=0)
-    batch_images: int = Field(32, ge=1)
-    prompts_per_step: int = Field(256, ge=1)  # cap; a random subset of the batch's instances
-    learning_rate: float = Field(1e-5, gt=0)
-    late_learning_rate: float = Field(1e-6, gt=0)
-    late_step: int = Field(27_655, ge=0)  # first step at the late rate
-    weight_decay: float = Field(0.01, ge=0)  # AdamW's usual value; the paper gives none
-    ce_weight: float = Field(5.0, ge=0)
-    dice_weight: float = Field(5.0, ge=0)
-    points: int = Field(112 * 112, ge=1)  # of the loss, per mask
-    oversample: float = Field(3.0, ge=1)  # Mask2Former
-    importance: float = Field(0.75, ge=0, le=1)  # Mask2Former
+    steps: int = Field(default=36_874, ge=0)
+    batch_images: int = Field(default=32, ge=1)
+    prompts_per_step: int = Field(
+        default=256, ge=1
+    )  # cap; a random subset of the batch's instances
+    learning_rate: float = Field(default=1e-5, gt=0)
+    late_learning_rate: float = Field(default=1e-6, gt=0)
+    late_step: int = Field(default=27_655, ge=0)  # first step at the late rate
+    weight_decay: float = Field(default=0.01, ge=0)  # AdamW's usual value; the paper gives none
+    ce_weight: float = Field(default=5.0, ge=0)
+    dice_weight: float = Field(default=5.0, ge=0)
+    points: int = Field(default=112 * 112, ge=1)  # of the loss, per mask
+    oversample: float = Field(default=3.0, ge=1)  # Mask2Former
+    importance: float = Field(default=0.75, ge=0, le=1)  # Mask2Former
     class_prompt: str = "{}"  # what the text encoder reads, {} standing for the class name
     precision: Precision = "fp32"
-    decode_prompts: int | None = Field(None, ge=1)  # prompts decoded at once; None: by device
-    validation_images: int = runtime_field(64, ge=0)
-    validate_every: int = runtime_field(1_000, ge=1)
-    checkpoint_every: int = runtime_field(500, ge=1)
-    log_every: int = runtime_field(20, ge=1)
+    decode_prompts: int | None = Field(
+        default=None, ge=1
+    )  # prompts decoded at once; None: by device
+    validation_images: int = runtime_field(default=64, ge=0)
+    validate_every: int = runtime_field(default=1_000, ge=1)
+    checkpoint_every: int = runtime_field(default=500, ge=1)
+    log_every: int = runtime_field(default=20, ge=1)
 
 
 class RefineConfig(Config):
     """Algorithm 1."""
 
     enabled: bool = True  # False: P-SAM's masks as they are (Table 5, column Point)
-    alpha: float = Field(5.0, ge=0)
-    beta: float = Field(2.0, ge=0)
-    tau_c: float = Field(0.1, ge=0, le=1)
+    alpha: float = Field(default=5.0, ge=0)
+    beta: float = Field(default=2.0, ge=0)
+    tau_c: float = Field(default=0.1, ge=0, le=1)
 
 
 class PseudomaskConfig(Config):
     """From prompts to masks."""
 
     precision: Precision = "fp32"
-    decode_prompts: int | None = Field(None, ge=1)
-    images_per_block: int = runtime_field(16, ge=1)
-    part_images: int = runtime_field(512, ge=1)  # images between two checkpoints
+    decode_prompts: int | None = Field(default=None, ge=1)
+    images_per_block: int = runtime_field(default=16, ge=1)
+    part_images: int = runtime_field(default=512, ge=1)  # images between two checkpoints

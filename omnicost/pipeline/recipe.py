@@ -16,6 +16,7 @@ from omnicost.pipeline.config import (
     TeacherConfig,
 )
 from omnicost.pipeline.kinds import TeacherKind, teachers_for
+from omnicost.pipeline.student_config import StudentConfig
 
 
 class Recipe(Config):
@@ -28,6 +29,7 @@ class Recipe(Config):
     teacher: TeacherConfig = TeacherConfig()
     refine: RefineConfig = RefineConfig()
     pseudomask: PseudomaskConfig = PseudomaskConfig()
+    student: StudentConfig = StudentConfig()
 
     @model_validator(mode="after")
     def _refinement_sees_all(self) -> Recipe:
