@@ -18,7 +18,7 @@ from omnicost.data.tiny.raster import (
     pack,
     spread,
 )
-from omnicost.data.tiny.shapes import TONES, KINDS, Kind, packed
+from omnicost.data.tiny.shapes import KINDS, TONES, Kind, packed
 from omnicost.data.tiny.specs import Range, Style
 
 Canvas = NDArray[np.int32]  # (size, size, 3), grey levels

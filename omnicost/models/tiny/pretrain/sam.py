@@ -1,0 +1,340 @@
+"""The tiny SAM: trained on tiny-web's parts, wholes and groups, from points and boxes.
+
+The losses are the released ones (Kirillov et al. 2023, appendix A): focal and dice at 20 to 1, the
+error of the predicted IoU, three masks for a lone point of which the best one learns. Left out is
+the interactive part (further points from the error, mask prompts), which the pipeline never uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+
+from omnicost.data.seeding import derive_seed, generator
+from omnicost.data.tiny.world import SPECS, Scene, render
+from omnicost.models.decode import Decoded, decode
+from omnicost.models.frame import pixel_values, to_prompts
+from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
+
+FOLDER = "sam"
+SCHEDULE = Schedule(
+    steps=4000,
+    learning_rate=1.2e-3,
+    warmup_steps=250,
+    weight_decay=0.02,
+    average_decay=0.998,
+    evaluate_every=500,
+)
+SIDE = 64  # of the input frame: that of the pictures
+PATCH = 4
+WIDTH = 96
+LAYERS = 4
+GLOBAL_LAYERS = (1, 3)  # the others attend within windows, as in SAM
+WINDOW = 8  # patches
+HEADS = 4
+POOL = 12_000  # training pictures, drawn when first met
+SCENES_PER_STEP = 8
+PROMPTS_PER_SCENE = {"box": 3, "point": 2, "point_box": 1}
+LABEL_PERCENT = 55  # of the targets are labelled extents, the rest any segment
+BOX_NOISE_SHARE = 0.1  # standard deviation, of the box' side (SAM)
+BOX_NOISE_PIXELS = 2.0  # at most; SAM's 20 of 1,024, rounded up
+FOCAL_WEIGHT, DICE_WEIGHT, IOU_WEIGHT = 20.0, 1.0, 1.0
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+HELD_OUT_PICTURES = 100  # of each data set
+
+
+def build() -> SamModel:
+    """The model before training."""
+    config = SamConfig(
+        vision_config={
+            "hidden_size": WIDTH,
+            "output_channels": WIDTH,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+            "window_size": WINDOW,
+            "global_attn_indexes": list(GLOBAL_LAYERS),
+            "num_pos_feats": WIDTH // 2,
+            "initializer_range": 0.02,  # the default, 1e-10, is for weights about to be loaded
+        },
+        prompt_encoder_config={"hidden_size": WIDTH, "image_size": SIDE, "patch_size": PATCH},
+        mask_decoder_config={
+            "hidden_size": WIDTH,
+            "mlp_dim": 2 * WIDTH,
+            "num_attention_heads": HEADS,
+            "iou_head_hidden_dim": WIDTH,
+        },
+    )
+    torch.manual_seed(derive_seed("tiny", "sam", "weights"))
+    model = SamModel(config)
+    _fix_positions(model)
+    return model
+
+
+def _fix_positions(model: SamModel) -> None:
+    """Draw the random positional code at SAM's scale, 1, and keep it out of training.
+
+    transformers derives the scale from the encoder's width (48 here), which encodes positions so
+    finely that nothing is learnt.
+    """
+    code = model.shared_image_embedding.positional_embedding
+    nn.init.normal_(code, std=1.0)
+    code.requires_grad_(False)
+    model.prompt_encoder.shared_embedding.positional_embedding = code
+
+
+class Targets(NamedTuple):
+    """What to segment: T masks in B pictures, with the prompts that ask for them.
+
+    Attributes:
+        images: (B, 64, 64, 3) uint8.
+        scene_index: (T,) int64, the picture of each mask.
+        masks: (T, 64, 64) bool.
+        points: (T, 2) float32, the centre of a pixel of the mask.
+        boxes: (T, 4) float32, tight or jittered.
+        kinds: (T,), the kind of prompt that asks for it.
+    """
+
+    images: NDArray[np.uint8]
+    scene_index: NDArray[np.int64]
+    masks: NDArray[np.bool_]
+    points: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    kinds: NDArray[np.str_]
+
+
+class _Packed(NamedTuple):
+    """A scene's picture and its masks as bits."""
+
+    image: NDArray[np.uint8]
+    mask_bits: NDArray[np.uint8]
+    segment_bits: NDArray[np.uint8]
+
+
+@lru_cache(maxsize=POOL)
+def _web_scene(index: int) -> _Packed:
+    scene = render(SPECS[WEB], "train", index)
+    return _Packed(
+        scene.image, np.packbits(scene.masks, axis=2), np.packbits(scene.segments, axis=2)
+    )
+
+
+def training_targets(step: int) -> Targets:
+    """The batch of a step."""
+    draw = generator("tiny", "sam", "batch", step)
+    kinds = np.repeat(list(PROMPTS_PER_SCENE), list(PROMPTS_PER_SCENE.values()))
+    images, masks = [], []
+    while len(images) < SCENES_PER_STEP:
+        packed = _web_scene(int(draw.integers(POOL)))
+        if len(packed.mask_bits):
+            images.append(packed.image)
+            masks.append(_some_masks(packed, len(kinds), draw))
+    stacked = np.concatenate(masks)
+    return Targets(
+        np.stack(images),
+        np.repeat(np.arange(len(images)), len(kinds)),
+        stacked,
+        random_points(stacked, draw),
+        _jittered(tight_boxes(stacked), draw),
+        np.tile(kinds, len(images)),
+    )
+
+
+def _some_masks(packed: _Packed, count: int, draw: np.random.Generator) -> NDArray[np.bool_]:
+    labelled = draw.integers(100, size=count) < LABEL_PERCENT
+    from_labels = packed.mask_bits[draw.integers(len(packed.mask_bits), size=count)]
+    from_segments = packed.segment_bits[draw.integers(len(packed.segment_bits), size=count)]
+    bits = np.where(labelled[:, None, None], from_labels, from_segments)
+    return np.unpackbits(bits, axis=2).astype(bool)
+
+
+def random_points(masks: NDArray[np.bool_], draw: np.random.Generator) -> NDArray[np.float32]:
+    """The centre of one pixel of each mask, every pixel equally likely."""
+    points = np.empty((len(masks), 2), np.float32)
+    for row, mask in enumerate(masks):
+        rows, columns = np.nonzero(mask)
+        chosen = draw.integers(len(rows))
+        points[row] = columns[chosen] + 0.5, rows[chosen] + 0.5
+    return points
+
+
+def _jittered(boxes: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float32]:
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    noise = draw.normal(size=boxes.shape) * sides * BOX_NOISE_SHARE
+    limited = np.clip(noise, -BOX_NOISE_PIXELS, BOX_NOISE_PIXELS)
+    return np.clip(boxes + limited, 0, SIDE).astype(np.float32)
+
+
+def embed(model: SamModel, images: NDArray[np.uint8]) -> Tensor:
+    """Image embeddings, (B, C, 16, 16), with gradients."""
+    return model.vision_encoder(pixel_values(list(images), SIDE))[0]
+
+
+def ask(model: SamModel, embedding: Tensor, targets: Targets, kind: str) -> tuple[Tensor, Decoded]:
+    """Rows of the targets that a kind of prompt asks for, and the answers.
+
+    A lone point gets the three masks of the multi-mask output, the others the single one.
+    """
+    rows = np.flatnonzero(targets.kinds == kind)
+    prompts = to_prompts(
+        targets.points[rows] if "point" in kind else None,
+        targets.boxes[rows] if "box" in kind else None,
+        (SIDE, SIDE),
+        SIDE,
+    )
+    points, boxes = prompts.points, prompts.boxes
+    sparse, _ = model.prompt_encoder(
+        input_points=None if points is None else points[:, None, None],
+        input_labels=None if points is None else torch.ones(len(rows), 1, 1, dtype=torch.int64),
+        input_boxes=None if boxes is None else boxes[:, None],
+        input_masks=None,
+    )
+    answer = decode(
+        model.mask_decoder,
+        embedding,
+        torch.from_numpy(targets.scene_index[rows]),
+        model.get_image_wide_positional_embeddings(),
+        sparse.flatten(0, 1),
+        model.prompt_encoder.no_mask_embed.weight[0],
+        multimask=kind == "point",
+    )
+    return torch.from_numpy(rows), answer
+
+
+def mask_losses(logits: Tensor, masks: Tensor) -> Tensor:
+    """Focal and dice loss, weighted, of each of (T, M) answers; `masks` is (T, H, W) float."""
+    wanted = masks[:, None].expand_as(logits)
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    missed = 1 - torch.exp(-cross_entropy)
+    alpha = FOCAL_ALPHA * wanted + (1 - FOCAL_ALPHA) * (1 - wanted)
+    focal = (alpha * missed**FOCAL_GAMMA * cross_entropy).mean((2, 3))
+    shares = logits.sigmoid()
+    both, either = (shares * wanted).sum((2, 3)), (shares + wanted).sum((2, 3))
+    dice = 1 - (2 * both + 1) / (either + 1)
+    return FOCAL_WEIGHT * focal + DICE_WEIGHT * dice
+
+
+@torch.no_grad()
+def ious(logits: Tensor, masks: Tensor) -> Tensor:
+    """IoU of (T, M, H, W) answers, cut at 0, with (T, H, W) masks; (T, M)."""
+    answered, wanted = logits > 0, masks[:, None] > 0.5
+    both, either = (answered & wanted).sum((2, 3)), (answered | wanted).sum((2, 3))
+    return both / either.clamp(min=1)
+
+
+def _loss_at(model: SamModel, step: int) -> tuple[Tensor, dict[str, float]]:
+    targets = training_targets(step)
+    masks = torch.from_numpy(targets.masks).float()
+    embedding = embed(model, targets.images)
+    total, figures = torch.zeros(()), {}
+    for kind in PROMPTS_PER_SCENE:
+        rows, answer = ask(model, embedding, targets, kind)
+        losses = mask_losses(answer.logits, masks[rows])
+        overlap = ious(answer.logits, masks[rows])
+        share = len(rows) / len(masks)
+        error = functional.mse_loss(answer.iou, overlap)
+        total = total + share * (losses.min(dim=1).values.mean() + IOU_WEIGHT * error)
+        figures[f"{kind} iou"] = overlap.max(dim=1).values.mean().item()
+    return total, figures
+
+
+def held_out_targets(pictures: Sequence[Scene], kind: str, world: str) -> Targets:
+    """Every labelled instance of some pictures, asked for by a uniform point or a tight box."""
+    masks = np.concatenate([scene.masks for scene in pictures])
+    return Targets(
+        np.stack([scene.image for scene in pictures]),
+        np.repeat(np.arange(len(pictures)), [len(scene.masks) for scene in pictures]),
+        masks,
+        random_points(masks, generator("tiny", "sam", "held out", world)),
+        tight_boxes(masks),
+        np.full(len(masks), kind),
+    )
+
+
+@torch.no_grad()
+def figures(model: SamModel, pictures: int = HELD_OUT_PICTURES) -> dict[str, float]:
+    """Mean IoU on instances of the data sets that the model never saw the like of.
+
+    Returns:
+        ``dataset/box``: of the mask from a tight box; ``dataset/point``: of the one of three masks
+        that the model itself thinks best; ``dataset/best of three``: of the one that is best.
+    """
+    model.eval()
+    found: dict[str, float] = {}
+    for world in DATASETS:
+        drawn = scenes(world, "val", range(pictures))
+        embedding = embed(model, np.stack([scene.image for scene in drawn]))
+        for kind in ("box", "point"):
+            targets = held_out_targets(drawn, kind, world)
+            _, answer = ask(model, embedding, targets, kind)
+            overlap = ious(answer.logits, torch.from_numpy(targets.masks))
+            chosen = answer.iou.argmax(dim=1, keepdim=True)
+            found[f"{world}/{kind}"] = overlap.gather(1, chosen).mean().item()
+            if kind == "point":
+                found[f"{world}/best of three"] = overlap.max(dim=1).values.mean().item()
+    return found
+
+
+def save(model: SamModel, folder: Path) -> None:
+    """Write the model like a released SAM, its weights in half precision.
+
+    The config asks for single precision, so that they are loaded as such.
+    """
+    model.save_pretrained(folder)
+    path = folder / "model.safetensors"
+    halves = {name: value.half() for name, value in load_file(path).items()}
+    save_file(halves, path, metadata={"format": "pt"})
+    frame, longest = {"height": SIDE, "width": SIDE}, {"longest_edge": SIDE}
+    SamProcessor(
+        SamImageProcessor(size=longest, pad_size=frame, mask_size=longest, mask_pad_size=frame)
+    ).save_pretrained(folder)
+
+
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+    """Train the model in ``work`` and write it and its card into ``folder``."""
+    trained = train(
+        model := build(),
+        partial(_loss_at, model),
+        schedule,
+        work,
+        evaluate=figures,
+        report=report,
+    )
+    save(model, folder)
+    shipped = SamModel.from_pretrained(folder)
+    write_card(folder, _card(shipped, trained.steps, trained.seconds, figures(shipped)))
+
+
+def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
+    prompts = ", ".join(f"{count} {kind}" for kind, count in PROMPTS_PER_SCENE.items())
+    return Card(
+        title="Tiny SAM",
+        summary=(
+            "A Segment Anything model for 64 x 64 pictures in the format of facebook/sam-vit-huge. "
+            "Figures are mean IoU, without any training on the data set, on every instance of "
+            f"{HELD_OUT_PICTURES} held-out pictures: from a tight box; from a random point, with "
+            "the mask of three that the model itself rates highest; with the best of the three."
+        ),
+        data=(
+            f"labelled extents, parts, wholes and groups in {WEB}, without classes; "
+            f"{SCENES_PER_STEP} of {POOL:,} pictures a step, prompts for each: {prompts}"
+        ),
+        command="python -m omnicost.models.tiny.pretrain sam --out OUT",
+        parameters=sum(p.numel() for p in model.parameters()),
+        steps=steps,
+        seconds=seconds,
+        figures=values,
+    )
