@@ -167,14 +167,14 @@ def _number(value: float) -> str:
 
 
 def _note(times: LabellingTimes) -> str:
-    origin = (
-        "an assumption, which [not dim]omnicost calibrate[/not dim] replaces"
-        if times.assumed
-        else "measured between annotators"
-    )
     spread = times.project_log_sd
-    sds = [spread.class_, spread.point, spread.box, spread.mask]
-    shown = f"{sds[0]:.2g}" if len(set(sds)) == 1 else f"{min(sds):.2g} to {max(sds):.2g}"
+    sds = spread.as_array()
+    shown = f"{sds[0]:.2g}" if sds.min() == sds.max() else f"{sds.min():.2g} to {sds.max():.2g}"
+    assumed = [name for name in ("class", "point", "box", "mask") if name not in spread.measured]
+    origin = "measured between annotators"
+    if assumed:
+        which = "" if len(assumed) == 4 else f" for {', '.join(assumed)}"
+        origin = f"an assumption{which}, which omnicost calibrate replaces"
     return (
         f"Intervals: a project's annotators differ from these times by a common factor with a "
         f"log sd of {shown} ({origin}). Saving: against masks on all images."

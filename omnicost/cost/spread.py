@@ -104,9 +104,8 @@ def draw_spend(
 
 def _project_factors(times: LabellingTimes, rng: np.random.Generator, draws: int) -> np.ndarray:
     """Project-wide factors on the constants: (draws, 5), mean 1, equicorrelated over types."""
-    spread = times.project_log_sd
     kinds = list(dict.fromkeys(CONSTANT_TYPES))
-    sds = np.array([spread.class_, spread.point, spread.box, spread.mask])
+    sds = times.project_log_sd.as_array()
     shared = rng.standard_normal((draws, 1))
     own = rng.standard_normal((draws, len(kinds)))
     rho = times.project_correlation

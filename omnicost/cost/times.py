@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import yaml
@@ -76,6 +76,21 @@ def alternative(name: str, constant: str) -> Alternative:
     return fitting[name]
 
 
+class Measured(BaseModel):
+    """What a calibrated time rests on: its 95% bootstrap interval and the rows of the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    interval: tuple[float, float]
+    rows: int = Field(ge=1)
+
+
+class AnnotatorTime(Measured):
+    """One annotator's mean seconds."""
+
+    seconds: float = Field(ge=0)
+
+
 class LabellingTime(BaseModel):
     """Mean seconds of one annotation, its spread and where the figure comes from."""
 
@@ -85,10 +100,12 @@ class LabellingTime(BaseModel):
     source: str = "given by the user"
     log_sd: float = Field(default=ANNOTATION_LOG_SD, ge=0, le=3)
     """Standard deviation of the logarithm of one annotation's time; averages out over many."""
+    measured: Measured | None = None
+    annotators: dict[str, AnnotatorTime] = Field(default_factory=dict)
 
 
 def parse_override(text: str, where: object = "--time") -> tuple[str, float | str]:
-    """Constant and value from text such as ``box=7.4`` or ``box=extreme-clicks-staff``.
+    """Constant and value from text such as ``box=7.4`` or ``box=staff-clicks``.
 
     Raises:
         InputError: if it is not of that form.
@@ -136,6 +153,12 @@ class ProjectSpread(BaseModel):
     point: LogSd = PROJECT_LOG_SD
     box: LogSd = PROJECT_LOG_SD
     mask: LogSd = PROJECT_LOG_SD
+    measured: tuple[Literal["class", "point", "box", "mask"], ...] = ()
+    """Types whose spread was measured between annotators rather than assumed."""
+
+    def as_array(self) -> np.ndarray:
+        """Spreads of class, point, box, mask: (4,) float64."""
+        return np.array([self.class_, self.point, self.box, self.mask])
 
 
 class LabellingTimes(BaseModel):
@@ -165,8 +188,6 @@ class LabellingTimes(BaseModel):
     """Spread of the project-wide factor; 0.3 is an assumption."""
     project_correlation: float = Field(default=PROJECT_CORRELATION, ge=0, le=1)
     """Correlation of the log factors of any two types; an assumption."""
-    assumed: bool = True
-    """Whether the project-wide spread is the stated assumption rather than measured."""
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: object = "times") -> LabellingTimes:
@@ -213,8 +234,8 @@ class LabellingTimes(BaseModel):
         return self.from_mapping(self.model_dump(by_alias=True) | dict(overrides), where)
 
     def to_yaml(self) -> str:
-        """The times as YAML that `from_yaml` reads back to an equal object."""
-        data = self.model_dump(by_alias=True)
+        """What differs from the defaults as YAML; `from_yaml` reads it back to an equal object."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
     def constants(self) -> np.ndarray:

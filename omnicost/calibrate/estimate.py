@@ -1,0 +1,268 @@
+"""Timed annotations to labelling times: idle rows dropped, bootstrap intervals, spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from omnicost.calibrate.timings import KINDS, Timings
+from omnicost.cost import Interval, LabellingTimes, interval
+from omnicost.cost.times import ANNOTATION_LOG_SD
+from omnicost.errors import InputError
+
+# Iglewicz and Hoaglin 1993: modified z-scores above 3.5 are outliers.
+IDLE_CUT: Final = 3.5
+MAD_TO_SD: Final = 1.4826
+# Below this spread of the logs a cut would drop ordinary rows of a very regular annotator.
+LEAST_LOG_SD: Final = 0.2
+LEAST_ROWS: Final = 30
+LEAST_ANNOTATORS: Final = 3
+LEAST_FREEDOM: Final = 10
+LEVEL: Final = 0.95
+BOOTSTRAPS: Final = 2_000
+_CHUNK: Final = 2_000_000
+
+CONSTANT_OF: Final[Mapping[str, str]] = {
+    "class": "tag",
+    "point": "point_first",
+    "point_further": "point_further",
+    "box": "box",
+    "mask": "mask",
+}
+
+
+class Estimate(NamedTuple):
+    """Mean seconds of one annotation, its 95% bootstrap interval, and what it rests on."""
+
+    seconds: float
+    interval: Interval
+    rows: int
+    annotations: float
+
+
+class Idle(NamedTuple):
+    """Rows dropped as idle time."""
+
+    rows: int
+    hours: float
+    longest_seconds: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a log says about labelling times.
+
+    Attributes:
+        kinds: estimate of each kind that was timed.
+        annotators: estimate of each kind and annotator.
+        log_sd: spread of single annotations of each kind.
+        project_log_sd: spread between annotators, where there are enough of them.
+        idle: what the idle filter dropped, by kind.
+        kept_hours: hours that the estimates rest on.
+        warnings: what to be careful about, one line each.
+    """
+
+    kinds: Mapping[str, Estimate]
+    annotators: Mapping[tuple[str, str], Estimate]
+    log_sd: Mapping[str, float]
+    project_log_sd: Mapping[str, float]
+    idle: Mapping[str, Idle]
+    kept_hours: float
+    warnings: tuple[str, ...]
+
+    def labelling_times(self, source: str) -> LabellingTimes:
+        """The published times with what was measured put in their place.
+
+        Further points that were not timed themselves scale with the first ones.
+        """
+        data: dict[str, Any] = {CONSTANT_OF[kind]: self._time(kind, source) for kind in self.kinds}
+        if "point" in self.kinds and "point_further" not in self.kinds:
+            data["point_further"] = self._further_point(source)
+        if self.project_log_sd:
+            data["project_log_sd"] = dict(self.project_log_sd) | {
+                "measured": sorted(self.project_log_sd)
+            }
+        return LabellingTimes.from_mapping(data, source)
+
+    def _time(self, kind: str, source: str) -> dict[str, Any]:
+        people = {who: row for (what, who), row in self.annotators.items() if what == kind and who}
+        return {
+            "seconds": round(self.kinds[kind].seconds, 4),
+            "source": source,
+            "log_sd": round(self.log_sd[kind], 4),
+            "measured": _measured(self.kinds[kind]),
+            "annotators": {
+                who: {"seconds": round(row.seconds, 4), **_measured(row)}
+                for who, row in people.items()
+            },
+        }
+
+    def _further_point(self, source: str) -> dict[str, Any]:
+        default = LabellingTimes()
+        ratio = default.point_further.seconds / default.point_first.seconds
+        return {
+            "seconds": round(self.kinds["point"].seconds * ratio, 4),
+            "source": f"{source}, scaled from the first point by the published ratio",
+            "log_sd": round(self.log_sd["point"], 4),
+        }
+
+
+def _measured(row: Estimate) -> dict[str, Any]:
+    low, high = row.interval
+    return {"interval": [round(low, 4), round(high, 4)], "rows": row.rows}
+
+
+def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibration:
+    """Estimate labelling times from timed annotations.
+
+    A mean is the sum of seconds over the sum of annotations: what a project will pay for. Its
+    interval resamples rows, so it speaks for these annotators; how others would differ is
+    `project_log_sd`.
+
+    Raises:
+        InputError: if a row took no time at all.
+    """
+    if not (timings.seconds > 0).all():
+        count = int((timings.seconds <= 0).sum())
+        raise InputError("timings", f"{count} rows took 0 seconds", "remove them from the log")
+    idle_rows = find_idle(timings) if drop_idle else np.zeros(len(timings), dtype=bool)
+    kept, rng = timings.select(~idle_rows), np.random.default_rng(seed)
+    kinds = [kind for kind in KINDS if (kept.kinds == kind).any()]
+    estimates = {kind: _estimate(kept.select(kept.kinds == kind), rng) for kind in kinds}
+    people = {
+        (kind, who): _estimate(kept.select((kept.kinds == kind) & (kept.annotators == who)), rng)
+        for kind in kinds
+        for who in sorted(set(kept.annotators[kept.kinds == kind]))
+    }
+    between = {
+        kind: sd
+        for kind in kinds
+        if kind != "point_further" and (sd := _between(kind, people, estimates)) is not None
+    }
+    return Calibration(
+        kinds=estimates,
+        annotators=people,
+        log_sd={kind: _single_log_sd(kept.select(kept.kinds == kind)) for kind in kinds},
+        project_log_sd=between,
+        idle={kind: _idle(timings.select((timings.kinds == kind) & idle_rows)) for kind in kinds},
+        kept_hours=float(kept.seconds.sum()) / 3600,
+        warnings=_warnings(estimates, people, between),
+    )
+
+
+def find_idle(timings: Timings) -> np.ndarray:
+    """Rows far above what their annotator takes for one annotation of that kind: (T,) bool.
+
+    The logarithm's distance from the annotator's median, in robust standard deviations of the
+    kind; only long rows are idle.
+    """
+    idle = np.zeros(len(timings), dtype=bool)
+    for kind in set(timings.kinds):
+        rows = np.flatnonzero(timings.kinds == kind)
+        residuals = _residuals(timings.select(timings.kinds == kind))
+        sd = max(MAD_TO_SD * float(np.median(np.abs(residuals))), LEAST_LOG_SD)
+        idle[rows] = residuals > IDLE_CUT * sd
+    return idle
+
+
+def _residuals(timings: Timings) -> np.ndarray:
+    """Log seconds of one annotation less the median of the same annotator: (T,) float64."""
+    logs = np.log(timings.seconds / timings.counts)
+    centres = np.full(len(logs), np.median(logs))
+    for who in set(timings.annotators):
+        own = timings.annotators == who
+        if own.sum() >= 5:
+            centres[own] = np.median(logs[own])
+    return logs - centres
+
+
+def _estimate(rows: Timings, rng: np.random.Generator) -> Estimate:
+    means = bootstrap_means(rows.seconds, rows.counts, rng, BOOTSTRAPS)
+    return Estimate(
+        seconds=float(rows.seconds.sum() / rows.counts.sum()),
+        interval=interval(means, LEVEL),
+        rows=len(rows),
+        annotations=float(rows.counts.sum()),
+    )
+
+
+def bootstrap_means(
+    seconds: np.ndarray, counts: np.ndarray, rng: np.random.Generator, draws: int
+) -> np.ndarray:
+    """Means per annotation of rows resampled with replacement: (draws,) float64."""
+    rows = len(seconds)
+    step = max(1, _CHUNK // rows)
+    parts = []
+    for start in range(0, draws, step):
+        picked = rng.integers(rows, size=(min(step, draws - start), rows))
+        parts.append(seconds[picked].sum(axis=1) / counts[picked].sum(axis=1))
+    return np.concatenate(parts)
+
+
+def _single_log_sd(rows: Timings) -> float:
+    """Log standard deviation of a single annotation within annotators.
+
+    The mean of m annotations has 1/m of the variance, so rows count with their number of them.
+    Too few rows leave the published spread.
+    """
+    logs = np.log(rows.seconds / rows.counts)
+    residuals = logs.copy()
+    groups = set(rows.annotators)
+    for who in groups:
+        own = rows.annotators == who
+        residuals[own] -= np.average(logs[own], weights=rows.counts[own])
+    freedom = len(rows) - len(groups)
+    if freedom < LEAST_FREEDOM:
+        return ANNOTATION_LOG_SD
+    return float(min(np.sqrt((rows.counts * residuals**2).sum() / freedom), 3.0))
+
+
+def _between(
+    kind: str,
+    people: Mapping[tuple[str, str], Estimate],
+    estimates: Mapping[str, Estimate],
+) -> float | None:
+    """Log standard deviation of annotators' means, their sampling noise taken out.
+
+    None with fewer than `LEAST_ANNOTATORS`. The noise of the overall mean is added back: a project
+    pays for that error as well.
+    """
+    own = [row for (what, who), row in people.items() if what == kind and who and row.rows >= 5]
+    if len(own) < LEAST_ANNOTATORS:
+        return None
+    logs = np.log([row.seconds for row in own])
+    noise = np.mean([_log_error(row) ** 2 for row in own])
+    between = max(float(logs.var(ddof=1) - noise), 0.0)
+    return round(min(float(np.sqrt(between + _log_error(estimates[kind]) ** 2)), 3.0), 4)
+
+
+def _log_error(row: Estimate) -> float:
+    """Standard error of the log mean, from the width of its 95% interval."""
+    low, high = row.interval
+    return float(np.log(high / low)) / (2 * 1.96)
+
+
+def _idle(rows: Timings) -> Idle:
+    longest = float(rows.seconds.max()) if len(rows) else 0.0
+    return Idle(len(rows), float(rows.seconds.sum()) / 3600, longest)
+
+
+def _warnings(
+    estimates: Mapping[str, Estimate],
+    people: Mapping[tuple[str, str], Estimate],
+    between: Mapping[str, float],
+) -> tuple[str, ...]:
+    lines = []
+    for kind, row in estimates.items():
+        if row.rows < LEAST_ROWS:
+            lines.append(f"{kind}: only {row.rows} rows (want {LEAST_ROWS}); weak evidence")
+        if kind not in between and kind != "point_further":
+            known = len([1 for what, who in people if what == kind and who])
+            lines.append(
+                f"{kind}: {known or 'no'} known annotator{'' if known == 1 else 's'} "
+                f"(want {LEAST_ANNOTATORS}); the project-wide spread stays an assumption"
+            )
+    return tuple(lines)

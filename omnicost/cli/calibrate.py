@@ -1,0 +1,191 @@
+"""`omnicost calibrate`: logs of a labelling tool to labelling times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicost.cli.output import JsonOption, print_json
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from omnicost.calibrate import Calibration, Estimate, Timings
+
+
+def calibrate(
+    files: Annotated[
+        list[Path], typer.Argument(help="Label Studio JSON exports or CSVs of timed annotations.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="YAML to write, for --times.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", help="What was timed: class, point, point_further, box or mask."),
+    ] = None,
+    per_row: Annotated[
+        float | None,
+        typer.Option("--per-row", min=0.001, help="Annotations in a row that does not count them."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Rows to use, as column=value.")
+    ] = None,
+    seconds_column: Annotated[
+        str | None, typer.Option("--seconds-column", help="Column of a row's seconds.")
+    ] = None,
+    count_column: Annotated[
+        str | None, typer.Option("--count-column", help="Column of annotations in a row.")
+    ] = None,
+    annotator_column: Annotated[
+        str | None, typer.Option("--annotator-column", help="Column of the annotator.")
+    ] = None,
+    type_column: Annotated[
+        str | None, typer.Option("--type-column", help="Column of the annotation type.")
+    ] = None,
+    keep_idle: Annotated[
+        bool, typer.Option("--keep-idle", help="Keep rows that look like idle time.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Labelling times of your own annotators, from a labelling tool's log.
+
+    Reads Label Studio exports (lead_time) and delimited text, drops idle rows
+    and says which, and gives bootstrap intervals by type and annotator.
+
+    \b
+    Example:
+      omnicost calibrate export.json --out times.yaml
+      omnicost calibrate timings.csv --type mask --only method=Manual
+      omnicost cost --dataset coco --times times.yaml
+    """
+    from omnicost import calibrate as calibration
+    from omnicost.calibrate import ReadOptions
+
+    options = ReadOptions(
+        kind=kind,
+        seconds=seconds_column,
+        count=count_column,
+        annotator=annotator_column,
+        type=type_column,
+        per_row=per_row,
+        only=_parse_only(only),
+    )
+    parts = [calibration.read_timings(path, options) for path in files]
+    timings = calibration.concatenate(parts)
+    result = calibration.calibrate(timings, drop_idle=not keep_idle)
+    source = f"calibrated on {', '.join(path.name for path in files)}"
+    if out is not None:
+        _write(out, result.labelling_times(source).to_yaml())
+    if as_json:
+        print_json(_payload(result, timings, source))
+    else:
+        _print_report(result, timings, out)
+
+
+def _parse_only(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    column, found, value = text.partition("=")
+    if not found:
+        raise InputError("--only", f"{text!r} is not column=value", "write method=Manual")
+    return column.strip(), value.strip()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        remedy = "name a file in a folder that exists"
+        raise InputError(path, f"cannot be written ({error.strerror})", remedy) from None
+
+
+def _print_report(result: Calibration, timings: Timings, out: Path | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(_table(result))
+    console.print()
+    for line in _findings(result, timings):
+        console.print(line)
+    for line in result.warnings:
+        console.print(f"[yellow]warning[/yellow] {line}")
+    if out is None:
+        console.print("\n[dim]Nothing written: give --out times.yaml for a file.[/dim]")
+    else:
+        console.print(f"\nWrote {out}: use it with --times {out}", soft_wrap=True)
+
+
+_MOST_ANNOTATORS = 20
+
+
+def _table(result: Calibration) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("label")
+    for heading in ("s each", "95% interval", "log sd", "rows", "annotations", "published"):
+        table.add_column(heading, justify="right")
+    published = _published()
+    for kind, row in result.kinds.items():
+        table.add_row(
+            f"[bold]{kind}[/bold]", *_cells(row, f"{result.log_sd[kind]:.2f}"), published[kind]
+        )
+        people = [(who, own) for (what, who), own in result.annotators.items() if what == kind]
+        if len(people) > 1:
+            for who, own in people[:_MOST_ANNOTATORS]:
+                table.add_row(f"  {who or 'unknown'}", *_cells(own, ""), "")
+        if len(people) > _MOST_ANNOTATORS:
+            table.add_row(f"  and {len(people) - _MOST_ANNOTATORS} more", *[""] * 6)
+    return table
+
+
+def _published() -> dict[str, str]:
+    from omnicost.calibrate.estimate import CONSTANT_OF
+    from omnicost.cost import LabellingTimes
+
+    times = LabellingTimes()
+    return {kind: f"{getattr(times, name).seconds:g}" for kind, name in CONSTANT_OF.items()}
+
+
+def _cells(row: Estimate, log_sd: str) -> list[str]:
+    low, high = row.interval
+    return [
+        f"{row.seconds:.2f}",
+        f"{low:.2f} - {high:.2f}",
+        log_sd,
+        f"{row.rows:,}",
+        f"{row.annotations:,.0f}",
+    ]
+
+
+def _findings(result: Calibration, timings: Timings) -> list[str]:
+    lines = []
+    for kind, idle in result.idle.items():
+        if idle.rows:
+            share = f"{idle.rows:,} row{'s' if idle.rows > 1 else ''}, {idle.hours:.2f} h"
+            lines.append(
+                f"{kind}: dropped as idle: {share} (longest {idle.longest_seconds:,.0f} s)"
+            )
+    lines.append(f"kept {result.kept_hours:.2f} h of work")
+    lines += [f"left out: {count:,} rows {why}" for why, count in timings.unused.items()]
+    lines += [f"{kind}: log sd between annotators {sd:.2f}" for kind, sd in _spreads(result)]
+    return lines + [f"note: {note}" for note in timings.notes]
+
+
+def _spreads(result: Calibration) -> list[tuple[str, float]]:
+    return list(result.project_log_sd.items())
+
+
+def _payload(result: Calibration, timings: Timings, source: str) -> dict[str, Any]:
+    return {
+        "times": result.labelling_times(source).model_dump(mode="json", by_alias=True),
+        "idle": {kind: idle._asdict() for kind, idle in result.idle.items()},
+        "kept_hours": result.kept_hours,
+        "left_out": dict(timings.unused),
+        "notes": list(timings.notes),
+        "warnings": list(result.warnings),
+    }
