@@ -48,7 +48,7 @@ from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer
 
 FOLDER = "detector"
 SCHEDULE = Schedule(
-    steps=10_000,
+    steps=6000,
     learning_rate=6e-4,
     warmup_steps=200,
     weight_decay=1e-3,
@@ -96,7 +96,21 @@ def build(tokenizer: BertTokenizer) -> GroundingDinoForObjectDetection:
     model = GroundingDinoForObjectDetection(config)
     # transformers freezes a ResNet but for stages that it names otherwise: all of it, that is.
     model.model.unfreeze_backbone()
+    _start_unsure(model)
     return model
+
+
+@torch.no_grad()
+def _start_unsure(model: GroundingDinoForObjectDetection) -> None:
+    """Let every logit start near -4, as a focal loss wants; logits are products, without a bias.
+
+    Both sides of the product end in a norm: its scale tames the product, opposite offsets shift it.
+    """
+    inner = model.model
+    text = inner.encoder.layers[-1].text_enhancer_layer.layer_norm_after
+    for norm, offset in ((inner.decoder.layer_norm, -1), (inner.enc_output_norm, -1), (text, 1)):
+        norm.weight.fill_(0.5)
+        norm.bias.fill_(offset * 2 / WIDTH**0.5)
 
 
 def start_backbone(model: GroundingDinoForObjectDetection, folder: Path) -> None:
@@ -187,8 +201,8 @@ def _card(model: Any, steps: int, seconds: float, values: Mapping[str, float]) -
             "[0, 1]; `recall` (IoU 0.5) and `false` boxes a picture are at confidence 0.3. A class "
             "scores as the best of its tokens."
         ),
-        data=f"boxes and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the backbone "
-        "starts from the tiny ResNet",
+        data=f"boxes and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
+        "backbone starts from the tiny ResNet",
         command="python -m omnicost.models.tiny.pretrain detector --out OUT",
         parameters=sum(p.numel() for p in model.parameters()),
         steps=steps,
