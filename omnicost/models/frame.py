@@ -72,7 +72,7 @@ def pixel_values(images: Sequence[np.ndarray], side: int) -> torch.Tensor:
     mean = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
     std = torch.tensor(PIXEL_STD).view(3, 1, 1)
     for row, image in zip(batch, images, strict=True):
-        height, width = scaled_size(*image.shape[:2], side)
+        height, width = scaled_size(image.shape[0], image.shape[1], side)
         picture = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         row[:, :height, :width] = (pixels - mean) / std

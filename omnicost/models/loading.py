@@ -140,6 +140,23 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     return model
 
 
+def read_tokenizer(path: Path, kind: WeightsKind) -> Any:
+    """The tokenizer that lies in a folder.
+
+    Raises:
+        InputError: if it is absent or damaged.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        line = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise InputError(
+            f"{kind} tokenizer {path}", line[0][:120], "get tokenizer.json or vocab.txt beside it"
+        ) from None
+
+
 def read_pth(path: Path, kind: WeightsKind) -> dict[str, torch.Tensor]:
     """The tensors of an official checkpoint; never unpickles anything but tensors.
 

@@ -59,6 +59,7 @@ class EmbedConfig(Config):
         default=50.0, ge=0
     )  # what does not fit is encoded in passing
     shard_images: int = runtime_field(default=256, ge=1)
+    workers: int = runtime_field(default=0, ge=0)  # threads that decode pictures
 
 
 class DetectConfig(Config):

@@ -1,0 +1,133 @@
+"""Embed: one pass over the images, a cache with a limit, the rest encoded in passing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from teacher_world import tiny_sam, write_dataset
+
+from omnicost.data.splits import permutation
+from omnicost.errors import InputError
+from omnicost.models.frame import pixel_values
+from omnicost.pipeline import embed
+from omnicost.pipeline.config import EmbedConfig
+from omnicost.pipeline.embed import Embeddings, ImageEncoder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    root = tmp_path_factory.mktemp("embed")
+    sam = tiny_sam()
+    sam.save_pretrained(root / "sam")
+    return write_dataset(root / "data", images=7), sam, str(root / "sam")
+
+
+def run(world: tuple, folder: Path, report=lambda *_: None, order=None, **settings) -> Path:
+    dataset, _, spec = world
+    out, work = folder / "out", folder / "work"
+    out.mkdir()
+    work.mkdir(exist_ok=True)
+    config = EmbedConfig(shard_images=3, batch_images=2, **settings)
+    embed.run(dataset, spec, config, out=out, work=work, report=report, order=order)
+    return out
+
+
+def never() -> ImageEncoder:
+    raise AssertionError("the encoder was needed")
+
+
+def bytes_of(images: int) -> float:
+    return images * 2 * 32 * 8 * 8 / 1e9
+
+
+def test_cache_holds_the_encoder_s_output(world: tuple, tmp_path: Path) -> None:
+    """Every image's embedding comes back in fp16, without the encoder."""
+    dataset, sam, _ = world
+    cached = Embeddings(run(world, tmp_path), dataset, never)
+    for index in range(len(dataset)):
+        with torch.no_grad():
+            pixels = pixel_values([dataset.image(index)], 64)
+            expected = sam.vision_encoder(pixels).last_hidden_state[0]
+        assert cached.get(index).dtype == np.float16
+        np.testing.assert_allclose(cached.get(index), expected, atol=4e-3, rtol=1e-3)
+    assert cached.batch([2, 5]).shape == (2, 32, 8, 8)
+
+
+def test_limit_keeps_the_labelled_prefix(world: tuple, tmp_path: Path) -> None:
+    """Under a size limit the head of the permutation is cached; the rest is encoded in passing."""
+    dataset, sam, _ = world
+    out = run(world, tmp_path, limit_gigabytes=bytes_of(4))
+    (tmp_path / "whole").mkdir()
+    whole = Embeddings(run(world, tmp_path / "whole"), dataset, never)
+    asked = []
+
+    def encoder() -> ImageEncoder:
+        asked.append(True)
+        return ImageEncoder(sam, EmbedConfig())
+
+    limited = Embeddings(out, dataset, encoder)
+    order = permutation(dataset, 0).tolist()
+    assert [index in limited for index in order] == [True] * 4 + [False] * 3
+    limited.get(order[0])
+    assert not asked
+    for index in order:
+        np.testing.assert_allclose(limited.get(index), whole.get(index), atol=2e-3, rtol=2e-3)
+    assert len(asked) == 1
+    stored = sum(np.load(file).nbytes for file in out.glob("*.npy"))
+    assert stored <= bytes_of(4) * 1e9
+
+
+def test_restart_takes_up_after_the_last_shard(world: tuple, tmp_path: Path) -> None:
+    """An interrupted run leaves whole shards in `work`; the next one does only the rest."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int, figures: dict) -> None:
+        if done == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(world, tmp_path, stop)
+    first = tmp_path / "work" / "shard-00000.npy"
+    kept = first.stat().st_mtime_ns
+    (tmp_path / "out").rmdir()
+    stale = tmp_path / "stale"
+    shutil.copytree(tmp_path / "work", stale / "work")
+    seen = []
+    out = run(world, tmp_path, lambda done, *_: seen.append(done))
+    assert seen[0] == 3
+    assert (out / "shard-00000.npy").stat().st_mtime_ns == kept
+    dataset = world[0]
+    (tmp_path / "again").mkdir()
+    again = Embeddings(run(world, tmp_path / "again"), dataset, never)
+    resumed = Embeddings(out, dataset, never)
+    assert all(np.array_equal(resumed.get(i), again.get(i)) for i in range(len(dataset)))
+    changed = run(world, stale, order=range(7))  # leftovers of another order are not taken up
+    reordered = Embeddings(changed, dataset, never)
+    assert all(np.allclose(reordered.get(i), again.get(i), atol=4e-3) for i in range(len(dataset)))
+
+
+def test_other_data_set_s_cache_is_refused(world: tuple, tmp_path: Path) -> None:
+    """Embeddings name the data set that they are of."""
+    out = run(world, tmp_path)
+    other = write_dataset(tmp_path / "other", seed=9)
+    with pytest.raises(InputError, match="another data set"):
+        Embeddings(out, other, never)
+    (out / "index.json").write_text(json.dumps({})[:1])
+    with pytest.raises(InputError, match="run the embed step again"):
+        Embeddings(out, other, never)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_threads_change_nothing(world: tuple, tmp_path: Path, workers: int) -> None:
+    """Pictures decoded ahead in threads arrive in order."""
+    dataset = world[0]
+    cached = Embeddings(run(world, tmp_path, workers=workers), dataset, never)
+    with torch.no_grad():
+        pixels = pixel_values([dataset.image(3)], 64)
+        expected = world[1].vision_encoder(pixels).last_hidden_state[0]
+    np.testing.assert_allclose(cached.get(3), expected, atol=4e-3, rtol=1e-3)
