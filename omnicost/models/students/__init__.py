@@ -1,0 +1,1 @@
+"""Students: instance segmenters behind one small interface (`interface.Student`)."""

@@ -1,0 +1,235 @@
+"""Mask2Former's training loss (Cheng et al. 2022), for all images of a batch at once.
+
+Same terms as the released criterion; what differs is how they are computed: masks stay bytes and
+are read at the sampled points only, and the matching costs of a whole batch are two products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional as F
+
+from omnicost.models.students.interface import Target
+from omnicost.models.students.settings import Mask2FormerSettings
+
+
+class Matches(NamedTuple):
+    """M pairs of a query and the instance that it has to find."""
+
+    images: torch.Tensor  # (M,) int64
+    queries: torch.Tensor  # (M,) int64
+    instances: torch.Tensor  # (M,) int64, into the batch's instances one after the other
+
+
+class Batch(NamedTuple):
+    """The instances of B images: one after the other, and padded to the largest number."""
+
+    masks: torch.Tensor  # (S, H, W) uint8
+    classes: torch.Tensor  # (S,) int64
+    weights: torch.Tensor  # (S,) float32
+    counts: tuple[int, ...]  # instances of each image, adding to S
+    rows: torch.Tensor  # (B, N) int64 into S; where the image has fewer, 0
+    count: torch.Tensor  # () float32: instances an average process, at least 1
+
+
+def collate(targets: Sequence[Target], world_size: int = 1) -> Batch:
+    """Put the instances of a batch's images together."""
+    counts = tuple(len(target.classes) for target in targets)
+    device = targets[0].classes.device
+    rows = np.zeros((len(targets), max(counts)), np.int64)
+    for image, (start, number) in enumerate(zip(np.cumsum((0, *counts)), counts, strict=False)):
+        rows[image, :number] = start + np.arange(number)
+    return Batch(
+        masks=torch.cat([target.masks for target in targets]),
+        classes=torch.cat([target.classes for target in targets]),
+        weights=torch.cat([target.weights for target in targets]),
+        counts=counts,
+        rows=torch.from_numpy(rows).to(device),
+        count=_mean_over_processes(sum(counts), world_size, device),
+    )
+
+
+def _mean_over_processes(count: int, world_size: int, device: torch.device) -> torch.Tensor:
+    total = torch.tensor(float(count), device=device)
+    if world_size > 1:
+        torch.distributed.all_reduce(total)
+        total /= world_size
+    return total.clamp(min=1.0)
+
+
+def losses(
+    mask_logits: Sequence[torch.Tensor],
+    class_logits: Sequence[torch.Tensor],
+    batch: Batch,
+    settings: Mask2FormerSettings,
+) -> dict[str, torch.Tensor]:
+    """Weighted class, mask and dice losses, each summed over the L predictions.
+
+    Args:
+        mask_logits: L tensors ``(B, Q, h, w)``: of the learnable queries and of each layer.
+        class_logits: L tensors ``(B, Q, K + 1)``, "no object" last.
+        batch: the instances.
+        settings: weights and numbers of points.
+    """
+    sums = {"class": torch.zeros(()), "mask": torch.zeros(()), "dice": torch.zeros(())}
+    sums = {name: value.to(mask_logits[0].device) for name, value in sums.items()}
+    for masks, classes in zip(mask_logits, class_logits, strict=True):
+        # Half precision overflows in the sums over points, as the released code notes too.
+        masks, classes = masks.float(), classes.float()
+        matches = match(masks, classes, batch, settings)
+        mask, dice = mask_losses(masks, batch, matches, settings)
+        sums["class"] += settings.class_weight * class_loss(
+            classes, batch, matches, settings.no_object_weight
+        )
+        sums["mask"] += settings.mask_weight * mask
+        sums["dice"] += settings.dice_weight * dice
+    return sums
+
+
+@torch.no_grad()
+def match(
+    mask_logits: torch.Tensor,
+    class_logits: torch.Tensor,
+    batch: Batch,
+    settings: Mask2FormerSettings,
+) -> Matches:
+    """The cheapest assignment of instances to queries in each image, on fresh random points."""
+    images, most = batch.rows.shape
+    if most == 0:
+        return _matches([], mask_logits.device)
+    points = torch.rand(images, settings.points, 2, device=mask_logits.device)
+    truth = read_masks(batch.masks, points[:, None].expand(-1, most, -1, -1), batch.rows)
+    logits = read_logits(mask_logits, points)
+    costs = (
+        settings.mask_weight * _pairwise_cross_entropy(logits, truth)
+        + settings.dice_weight * _pairwise_dice(logits, truth)
+        - settings.class_weight * _class_probabilities(class_logits, batch)
+    )
+    # A prediction that is not a number may be matched last, as in transformers.
+    costs = torch.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=1e9).cpu().numpy()
+    pairs = [
+        linear_sum_assignment(cost[:, :number])
+        for cost, number in zip(costs, batch.counts, strict=True)
+    ]
+    return _matches(pairs, mask_logits.device, batch.counts)
+
+
+def _matches(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+    device: torch.device,
+    counts: Sequence[int] = (),
+) -> Matches:
+    starts = np.cumsum((0, *counts))[:-1]
+    images = np.repeat(np.arange(len(pairs)), [len(query) for query, _ in pairs])
+    queries = np.concatenate([query for query, _ in pairs] or [[]])
+    instances = np.concatenate(
+        [start + instance for start, (_, instance) in zip(starts, pairs, strict=True)] or [[]]
+    )
+    stacked = torch.from_numpy(np.stack([images, queries, instances]).astype(np.int64))
+    return Matches(*stacked.to(device))
+
+
+def _pairwise_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """``(B, Q, N)`` mean over P points, from ``(B, Q, P)`` and ``(B, N, P)``.
+
+    ``softplus(x) - x t`` is the cross-entropy of logit x with target t.
+    """
+    total = F.softplus(logits).sum(-1, keepdim=True) - logits @ truth.transpose(1, 2)
+    return total / logits.shape[-1]
+
+
+def _pairwise_dice(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    probabilities = logits.sigmoid()
+    overlap = 2 * probabilities @ truth.transpose(1, 2)
+    return 1 - (overlap + 1) / (probabilities.sum(-1)[..., None] + truth.sum(-1)[:, None] + 1)
+
+
+def _class_probabilities(class_logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """``(B, Q, N)`` probability of each instance's class."""
+    wanted = batch.classes[batch.rows][:, None].expand(-1, class_logits.shape[1], -1)
+    return class_logits.softmax(-1).gather(2, wanted)
+
+
+def class_loss(
+    class_logits: torch.Tensor, batch: Batch, matches: Matches, no_object_weight: float
+) -> torch.Tensor:
+    """Weighted mean cross-entropy over all queries; those unmatched are "no object"."""
+    images, queries, outputs = class_logits.shape
+    wanted = torch.full((images, queries), outputs - 1, device=class_logits.device)
+    weights = torch.full((images, queries), no_object_weight, device=class_logits.device)
+    wanted[matches.images, matches.queries] = batch.classes[matches.instances]
+    weights[matches.images, matches.queries] = batch.weights[matches.instances]
+    each = F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), reduction="none")
+    return (each * weights.flatten()).sum() / weights.sum()
+
+
+def mask_losses(
+    mask_logits: torch.Tensor, batch: Batch, matches: Matches, settings: Mask2FormerSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy and dice of the matched masks on points where they are least certain."""
+    logits = mask_logits[matches.images, matches.queries]
+    with torch.no_grad():
+        points = uncertain_points(logits, settings)
+        truth = read_masks(batch.masks, points, matches.instances)
+    read = _read_each(logits, points)
+    weights = batch.weights[matches.instances]
+    cross_entropy = F.binary_cross_entropy_with_logits(read, truth, reduction="none").mean(1)
+    probabilities = read.sigmoid()
+    overlap = 2 * (probabilities * truth).sum(1)
+    dice = 1 - (overlap + 1) / (probabilities.sum(1) + truth.sum(1) + 1)
+    return (cross_entropy * weights).sum() / batch.count, (dice * weights).sum() / batch.count
+
+
+def uncertain_points(logits: torch.Tensor, settings: Mask2FormerSettings) -> torch.Tensor:
+    """``(M, P, 2)`` points in [0, 1], x y: most where ``(M, h, w)`` logits are nearest 0."""
+    drawn = int(settings.points * settings.oversample_ratio)
+    kept = int(settings.points * settings.importance_ratio)
+    points = torch.rand(len(logits), drawn, 2, device=logits.device)
+    order = _read_each(logits, points).abs().topk(kept, dim=1, largest=False, sorted=False)[1]
+    uncertain = points.gather(1, order[..., None].expand(-1, -1, 2))
+    random = torch.rand(len(logits), settings.points - kept, 2, device=logits.device)
+    return torch.cat([uncertain, random], 1)
+
+
+def read_logits(maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """``(B, Q, P)``: ``(B, Q, h, w)`` maps read bilinearly at each image's ``(B, P, 2)`` points."""
+    grid = 2 * points[:, None] - 1
+    return F.grid_sample(maps, grid, mode="bilinear", align_corners=False)[:, :, 0]
+
+
+def _read_each(maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """``(M, P)``: each ``(M, h, w)`` map read at points ``(M, P, 2)`` of its own."""
+    if not len(maps):  # still a function of the maps, so that every parameter has a gradient
+        return maps.flatten(1)[:, :1].expand(-1, points.shape[1])
+    return read_logits(maps[:, None], points)[:, 0]
+
+
+def read_masks(masks: torch.Tensor, points: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """``(..., P) float32``: masks read as `read_logits` reads maps, without making them floats.
+
+    Args:
+        masks: ``(S, H, W) uint8``.
+        points: ``(..., P, 2)`` in [0, 1], x y.
+        rows: ``(...)`` int64: the mask that each set of points belongs to.
+    """
+    height, width = masks.shape[-2:]
+    column = points[..., 0] * width - 0.5
+    row = points[..., 1] * height - 0.5
+    left, top = column.floor(), row.floor()
+    across, down = column - left, row - top
+    start = (rows * (height * width))[..., None]
+    flat = masks.reshape(-1)
+
+    def corner(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        place = start + y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
+        return flat[place] * inside
+
+    upper = corner(top, left) * (1 - across) + corner(top, left + 1) * across
+    lower = corner(top + 1, left) * (1 - across) + corner(top + 1, left + 1) * across
+    return upper * (1 - down) + lower * down

@@ -1,0 +1,210 @@
+"""What the pipeline asks of a student, whatever its architecture."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from omnicost.errors import InputError, MissingError
+from omnicost.models.students.settings import (
+    Mask2FormerSettings,
+    MaskRCNNSettings,
+)
+
+# ImageNet's, which every released backbone was trained with (in pixels of 0-255).
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+STAGES = [1, 2, 3, 4]  # of a backbone, at strides 4, 8, 16 and 32
+
+
+class Target(NamedTuple):
+    """What one image teaches: N instances, at the size of the batch's pictures."""
+
+    masks: torch.Tensor  # (N, H, W) uint8, 0 or 1
+    classes: torch.Tensor  # (N,) int64
+    weights: torch.Tensor  # (N,) float32, 1 for a real mask
+
+    def to(self, device: torch.device | str) -> Target:
+        """The same on another device."""
+        return Target(*(part.to(device, non_blocking=True) for part in self))
+
+
+class Prediction(NamedTuple):
+    """What a student finds in one image: M instances, best first, at the picture's own size."""
+
+    rles: tuple[dict[str, Any], ...]  # compressed COCO RLE
+    class_indices: np.ndarray  # (M,) int64
+    scores: np.ndarray  # (M,) float32, in [0, 1]
+
+
+class Backbone(NamedTuple):
+    """A transformers backbone: its config, and its weights unless a file brings them later."""
+
+    config: Any  # transformers.PretrainedConfig of an AutoBackbone
+    weights: Mapping[str, torch.Tensor] | None = None
+
+
+class Student(nn.Module, ABC):
+    """An instance segmenter that the pipeline can train and query.
+
+    Subclasses keep the transformers backbone where `backbone` finds it, so that its learning rate
+    can differ.
+    """
+
+    settings: Mask2FormerSettings | MaskRCNNSettings
+    num_classes: int
+    backbone_config: Any
+
+    @abstractmethod
+    def loss(
+        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+    ) -> dict[str, torch.Tensor]:
+        """Weighted losses, whose sum is what training brings down.
+
+        Args:
+            images: ``(B, 3, H, W) uint8`` RGB.
+            targets: one an image.
+            world_size: processes that average their gradients.
+        """
+
+    @abstractmethod
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Instances in each ``(H, W, 3) uint8`` RGB picture, at its own size."""
+
+    @property
+    @abstractmethod
+    def backbone(self) -> nn.Module:
+        """The part that learns at the backbone's rate."""
+
+    def forward(
+        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+    ) -> dict[str, torch.Tensor]:
+        """The loss: DistributedDataParallel synchronises gradients around `forward` only."""
+        return self.loss(images, targets, world_size)
+
+    def compile_network(self) -> None:
+        """Have torch.compile speed up the part whose shapes do not change."""
+        self.backbone.compile()
+
+    def save_activation_memory(self) -> None:
+        """Work activations out again in the backward pass instead of keeping them."""
+        checkpoint_layers(self.backbone)
+
+    def train(self, mode: bool = True) -> Student:
+        """Training mode, in which frozen batch norms stay as they are."""
+        super().train(mode)
+        if self.settings.freeze_batchnorm:
+            freeze_batchnorm(self.backbone)
+        return self
+
+
+def freeze_batchnorm(module: nn.Module) -> None:
+    """Fix statistics, scale and shift of every batch norm (detectron2's FrozenBN)."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
+            part.requires_grad_(False)
+
+
+def checkpoint_layers(module: nn.Module) -> None:
+    """Activation checkpoints around each layer of the outermost layer lists in a module."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            for layer in child:
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        else:
+            checkpoint_layers(child)
+
+
+# kind -> module with `build(settings, num_classes, backbone) -> Student`
+REGISTRY: dict[str, str] = {
+    "mask2former": "omnicost.models.students.mask2former",
+    "maskrcnn": "omnicost.models.students.maskrcnn",
+}
+
+
+def build(settings: Any, num_classes: int, backbone: Backbone | str) -> Student:
+    """A student with that backbone (hub id, folder or ``tiny``) and a fresh head.
+
+    Raises:
+        InputError: for a kind that is not in `REGISTRY`.
+    """
+    if settings.kind not in REGISTRY:
+        known = ", ".join(REGISTRY)
+        raise InputError("student.architecture.kind", f"no student {settings.kind!r}", f"use {known}")
+    if isinstance(backbone, str):
+        backbone = read_backbone(backbone)
+    module = importlib.import_module(REGISTRY[settings.kind])
+    student: Student = module.build(settings, num_classes, backbone)
+    return student
+
+
+def read_backbone(spec: str) -> Backbone:
+    """Config and weights of a released or tiny backbone, all its stages given out."""
+    # AutoBackbone itself asks the hub about every folder.
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
+
+    from omnicost.models.loading import read_folder, resolve
+
+    def read(folder: Path, **options: Any) -> Any:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, out_indices=STAGES)
+        return MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
+            folder, config=config, **options
+        )
+
+    module = read_folder(read, resolve(spec, "backbone"), "backbone")
+    return Backbone(module.config, module.state_dict())
+
+
+def save(path: Path, student: Student) -> None:
+    """Write a student's weights, and all that rebuilding it needs, as one safetensors file."""
+    from safetensors.torch import save_file
+
+    described = {
+        "kind": student.settings.kind,
+        "settings": student.settings.model_dump_json(),
+        "num_classes": str(student.num_classes),
+        "backbone": json.dumps(student.backbone_config.to_dict()),
+    }
+    weights = {name: value.contiguous() for name, value in student.state_dict().items()}
+    save_file(weights, path, metadata=described)
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Student:
+    """The student of a file that `save` wrote, ready to predict.
+
+    Raises:
+        MissingError: if the file is absent or is no student's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        student = _rebuild(described)
+    except (FileNotFoundError, SafetensorError, KeyError) as error:
+        raise MissingError(path, f"is no student ({error})", "train it again") from None
+    student.load_state_dict(weights)
+    return student.to(device).eval()
+
+
+def _rebuild(described: Mapping[str, str]) -> Student:
+    from transformers import AutoConfig
+
+    kinds = {"mask2former": Mask2FormerSettings, "maskrcnn": MaskRCNNSettings}
+    settings = kinds[described["kind"]].model_validate_json(described["settings"])
+    raw = json.loads(described["backbone"])
+    config = AutoConfig.for_model(raw.pop("model_type"), **raw)
+    return build(settings, int(described["num_classes"]), Backbone(config))

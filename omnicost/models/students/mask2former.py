@@ -1,0 +1,188 @@
+"""Mask2Former (Cheng et al. 2022) on transformers' modules, with the losses of `criterion`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from omnicost.models.students import criterion, resize
+from omnicost.models.students.interface import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    Backbone,
+    Prediction,
+    Student,
+    Target,
+    checkpoint_layers,
+)
+from omnicost.models.students.settings import Mask2FormerSettings
+
+STRIDE = 32  # of the coarsest feature map; pictures are padded to a multiple of it
+
+
+class Mask2FormerStudent(Student):
+    """Transformers' Mask2Former trained as the authors' was."""
+
+    settings: Mask2FormerSettings
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+
+    def __init__(
+        self, settings: Mask2FormerSettings, num_classes: int, backbone_config: Any
+    ) -> None:
+        super().__init__()
+        from transformers import Mask2FormerModel
+
+        self.settings = settings
+        self.num_classes = num_classes
+        self.backbone_config = backbone_config
+        self.network = Mask2FormerModel(_transformers_config(settings, backbone_config))
+        for layer in self.network.transformer_module.decoder.layers:
+            layer.cross_attn.__class__ = _WeightlessAttention
+        self.class_predictor = nn.Linear(settings.width, num_classes + 1)
+        self.register_buffer("pixel_mean", _per_channel(PIXEL_MEAN), persistent=False)
+        self.register_buffer("pixel_std", _per_channel(PIXEL_STD), persistent=False)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The feature extractor."""
+        encoder: nn.Module = self.network.pixel_level_module.encoder
+        return encoder
+
+    def compile_network(self) -> None:
+        """Compile backbone and pixel decoder: crops have one size, so they compile once."""
+        self.network.pixel_level_module.compile()
+
+    def save_activation_memory(self) -> None:
+        """Checkpoint the layers of backbone, pixel decoder and decoder."""
+        checkpoint_layers(self.network)
+
+    def outputs(self, images: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Mask logits ``(B, Q, H/4, W/4)`` and class logits ``(B, Q, K + 1)``, L of each.
+
+        The first are those of the learnable queries, the last those of the last layer.
+        """
+        pixels = (images - self.pixel_mean) / self.pixel_std
+        if images.is_contiguous(memory_format=torch.channels_last):
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        levels = self.network.pixel_level_module(pixels)
+        decoded = self.network.transformer_module(
+            multi_scale_features=levels.decoder_hidden_states,
+            mask_features=levels.decoder_last_hidden_state,
+        )
+        classes = [
+            self.class_predictor(state.transpose(0, 1)) for state in decoded.intermediate_hidden_states
+        ]
+        return list(decoded.masks_queries_logits), classes
+
+    def loss(
+        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+    ) -> dict[str, torch.Tensor]:
+        """Class, mask and dice losses, over all layers."""
+        masks, classes = self.outputs(images)
+        with torch.autocast(images.device.type, enabled=False):
+            batch = criterion.collate(targets, world_size)
+            return criterion.losses(masks, classes, batch, self.settings)
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """The best `settings.detections` of queries x classes in each picture."""
+        predictions: list[Prediction] = []
+        for batch in resize.same_size_batches(images, self.settings.test_size, STRIDE):
+            masks, classes = self.outputs(batch.pixels.to(self.pixel_mean.device))
+            predictions += [
+                self._prediction(mask.float(), logits.float(), batch.inner, size)
+                for mask, logits, size in zip(masks[-1], classes[-1], batch.sizes, strict=True)
+            ]
+        return predictions
+
+    def _prediction(
+        self,
+        mask_logits: torch.Tensor,
+        class_logits: torch.Tensor,
+        inner: resize.Inner,
+        size: tuple[int, int],
+    ) -> Prediction:
+        probabilities = class_logits.softmax(-1)[:, :-1]
+        count = min(self.settings.detections, probabilities.numel())
+        scores, places = probabilities.flatten().topk(count)
+        queries = places // self.num_classes
+        # Several of the best often come from one query: its mask is worked out once.
+        unique, place = queries.unique(return_inverse=True)
+        masks, certainty = score_masks(upsample(mask_logits[unique], inner, size))
+        scores = scores * certainty[place]
+        order = scores.argsort(descending=True, stable=True).cpu()
+        rles = resize.encode(masks)
+        return Prediction(
+            rles=tuple(rles[index] for index in place.cpu()[order].tolist()),
+            class_indices=(places % self.num_classes).cpu()[order].numpy(),
+            scores=scores.cpu()[order].numpy(),
+        )
+
+
+class _WeightlessAttention(nn.MultiheadAttention):
+    """Cross-attention that never forms the weights, which transformers asks for and drops.
+
+    At full size they are (B, 100 queries, 16,384 cells) a layer, kept for the backward pass.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs, need_weights=False)
+
+
+def upsample(logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]) -> torch.Tensor:
+    """``(Q, H, W)`` logits at the picture's size, the padding cut off."""
+    padded, (height, width) = inner
+    full = F.interpolate(logits[None], size=padded, mode="bilinear", align_corners=False)
+    cut = full[..., :height, :width]
+    if (height, width) == tuple(size):
+        return cut[0]
+    return F.interpolate(cut, size=size, mode="bilinear", align_corners=False)[0]
+
+
+def score_masks(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(Q, H, W) bool`` masks and the mean mask probability inside each, ``(Q,)``."""
+    masks = logits > 0
+    inside = (logits.sigmoid() * masks).sum((1, 2))
+    return masks, inside / (masks.sum((1, 2)) + 1e-6)
+
+
+def build(settings: Mask2FormerSettings, num_classes: int, backbone: Backbone) -> Student:
+    """The student, its head initialised as transformers does."""
+    student = Mask2FormerStudent(settings, num_classes, backbone.config)
+    if backbone.weights is not None:
+        student.backbone.load_state_dict(dict(backbone.weights))
+    return student.train()
+
+
+def _per_channel(values: Sequence[float]) -> torch.Tensor:
+    return torch.tensor(values)[:, None, None]
+
+
+def _transformers_config(settings: Mask2FormerSettings, backbone_config: Any) -> Any:
+    from transformers import Mask2FormerConfig
+
+    return Mask2FormerConfig(
+        backbone_config=backbone_config,
+        feature_size=settings.width,
+        mask_feature_size=settings.width,
+        hidden_dim=settings.width,
+        encoder_feedforward_dim=settings.encoder_feedforward,
+        dim_feedforward=settings.decoder_feedforward,
+        encoder_layers=settings.encoder_layers,
+        decoder_layers=settings.decoder_layers + 1,  # transformers counts the learnable queries
+        num_attention_heads=settings.heads,
+        num_queries=settings.queries,
+        no_object_weight=settings.no_object_weight,
+        class_weight=settings.class_weight,
+        mask_weight=settings.mask_weight,
+        dice_weight=settings.dice_weight,
+        train_num_points=settings.points,
+        oversample_ratio=settings.oversample_ratio,
+        importance_sample_ratio=settings.importance_ratio,
+    )

@@ -1,0 +1,276 @@
+"""Step "student": an instance segmenter trained on real masks and pseudo-masks together."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from omnicost.data import Dataset
+from omnicost.data.seeding import derive_seed
+from omnicost.errors import InputError, StageError
+from omnicost.models.students import interface
+from omnicost.models.students.interface import Student
+from omnicost.pipeline import student_checkpoint
+from omnicost.pipeline.config import Precision
+from omnicost.pipeline.student_config import OptimizerConfig, StudentConfig
+from omnicost.pipeline.student_data import (
+    Batch,
+    StepBatches,
+    TrainingSet,
+    World,
+    loader,
+    read_pseudo_labels,
+)
+
+Report = Callable[[int, int, dict[str, Any]], None]
+
+WEIGHTS = "student.safetensors"
+LOG = "log.jsonl"
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def run(
+    dataset: Dataset,
+    strengths: np.ndarray,
+    pseudomasks: Sequence[Path],
+    config: StudentConfig,
+    *,
+    backbone: str,
+    seed: int,
+    out: Path,
+    work: Path,
+    device: str,
+    report: Report,
+    world: World = World(),
+) -> None:
+    """Train a student and write `student.safetensors` and `log.jsonl` into `out`.
+
+    Real masks teach where `strengths` says mask, pseudo-masks elsewhere. Taken up from the last
+    checkpoint in `work`; on the CPU the result is then the same bit for bit.
+
+    Args:
+        dataset: the training split.
+        strengths: ``(I,)`` annotation types, as `splits.assign` gives them.
+        pseudomasks: artefacts of the pseudo-mask step that cover the other images.
+        config: architecture, schedule, views.
+        backbone: hub id, folder or ``tiny``.
+        seed: of the head's weights, the order, the views and the loss's points.
+        out: folder to write into (process 0 only).
+        work: scratch folder, kept over restarts.
+        device: such as ``cpu`` or ``cuda:0``.
+        report: told of every logged step.
+        world: this process among several; torch.distributed must then be initialised.
+
+    Raises:
+        StageError: when the loss stops being finite, naming the images.
+        InputError: when nothing can be learnt from, or a setting cannot hold.
+    """
+    if config.architecture.kind == "detectron2":
+        from omnicost.models.students import detectron2_backend
+
+        raise NotImplementedError(detectron2_backend)
+    if config.schedule.batch_images % world.size:
+        raise InputError(
+            "student.schedule.batch_images",
+            f"{config.schedule.batch_images} images over {world.size} processes",
+            "use a multiple of the number of processes",
+        )
+    pseudo = read_pseudo_labels(pseudomasks, config.pseudo_min_score)
+    training = TrainingSet(dataset, strengths, pseudo, config)
+    student = build_student(config, len(dataset.class_names), backbone, seed).to(device)
+    batches = StepBatches(training, config, seed, world)
+    train_loop(student, batches, config, seed, work, device, report, world)
+    if world.rank == 0:
+        interface.save(out / WEIGHTS, student)
+        shutil.copyfile(work / LOG, out / LOG)
+
+
+def build_student(config: StudentConfig, num_classes: int, backbone: str, seed: int) -> Student:
+    """A fresh student, its head drawn from the seed."""
+    with _seeded(derive_seed(seed, "student head"), "cpu"):
+        student = interface.build(config.architecture, num_classes, backbone)
+    if config.checkpoint_activations:
+        student.save_activation_memory()
+    return student
+
+
+def train_loop(
+    student: Student,
+    batches: StepBatches,
+    config: StudentConfig,
+    seed: int,
+    work: Path,
+    device: str,
+    report: Report,
+    world: World = World(),
+) -> None:
+    """Train in place, from the last checkpoint in `work` if there is one."""
+    work.mkdir(parents=True, exist_ok=True)
+    student.train()
+    if config.channels_last:
+        student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(student, config.optimizer)
+    scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device != "cpu")
+    identity = {**config.identity(), "seed": seed, "data": batches.training.dataset.fingerprint}
+    start = student_checkpoint.restore(work, identity, student, optimizer, scaler)
+    log = _Log(work / LOG, start, write=world.rank == 0)
+    network = _wrapped(student, config, world, device)
+    for batch in loader(batches, start, device):
+        factor = config.schedule.factor(batch.step)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        with _seeded(derive_seed(seed, "student step", batch.step, world.rank), device):
+            losses = _step(network, batch, optimizer, scaler, config, device, world)
+        done = batch.step + 1
+        if done % config.log_every == 0 or done == len(batches):
+            figures = {**losses, "learning_rate": config.optimizer.learning_rate * factor}
+            log.append({"step": done, **figures})
+            report(done, len(batches), figures)
+        if world.rank == 0 and done % config.checkpoint_every == 0 and done < len(batches):
+            student_checkpoint.save(work, done, identity, student, optimizer, scaler)
+
+
+def _step(
+    network: nn.Module,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    config: StudentConfig,
+    device: str,
+    world: World,
+) -> dict[str, float]:
+    """One optimiser step; the mean losses of its micro-batches."""
+    optimizer.zero_grad(set_to_none=True)
+    pieces = list(_pieces(batch, config.micro_batch_images))
+    sums: dict[str, float] = {}
+    for place, piece in enumerate(pieces):
+        images = piece.images.to(device, non_blocking=True)
+        if config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        targets = [target.to(device) for target in piece.targets]
+        with _no_sync(network, place < len(pieces) - 1):
+            with _autocast(config.precision, device):
+                losses = network(images, targets, world.size)
+            total = torch.stack(list(losses.values())).sum() / len(pieces)
+            _check_finite(total.item(), piece)
+            scaler.scale(total).backward()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.item() / len(pieces)
+    if config.optimizer.clip_norm is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return {"loss": sum(sums.values()), **sums}
+
+
+def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW with no decay on norms and embeddings and a slower backbone."""
+    backbone = set(student.backbone.parameters())
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in student.modules():
+        undecayed = isinstance(module, _NORMS)
+        for parameter in module.parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            rate = config.learning_rate * (
+                config.backbone_factor if parameter in backbone else 1.0
+            )
+            decay = 0.0 if undecayed else config.weight_decay
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+            if rate > 0
+        ]
+    )
+
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+    nn.Embedding,
+)
+
+
+def _wrapped(student: Student, config: StudentConfig, world: World, device: str) -> nn.Module:
+    network: nn.Module = student
+    if config.compile:
+        student.compile_network()
+    if world.size > 1:
+        devices = [torch.device(device)] if device.startswith("cuda") else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=devices)
+    return network
+
+
+def _pieces(batch: Batch, size: int | None) -> Iterable[Batch]:
+    count = len(batch.targets)
+    for start in range(0, count, size or count):
+        part = slice(start, start + (size or count))
+        yield Batch(batch.step, batch.image_ids[part], batch.images[part], batch.targets[part])
+
+
+def _check_finite(loss: float, batch: Batch) -> None:
+    if not math.isfinite(loss):
+        images = ", ".join(map(str, batch.image_ids))
+        raise StageError(
+            f"student: loss is {loss} at step {batch.step + 1} on image ids {images}; look at "
+            "these images' masks, or lower student.optimizer.learning_rate"
+        )
+
+
+def _no_sync(network: nn.Module, more_to_come: bool) -> AbstractContextManager[Any]:
+    if more_to_come and isinstance(network, nn.parallel.DistributedDataParallel):
+        return network.no_sync()
+    return nullcontext()
+
+
+def _autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=_DTYPES[precision])
+
+
+class _seeded:
+    """Draws inside come from the seed; those outside go on as if nothing had been drawn."""
+
+    def __init__(self, seed: int, device: str) -> None:
+        on_gpu = device.startswith("cuda")
+        self._fork = torch.random.fork_rng([torch.device(device)] if on_gpu else [])
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error: Any) -> None:
+        self._fork.__exit__(*error)
+
+
+class _Log:
+    """Losses as JSON lines; lines after the checkpoint that training goes on from are dropped."""
+
+    def __init__(self, path: Path, start: int, write: bool) -> None:
+        self._path = path if write else None
+        if self._path is None:
+            return
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= start]
+        path.write_text("".join(f"{line}\n" for line in kept))
+
+    def append(self, figures: dict[str, Any]) -> None:
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps(figures) + "\n")

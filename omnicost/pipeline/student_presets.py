@@ -1,0 +1,110 @@
+"""The released Mask2Former recipes, and the tiny world's, as plain values for `StudentConfig`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from omnicost.errors import InputError
+
+SCHEDULES: Final = ("published", "paper-text", "short")
+
+# Batches of 16 (facebookresearch/Mask2Former).
+_PUBLISHED_STEPS: Final = {"coco": 368_750, "ade20k": 160_000, "cityscapes": 90_000}
+_DROP_SHARES: Final = (327_778 / 368_750, 355_092 / 368_750)
+_SHORT_SHARE: Final = 0.25  # ours: a quarter of the published schedule, same shape
+
+# "50 epochs with batch size 32" (§4.1) of this many training images.
+_IMAGES: Final = {"coco": 118_287, "ade20k": 20_210, "cityscapes": 2_975}
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """The settings of a preset: ``tiny``, or ``<data set>/<schedule>``.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if name == "tiny":
+        return _tiny()
+    dataset, _, schedule = name.partition("/")
+    if dataset not in _IMAGES or schedule not in SCHEDULES:
+        known = ", ".join(["tiny", *(f"{data}/{how}" for data in _IMAGES for how in SCHEDULES)])
+        raise InputError("student.preset", f"no {name!r}", f"use {known}")
+    return {**_recipe(dataset), "schedule": _schedule(dataset, schedule)}
+
+
+def _schedule(dataset: str, name: str) -> dict[str, Any]:
+    steps, batch = _PUBLISHED_STEPS[dataset], 16
+    if name == "paper-text":
+        batch = 32
+        steps = round(50 * _IMAGES[dataset] / batch)
+    elif name == "short":
+        steps = round(steps * _SHORT_SHARE)
+    if dataset == "coco":
+        drops = [round(steps * share) for share in _DROP_SHARES]
+        return {"steps": steps, "batch_images": batch, "decay": "step", "drop_at": drops}
+    return {"steps": steps, "batch_images": batch, "decay": "poly", "drop_at": []}
+
+
+def _recipe(dataset: str) -> dict[str, Any]:
+    if dataset == "coco":
+        return {}  # the defaults of every setting
+    if dataset == "ade20k":
+        return {
+            "architecture": _mask2former(test_size={"short_edge": 640, "long_edge": 2560}),
+            "augment": _short_edge_views((640, 640), _tenths(640), 2560),
+        }
+    return {
+        "architecture": _mask2former(
+            freeze_batchnorm=False, test_size={"short_edge": 1024, "long_edge": 2048}
+        ),
+        "augment": _short_edge_views((512, 1024), _tenths(1024), 4096),
+    }
+
+
+def _mask2former(**settings: Any) -> dict[str, Any]:
+    return {"kind": "mask2former", **settings}
+
+
+def _short_edge_views(
+    crop: tuple[int, int], edges: tuple[int, ...], long_edge: int
+) -> dict[str, Any]:
+    return {
+        "crop": crop,
+        "jitter": None,
+        "short_edges": edges,
+        "long_edge": long_edge,
+        "colour": True,
+    }
+
+
+def _tenths(size: int) -> tuple[int, ...]:
+    """0.5 to 2.0 times a size in steps of 0.1."""
+    return tuple(int(tenth * 0.1 * size) for tenth in range(5, 21))
+
+
+def _tiny() -> dict[str, Any]:
+    """A student of 64 x 64 pictures that two cores train in a minute or two."""
+    return {
+        "architecture": _mask2former(
+            queries=20,
+            encoder_layers=2,
+            decoder_layers=4,
+            width=64,
+            heads=4,
+            encoder_feedforward=128,
+            decoder_feedforward=128,
+            points=512,
+            test_size={"short_edge": None},
+        ),
+        "optimizer": {"learning_rate": 1e-3, "backbone_factor": 0.5, "clip_norm": 0.1},
+        "schedule": {
+            "steps": 800,
+            "batch_images": 8,
+            "decay": "poly",
+            "drop_at": [],
+            "warmup_steps": 20,
+        },
+        "augment": {"crop": (64, 64), "jitter": (0.8, 1.25)},
+        "precision": "fp32",
+        "checkpoint_every": 200,
+    }
