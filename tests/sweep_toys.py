@@ -37,7 +37,7 @@ def fit_teacher(context: StageContext) -> None:
 def label_data(context: StageContext) -> None:
     x = np.load(context.inputs["data"] / "x.npy")
     weights = np.load(context.inputs["teacher"] / "weights.npy")
-    np.save(context.out / "labels.npy", np.sign(x @ weights))
+    np.save(context.out / "labels.npy", np.sign(x @ weights) * len(context.params["type"]))
     (context.out / "nested").mkdir()
     (context.out / "nested" / "note.txt").write_text("labelled")
 
@@ -45,7 +45,7 @@ def label_data(context: StageContext) -> None:
 def fit_student(context: StageContext) -> None:
     x = np.load(context.inputs["data"] / "x.npy")
     if "labels" in context.inputs:
-        x = x * np.load(context.inputs["labels"] / "labels.npy")[:, None]
+        x = x + np.load(context.inputs["labels"] / "labels.npy")[:, None]
     _iterate(context, x, "student.npy")
 
 

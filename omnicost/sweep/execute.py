@@ -36,10 +36,6 @@ class StageFailure(StageError):
     """A stage raised; the same stage may succeed when tried again."""
 
 
-class StageStopped(Exception):
-    """The runner wants this stage to stop; what is done stays in its work folder."""
-
-
 @dataclass(frozen=True)
 class StageContext:
     """What a stage's function gets.
@@ -77,7 +73,7 @@ def execute(
     """Have the stage's artefact in the store: find it, wait for whoever computes it, or compute it.
 
     Args:
-        observe: is told of the stage's progress; may raise `StageStopped`.
+        observe: is told of the stage's progress.
         body: how to call the stage's function (in this process by default).
 
     Raises:
@@ -223,8 +219,6 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
     """What the function raises becomes one line; the traceback goes to the log."""
     try:
         yield
-    except StageStopped:
-        raise
     except (InputError, ConfigError) as error:
         traceback.print_exc()
         raise StageError(f"{stage.label}: {error}") from None

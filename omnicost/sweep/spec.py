@@ -55,7 +55,7 @@ class Grid(Strict):
     def _shares_add_up(cls, policies: tuple[dict[Any, float], ...]) -> tuple[Any, ...]:
         for policy in policies:
             try:
-                Policy.of({**policy})
+                Policy.of({str(kind): share for kind, share in policy.items()})
             except InputError as error:
                 raise ValueError(error.problem) from None
         return policies
@@ -64,7 +64,17 @@ class Grid(Strict):
         """The grid's policies, each once, mask shares first."""
         cells = itertools.product(sorted(self.mask_shares), self.types)
         grid = [Policy.cell(weak, share) for share, weak in cells]
-        return tuple(dict.fromkeys([*grid, *(Policy.of({**policy}) for policy in self.policies)]))
+        return tuple(
+            dict.fromkeys(
+                [
+                    *grid,
+                    *(
+                        Policy.of({str(kind): share for kind, share in policy.items()})
+                        for policy in self.policies
+                    ),
+                ]
+            )
+        )
 
 
 class Resources(Strict):
