@@ -30,21 +30,21 @@ from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_
 
 FOLDER = "sam"
 SCHEDULE = Schedule(
-    steps=4000,
+    steps=3600,
     learning_rate=1.2e-3,
     warmup_steps=250,
     weight_decay=0.02,
     average_decay=0.998,
-    evaluate_every=500,
+    evaluate_every=600,
 )
 SIDE = 64  # of the input frame: that of the pictures
 PATCH = 4
 WIDTH = 96
 LAYERS = 4
-GLOBAL_LAYERS = (1, 3)  # the others attend within windows, as in SAM
+GLOBAL_LAYERS = (2,)  # the others attend within windows, as in SAM
 WINDOW = 8  # patches
-HEADS = 4
-POOL = 12_000  # training pictures, drawn when first met
+HEADS = 3
+POOL = 8_000  # training pictures, drawn when first met
 SCENES_PER_STEP = 8
 PROMPTS_PER_SCENE = {"box": 3, "point": 2, "point_box": 1}
 LABEL_PERCENT = 55  # of the targets are labelled extents, the rest any segment
