@@ -1,0 +1,311 @@
+"""Labelling times, statistics, seconds per image, spread and prices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
+from omnicost.cost import (
+    ALTERNATIVES,
+    BUILT_IN,
+    ORDER,
+    DatasetStats,
+    LabellingTimes,
+    arithmetic,
+    dataset_stats,
+    draw_spend,
+    draw_type_seconds,
+    hours,
+    image_variance,
+    interval,
+    money,
+    price,
+    saving,
+    seconds_per_image,
+    type_seconds,
+)
+from omnicost.cost.times import CONSTANTS, ProjectSpread
+from omnicost.errors import InputError, OmnicostError
+from omnicost.results import recorded_table
+
+TIMES = LabellingTimes()
+TABLE_1 = recorded_table(1).to_dict("records")
+# FACTS of the decomposition: saving over masks at 0%, 1% and 10% masks.
+SAVINGS = {
+    "coco": {"class": (8.6, 8.0, 4.9), "point": (7.7, 7.2, 4.6), "box": (5.3, 5.0, 3.7)},
+    "ade20k": {"class": (8.6, 8.0, 4.9), "point": (7.8, 7.3, 4.6), "box": (5.3, 5.0, 3.7)},
+    "cityscapes": {"class": (168, 63, 9.5), "point": (54, 35, 8.6), "box": (10.9, 9.9, 5.5)},
+}
+
+
+@st.composite
+def statistics(draw: st.DrawFn) -> DatasetStats:
+    classes = draw(st.integers(1, 2000))
+    c = draw(st.floats(0, classes))
+    n = c + draw(st.floats(0, 500))
+    return DatasetStats(
+        name="any", images=1000, classes=classes, classes_per_image=c, instances_per_image=n
+    )
+
+
+@pytest.mark.parametrize("row", TABLE_1, ids=lambda r: f"{r['dataset']}-{r['annotation_type']}")
+def test_table_1_from_statistics_and_times(row: dict) -> None:
+    """All 15 entries of Table 1 come out within 0.05 s from K, c, n and the times alone."""
+    kind = AnnotationType(row["annotation_type"])
+    seconds = seconds_per_image(kind, dataset_stats(row["dataset"]))
+    assert abs(seconds - row["seconds_per_image"]) <= 0.05
+
+
+def test_table_1_has_15_entries() -> None:
+    """Five types on three data sets."""
+    assert len(TABLE_1) == 15
+
+
+@pytest.mark.parametrize("dataset", SAVINGS)
+@pytest.mark.parametrize("kind", ["class", "point", "box"])
+@pytest.mark.parametrize(("column", "share"), [(0, 0.0), (1, 0.01), (2, 0.1)])
+def test_published_savings(dataset: str, kind: str, column: int, share: float) -> None:
+    """Each saving over masks rounds to the recorded one."""
+    expected = SAVINGS[dataset][kind][column]
+    value = saving(Policy.cell(kind, share), BUILT_IN[dataset])
+    assert round(value, 0 if expected >= 30 else 1) == expected
+
+
+def test_fitted_statistics_say_so() -> None:
+    """c and n of ADE20K and Cityscapes are marked as fitted to Table 1, COCO's are not."""
+    assert [BUILT_IN[name].fitted for name in ("coco", "ade20k", "cityscapes")] == [0, 1, 1]
+    assert "fitted to Table 1" in BUILT_IN["ade20k"].source
+    assert [stats.images for stats in BUILT_IN.values()] == [118_287, 20_210, 2_975]
+
+
+@given(statistics())
+def test_stronger_types_never_cost_less(stats: DatasetStats) -> None:
+    """With the default times, cost never falls along none < class < point < box < mask."""
+    seconds = type_seconds(stats)
+    assert (np.diff(seconds) >= -1e-9 * seconds.max()).all()
+
+
+@given(statistics(), st.lists(st.floats(0, 300), min_size=5, max_size=5))
+def test_arithmetic_adds_up(stats: DatasetStats, seconds: list[float]) -> None:
+    """The printed terms sum to the seconds, and the scalar and vector forms agree."""
+    times = LabellingTimes.from_mapping(dict(zip(CONSTANTS, seconds, strict=True)))
+    vector = type_seconds(stats, times)
+    for kind in ORDER:
+        total = sum(term.total_seconds for term in arithmetic(kind, stats, times))
+        assert total == pytest.approx(vector[kind.strength], rel=1e-9, abs=1e-9)
+        assert seconds_per_image(kind, stats, times) == vector[kind.strength]
+
+
+@given(statistics(), st.floats(0, 1), st.sampled_from(WEAK_TYPES))
+def test_cost_of_a_cell_is_a_mixture(
+    stats: DatasetStats, share: float, weak: AnnotationType
+) -> None:
+    """f of the images cost masks, the others the weak type."""
+    full, rest = (seconds_per_image(kind, stats) for kind in (AnnotationType.MASK, weak))
+    cost = seconds_per_image(Policy.cell(weak, share), stats)
+    assert cost == pytest.approx(share * full + (1 - share) * rest, rel=1e-9, abs=1e-9)
+
+
+@given(st.floats(0.01, 100))
+def test_cost_is_linear_in_times(factor: float) -> None:
+    """Times twice as long cost twice as much."""
+    scaled = {name: getattr(TIMES, name).seconds * factor for name in CONSTANTS}
+    times = LabellingTimes.from_mapping(scaled)
+    coco = BUILT_IN["coco"]
+    np.testing.assert_allclose(type_seconds(coco, times), factor * type_seconds(coco), rtol=1e-12)
+
+
+def test_hours_and_money() -> None:
+    """3,600 seconds are an hour, paid by the hour."""
+    assert hours(5400) == 1.5
+    assert money(5400, 10) == 15
+
+
+def test_single_image_variance_by_simulation() -> None:
+    """The variance of one image's seconds matches images drawn annotation by annotation."""
+    stats = DatasetStats(name="s", images=10, classes=1, classes_per_image=1, instances_per_image=4)
+    rng = np.random.default_rng(0)
+    sd = TIMES.box.log_sd
+    drawn = 7.0 * rng.lognormal(-(sd**2) / 2, sd, size=(200_000, 4)).sum(axis=1)
+    assert image_variance(stats)[AnnotationType.BOX.strength] == pytest.approx(
+        drawn.var(), rel=0.03
+    )
+    assert drawn.mean() == pytest.approx(28, rel=0.01)
+
+
+def test_image_variance_adds_the_spread_over_images() -> None:
+    """Images that hold different numbers of instances spread more, by slope squared."""
+    plain = BUILT_IN["coco"]
+    spread = plain.model_copy(update={"instances_sd": 5.0})
+    gained = image_variance(spread) - image_variance(plain)
+    np.testing.assert_allclose(gained, 25 * np.array([0, 0, 0.9, 7, 79]) ** 2)
+
+
+def test_draws_have_the_plain_cost_as_mean() -> None:
+    """Factors have mean 1, so averages over draws return Table 1."""
+    draws = draw_type_seconds(BUILT_IN["coco"], TIMES, np.random.default_rng(1), 200_000)
+    assert draws.shape == (200_000, 5)
+    np.testing.assert_allclose(draws.mean(axis=0), type_seconds(BUILT_IN["coco"]), rtol=0.01)
+
+
+def test_project_factors_have_the_stated_spread_and_correlation() -> None:
+    """Log factors of class and of the others have sd 0.3 and correlate by 0.5."""
+    stats = DatasetStats(name="s", images=1, classes=1, classes_per_image=1, instances_per_image=1)
+    logs = np.log(draw_type_seconds(stats, TIMES, np.random.default_rng(2), 100_000)[:, 1:])
+    np.testing.assert_allclose(logs.std(axis=0), 0.3, rtol=0.02)
+    np.testing.assert_allclose(np.corrcoef(logs.T)[~np.eye(4, dtype=bool)], 0.5, atol=0.02)
+
+
+def test_no_spread_means_the_plain_cost_in_every_draw() -> None:
+    """With all spreads 0, each draw is the mean."""
+    none = {"class": 0, "point": 0, "box": 0, "mask": 0}
+    times = LabellingTimes.from_mapping({"project_log_sd": none})
+    draws = draw_type_seconds(BUILT_IN["coco"], times, np.random.default_rng(0), 7)
+    np.testing.assert_allclose(draws, np.tile(type_seconds(BUILT_IN["coco"]), (7, 1)))
+
+
+def test_annotation_spread_averages_out() -> None:
+    """Without a project factor, the relative spread of the spend shrinks as 1/sqrt(images)."""
+    none = {"class": 0, "point": 0, "box": 0, "mask": 0}
+    times = LabellingTimes.from_mapping({"project_log_sd": none})
+    draws = draw_spend(BUILT_IN["coco"], times, np.random.default_rng(0), 20_000)
+    few, many = (draws.spend_seconds(np.array([0, 0, 0, n, 0])) for n in (100, 10_000))
+    assert few.mean() == pytest.approx(100 * 130.4, rel=0.01)
+    ratio = (few.std() / few.mean()) / (many.std() / many.mean())
+    assert ratio == pytest.approx(10, rel=0.03)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=5, max_size=5))
+def test_spend_is_positive_and_broadcasts(images: list[int]) -> None:
+    """Spend of many allocations is that of each one, under the same draws; never negative."""
+    draws = draw_spend(BUILT_IN["coco"], TIMES, np.random.default_rng(3), 50)
+    pair = np.array([images, [1, 1, 1, 1, 1]])
+    both = draws.spend_seconds(pair)
+    assert both.shape == (2, 50)
+    assert (both >= 0).all()
+    np.testing.assert_array_equal(both[0], draws.spend_seconds(pair[0]))
+
+
+def test_statistics_of_a_sample_spread_the_draws() -> None:
+    """c and n counted on few images are uncertain for more images than those."""
+    none = {"class": 0, "point": 0, "box": 0, "mask": 0}
+    times = LabellingTimes.from_mapping({"project_log_sd": none})
+    sample = BUILT_IN["coco"].model_copy(
+        update={"images": 100, "classes_sd": 2.0, "instances_sd": 8.0, "correlation": 0.6}
+    )
+    same = draw_type_seconds(sample.with_images(100), times, np.random.default_rng(0), 20_000)
+    more = draw_type_seconds(sample.with_images(5000), times, np.random.default_rng(0), 20_000)
+    assert same[:, 4].std() == pytest.approx(0, abs=1e-9)
+    # The slopes on c and n are -1 and 79; the errors of both means are a tenth of their spreads.
+    expected = np.sqrt(0.2**2 + (79 * 0.8) ** 2 - 2 * 79 * 0.2 * 0.8 * 0.6)
+    assert more[:, 4].std() == pytest.approx(expected, rel=0.03)
+    assert more[:, 4].mean() == pytest.approx(684.8, rel=0.01)
+
+
+def test_interval_holds_its_share() -> None:
+    """An 80% interval leaves a tenth on each side."""
+    low, high = interval(np.arange(1001.0), 0.8)
+    assert (low, high) == (pytest.approx(100), pytest.approx(900))
+
+
+def test_price_intervals_are_of_common_draws() -> None:
+    """Masks save exactly 1x in every draw; a price surrounds its mean."""
+    policies = [Policy.parse(text) for text in ("none=1", "mask=1", "mask=0.1,point=0.9")]
+    free, full, mixed = price(policies, BUILT_IN["coco"])
+    assert full.saving_interval == (1.0, 1.0)
+    assert free.hours == 0
+    assert free.saving == np.inf
+    assert mixed.hours_interval.low < mixed.hours < mixed.hours_interval.high
+    assert mixed.hours == pytest.approx(118_287 * 148.292 / 3600, rel=1e-6)
+
+
+def test_defaults_are_listed_constants() -> None:
+    """Every default time stands in the table of published times with the same source."""
+    listed = {(row.constant, row.seconds, row.source) for row in ALTERNATIVES}
+    for name in CONSTANTS:
+        time = getattr(TIMES, name)
+        assert (name, time.seconds, time.source) in listed
+
+
+def test_yaml_takes_numbers_names_and_mappings(tmp_path: Path) -> None:
+    """A time is a number, the name of a published one, or both fields; the rest stays."""
+    path = tmp_path / "times.yaml"
+    path.write_text("tag: 0.8\nbox: staff-clicks\nmask: {seconds: 60, source: pilot}\n")
+    times = LabellingTimes.from_yaml(path)
+    assert times.constants().tolist() == [0.8, 2.4, 0.9, 7.4, 60]
+    assert times.box.source == "Open Images V4"
+    assert times.mask.source == "pilot"
+
+
+@given(
+    st.lists(st.floats(0, 1e4), min_size=5, max_size=5),
+    st.floats(0, 3),
+    st.floats(0, 1),
+)
+def test_yaml_round_trip(seconds: list[float], sd: float, correlation: float) -> None:
+    """What is written reads back equal."""
+    import yaml
+
+    data = dict(zip(CONSTANTS, seconds, strict=True))
+    spread = {"box": sd, "measured": ["box"]}
+    times = LabellingTimes.from_mapping(
+        data | {"project_log_sd": spread, "project_correlation": correlation}
+    )
+    assert LabellingTimes.from_mapping(yaml.safe_load(times.to_yaml()) or {}) == times
+
+
+def test_default_times_write_as_an_empty_file() -> None:
+    """Only what differs is written."""
+    assert TIMES.to_yaml() == "{}\n"
+    assert ProjectSpread().as_array().tolist() == [0.3] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"box": -7}, "box.seconds is -7"),
+        ({"box": float("nan")}, "box.seconds is nan"),
+        ({"boxes": 7}, "boxes: unknown field"),
+        ({"mask": "laser"}, "mask: no published time 'laser'; use seconds or one of polygon"),
+        ({"box": [7]}, "box is"),
+        ({"project_correlation": 2}, "project_correlation is 2"),
+        ({"project_log_sd": {"blob": 1}}, "project_log_sd.blob: unknown field"),
+    ],
+)
+def test_bad_times_are_named(values: dict, fault: str) -> None:
+    """Each fault of labelling times names field and value."""
+    with pytest.raises(OmnicostError, match=fault) as error:
+        LabellingTimes.from_mapping(values, "times.yaml")
+    assert str(error.value).startswith("times.yaml: ")
+
+
+def test_all_faults_of_times_at_once() -> None:
+    """Two faults are one message."""
+    with pytest.raises(OmnicostError) as error:
+        LabellingTimes.from_mapping({"box": -1, "mask": -2})
+    assert "box" in str(error.value)
+    assert "mask" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"images": 0}, "images is 0"),
+        ({"classes": 0}, "classes is 0"),
+        ({"classes_per_image": 90}, "classes_per_image exceeds classes"),
+        ({"instances_per_image": 1.0}, "instances_per_image is below classes_per_image"),
+    ],
+)
+def test_impossible_statistics_are_refused(changes: dict, fault: str) -> None:
+    """Statistics that no images can have are refused."""
+    with pytest.raises(OmnicostError, match=fault):
+        DatasetStats.of(**(BUILT_IN["coco"].model_dump() | changes))
+
+
+def test_unknown_data_set_lists_the_known() -> None:
+    """An unknown name lists the built-in ones."""
+    with pytest.raises(InputError, match="use coco, ade20k, cityscapes"):
+        dataset_stats("imagenet")
