@@ -69,7 +69,7 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
         "hidden_size": 96,
         "num_hidden_layers": 4,
         "image_size": CROP_SIDE,
-        "patch_size": 4,
+        "patch_size": 8,
     }
     torch.manual_seed(derive_seed("tiny", "clip", "weights"))
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
