@@ -94,3 +94,40 @@ def write(folder: Path, content: dict[str, Any], split: str = "train") -> Path:
         path = folder / f"{split}2017" / each["file_name"]
         picture(path, each["height"], each["width"], seed=each["id"])
     return folder
+
+
+def ade20k(folder: Path) -> list[np.ndarray]:
+    """A miniature of ADE20K's layout, training split; returns its maps in order of image id."""
+    base = folder / "ADEChallengeData2016"
+    maps = []
+    for n, image_id in enumerate((2, 10)):
+        content = np.zeros((30, 40, 3), np.uint8)
+        content[..., 2] = 7  # blue means nothing
+        content[..., 0] = 5  # a class without an instance number is void
+        for green, red in enumerate((1, 1, 100, 12), start=1 + n):
+            where = ellipse(30, 40, 7 * green, 8 * green, 6, 7)
+            content[where] = (red, green, 7)
+        name = f"ADE_train_{image_id:08d}"
+        maps.append(content)
+        picture(base / "images" / "training" / f"{name}.jpg", 30, 40, seed=n)
+        path = base / "annotations_instance" / "training" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(content).save(path)
+    return maps
+
+
+def cityscapes(folder: Path) -> list[np.ndarray]:
+    """A miniature of Cityscapes' layout, val split of two cities; returns its maps in order."""
+    maps = []
+    for n, city in enumerate(("frankfurt", "lindau")):
+        content = np.full((32, 64), 7, np.uint16)  # road
+        values = (24000, 24001, 26003, 33000, 29001, 30000, 26, 23)  # 29, 30: caravan, trailer
+        for m, value in enumerate(values):
+            content[ellipse(32, 64, 15 + n, 7 + 7 * m, 6, 5)] = value
+        stem = f"{city}_000000_00001{n}"
+        maps.append(content)
+        picture(folder / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png", 32, 64, seed=n)
+        path = folder / "gtFine" / "val" / city / f"{stem}_gtFine_instanceIds.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(content).save(path)
+    return maps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,16 +9,11 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.coco import CocoFile, load_json, parse_coco
-from omnicost.data.columns import Columns, Header, SizeBounds, offsets
+from omnicost.data.columns import Columns, Header, Progress, SizeBounds, offsets, silent
 from omnicost.data.rle import to_rle
 from omnicost.errors import InputError
 
-Progress = Callable[[int, int], None]
 CHECK = "`omnicost data check` lists all faults"
-
-
-def silent(done: int, total: int) -> None:
-    """Report progress to nobody."""
 
 
 def read_coco_columns(path: Path, progress: Progress = silent) -> tuple[Header, Columns]:
@@ -50,7 +44,8 @@ def size_bounds(data: Any, path: Path) -> SizeBounds:
     if given is None:
         return SizeBounds()
     try:
-        bounds = SizeBounds(*(float(bound) for bound in given))
+        small, medium = given
+        bounds = SizeBounds(float(small), float(medium))
         usable = 0 < bounds.small <= bounds.medium < float("inf")
     except (TypeError, ValueError):
         usable = False

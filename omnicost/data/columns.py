@@ -13,7 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+Progress = Callable[[int, int], None]  # done, total
 COLUMNS_VERSION = 1  # raise it when what the files hold changes: old caches are then left alone
+
+
+def silent(done: int, total: int) -> None:
+    """Report progress to nobody."""
 
 
 class SizeBounds(NamedTuple):

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from omnicost.data.coco_reader import Progress, read_coco_columns
-from omnicost.data.columns import Columns, Header
+from omnicost.data.coco_reader import read_coco_columns
+from omnicost.data.columns import Columns, Header, Progress
+from omnicost.data.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
 
-HOLD_OUT = 5  # of a set with one file, every fifth image (by a hash of its id) is for validation
+HOLD_OUT: Final = 5  # of a set in one file, a fifth of the images (by their ids) is for validation
+ADE20K_FOLDERS: Final = {"train": "training", "val": "validation"}
+EXPECTED: Final = (
+    "put there annotations/instances_train2017.json and train2017/ (COCO), instances.json and "
+    "images/ (your own), ADEChallengeData2016/ (ADE20K), or gtFine/ and leftImg8bit/ (Cityscapes)"
+)
 
 
 class Source(NamedTuple):
@@ -24,11 +30,12 @@ class Source(NamedTuple):
 
     name: str
     split: str
-    layout: str
+    layout: str  # coco, ade20k or cityscapes
     picture_folder: Path
-    annotations: Path
+    annotations: Path  # a COCO-format file, or the folder of the instance maps
     key: Callable[[], str]  # SHA-256 of what conversion reads
     read: Callable[[Progress], tuple[Header, Columns]]
+    part: str = "all"  # all, train or val: of a set in one file, which images
 
 
 def find(path: Path, split: str) -> Source:
@@ -36,32 +43,27 @@ def find(path: Path, split: str) -> Source:
 
     Raises:
         MissingError: if nothing known is there; the remedy says what to put where.
+        InputError: if there is no such split.
     """
     if path.is_file():
-        return _coco(path, split, _pictures_beside(path), hold_out=True)
+        return _coco(path, split, _pictures_beside(path), path.stem, hold_out=True)
     if not path.is_dir():
         raise MissingError(path, "no such folder or file", "give the unpacked data set's folder")
-    for look in (_published_coco, _single_file):
+    for look in (_published_coco, _ade20k, _cityscapes, _single_file):
         found = look(path, split)
         if found is not None:
             return found
-    raise MissingError(
-        path,
-        f"holds no known data set with a split {split!r}",
-        f"expected annotations/instances_{split}2017.json with {split}2017/ (COCO), "
-        f"annotations/instances_{split}.json with {split}/, instances.json with images/, "
-        "an unpacked ADEChallengeData2016, or gtFine/ with leftImg8bit/ (Cityscapes)",
-    )
+    raise MissingError(path, f"holds no known data set with a split {split!r}", EXPECTED)
 
 
 def _published_coco(path: Path, split: str) -> Source | None:
     for name in (f"{split}2017", split):
         annotations = path / "annotations" / f"instances_{name}.json"
         if annotations.is_file():
-            pictures = path / name if (path / name).is_dir() else path / "images" / name
-            if not pictures.is_dir():
-                pictures = _required(path / name, annotations)
-            return _coco(annotations, split, pictures, hold_out=False, name=path.resolve().name)
+            places = (path / name, path / "images" / name)
+            pictures = next((place for place in places if place.is_dir()), places[0])
+            _require(pictures, f"put the pictures of {annotations.name} there")
+            return _coco(annotations, split, pictures, path.resolve().name, hold_out=False)
     return None
 
 
@@ -70,7 +72,7 @@ def _single_file(path: Path, split: str) -> Source | None:
     if not annotations.is_file():
         return None
     name = path.resolve().name
-    return _coco(annotations, split, _pictures_beside(annotations), hold_out=True, name=name)
+    return _coco(annotations, split, _pictures_beside(annotations), name, hold_out=True)
 
 
 def _pictures_beside(annotations: Path) -> Path:
@@ -78,56 +80,112 @@ def _pictures_beside(annotations: Path) -> Path:
     return images if images.is_dir() else annotations.parent
 
 
-def _required(folder: Path, annotations: Path) -> Path:
-    if not folder.is_dir():
-        raise MissingError(
-            folder, "no such folder", f"put the pictures of {annotations.name} there"
-        )
-    return folder
-
-
-def _coco(
-    annotations: Path, split: str, pictures: Path, hold_out: bool, name: str | None = None
-) -> Source:
+def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bool) -> Source:
     if hold_out and split not in ("all", "train", "val"):
-        raise InputError(
-            annotations, f"has no split {split!r}", "use all, train or val (a fifth, by image id)"
-        )
-    parts = split if hold_out else "all"
+        remedy = "use all, train or val (a fifth of the images, by their ids)"
+        raise InputError(annotations, f"has no split {split!r}", remedy)
+    part = split if hold_out else "all"
 
     def read(progress: Progress) -> tuple[Header, Columns]:
         header, columns = read_coco_columns(annotations, progress)
-        return header, columns if parts == "all" else columns.take(_part(columns, parts))
+        return header, columns.take(held_out(columns.image_ids, part))
 
     return Source(
-        name=name or annotations.stem,
+        name=name,
         split=split,
         layout="coco",
         picture_folder=pictures,
         annotations=annotations,
-        key=lambda: _key("coco", parts, file_digest(annotations)),
+        key=lambda: _key("coco", part, _file_digest(annotations)),
         read=read,
+        part=part,
     )
 
 
-def _part(columns: Columns, part: str) -> np.ndarray:
-    ids = columns.image_ids.tolist()
-    held_out = np.array([derive_seed("hold out", each) % HOLD_OUT == 0 for each in ids], bool)
-    return np.flatnonzero(held_out if part == "val" else ~held_out)
+def held_out(image_ids: np.ndarray, part: str) -> np.ndarray:
+    """Indices of the images of a part: an image stays in its part whatever images join the set."""
+    if part == "all":
+        return np.arange(len(image_ids))
+    ids = image_ids.tolist()
+    validation = np.array([derive_seed("hold out", each) % HOLD_OUT == 0 for each in ids], bool)
+    return np.flatnonzero(validation if part == "val" else ~validation)
+
+
+def _ade20k(path: Path, split: str) -> Source | None:
+    base = path / "ADEChallengeData2016"
+    base = base if base.is_dir() else path
+    folder = ADE20K_FOLDERS.get(split, split)
+    pictures, maps = base / "images" / folder, base / "annotations_instance" / folder
+    known = (base / "annotations_instance", base / "objectInfo150.txt", pictures)
+    if not any(place.exists() for place in known) or (base / "instances.json").exists():
+        return None
+    _require(maps, "unpack annotations_instance.tar of the ADE20K places challenge 2017 there")
+    _require(pictures, "unpack ADEChallengeData2016.zip there")
+    pairs = [
+        Pair(_trailing_number(each), f"{each.stem}.jpg", each) for each in _sorted(maps, "*.png")
+    ]
+    return _maps("ade20k", split, pictures, maps, ADE20K, sorted(pairs))
+
+
+def _trailing_number(path: Path) -> int:
+    """The id of a picture such as ADE_val_00000123."""
+    digits = path.stem.rpartition("_")[2]
+    if not digits.isdigit():
+        raise InputError(path, "has no number in its name", "keep ADE20K's names, ADE_val_00000123")
+    return int(digits)
+
+
+def _cityscapes(path: Path, split: str) -> Source | None:
+    ending = "_gtFine_instanceIds.png"
+    if not any((path / name).is_dir() for name in ("gtFine", "leftImg8bit")):
+        return None
+    maps, pictures = path / "gtFine" / split, path / "leftImg8bit" / split
+    _require(maps, "unpack gtFine_trainvaltest.zip there")
+    _require(pictures, "unpack leftImg8bit_trainvaltest.zip there")
+    pairs = [
+        Pair(n, f"{each.parent.name}/{each.name.removesuffix(ending)}_leftImg8bit.png", each)
+        for n, each in enumerate(_sorted(maps, f"*/*{ending}"), start=1)
+    ]
+    return _maps("cityscapes", split, pictures, maps, CITYSCAPES, pairs)
+
+
+def _sorted(folder: Path, pattern: str) -> list[Path]:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise MissingError(folder / pattern, "no such file", "unpack the instance maps there")
+    return found
+
+
+def _maps(
+    layout: str, split: str, pictures: Path, maps: Path, kind: Kind, pairs: Sequence[Pair]
+) -> Source:
+    return Source(
+        name=layout,
+        split=split,
+        layout=layout,
+        picture_folder=pictures,
+        annotations=maps,
+        key=lambda: _key(layout, "all", _folder_digest([pair.label_map for pair in pairs])),
+        read=lambda progress: read_label_maps(kind, pairs, progress),
+    )
+
+
+def _require(folder: Path, remedy: str) -> None:
+    if not folder.is_dir():
+        raise MissingError(folder, "no such folder", remedy)
 
 
 def _key(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
+def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(paths: list[Path]) -> str:
-    """SHA-256 of names, sizes and modification times: reading 20,000 label maps takes minutes."""
+def _folder_digest(paths: Sequence[Path]) -> str:
+    """SHA-256 of names, sizes and modification times: reading 20,000 maps takes minutes."""
     sha = hashlib.sha256()
     for path in paths:
         found = os.stat(path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnicost.data import columns as columns_module
-from omnicost.data.coco_reader import Progress, silent
-from omnicost.data.columns import COLUMNS_VERSION, write_folder
+from omnicost.data.columns import COLUMNS_VERSION, Progress, silent, write_folder
 from omnicost.data.dataset import Dataset
 from omnicost.data.layouts import Source, find
 from omnicost.errors import InputError, MissingError

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from pycocotools import mask as mask_api
 
-FEWEST_COORDINATES: Final = (
-    6  # a polygon has three corners; pycocotools takes four numbers for a box
-)
+FEWEST_COORDINATES: Final = 6  # three corners; pycocotools takes four numbers for a box
+FARTHEST: Final = 10  # coordinates may stick out of the picture by so many times its longer side
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> bytes:
@@ -31,11 +31,22 @@ def to_rle(segmentation: Any, height: int, width: int) -> bytes:
     usable = [polygon for polygon in segmentation if len(polygon) >= FEWEST_COORDINATES]
     if not usable:
         return empty(height, width)
-    try:
-        rles = mask_api.frPyObjects(usable, height, width)
-    except TypeError:
-        raise ValueError("a polygon has a coordinate that is not a number") from None
+    _refuse_wild(usable, FARTHEST * max(height, width))
+    rles = mask_api.frPyObjects(usable, height, width)
     return (rles[0] if len(rles) == 1 else mask_api.merge(rles))["counts"]
+
+
+def _refuse_wild(polygons: list[list[float]], farthest: float) -> None:
+    """Refuse what crashes pycocotools: anything but numbers, or outlines of endless length."""
+    for polygon in polygons:
+        try:
+            total = math.fsum(polygon)
+        except (TypeError, ValueError, OverflowError):
+            total = math.nan
+        if not math.isfinite(total):
+            raise ValueError("a polygon has a coordinate that is not a finite number")
+        if max(polygon) > farthest or min(polygon) < -farthest:
+            raise ValueError("a polygon has a coordinate far outside the picture")
 
 
 def empty(height: int, width: int) -> bytes:

@@ -1,0 +1,490 @@
+"""Published layouts and COCO-format files: what is read is what was written."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import hotcoco
+import numpy as np
+import pytest
+from data_samples import (
+    REAL,
+    ade20k,
+    cityscapes,
+    compressed,
+    ellipse,
+    every_form,
+    picture,
+    uncompressed,
+    write,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from pycocotools import mask as mask_api
+from pycocotools.coco import COCO
+
+from omnicost.cost.stats import stats_of_file
+from omnicost.data import Dataset, SizeBounds, open_dataset
+from omnicost.data.published import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
+from omnicost.data.rle import run_lengths, to_rle
+from omnicost.errors import InputError, MissingError
+
+real = pytest.mark.skipif(not (REAL / "coco").is_dir(), reason="real photos are not there")
+
+
+def average_precision(dataset: Dataset) -> float:
+    """COCO AP of the ground truth scored as detections, crowds left out of them."""
+    truth = dataset.to_coco()
+    found = [
+        {key: each[key] for key in ("image_id", "category_id", "segmentation", "bbox")}
+        | {"score": 0.5}
+        for each in truth["annotations"]
+        if not each["iscrowd"]
+    ]
+    ground_truth = hotcoco.COCO(truth)
+    evaluation = hotcoco.COCOeval(ground_truth, ground_truth.load_res(found), "segm")
+    evaluation.params.max_dets = [1, 10, 1000]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    return float(precision[precision > -1].mean())
+
+
+# --- COCO-format files
+
+
+def test_every_form_of_mask(tmp_path: Path) -> None:
+    """Polygons, both RLEs and crowds give pycocotools' masks, with classes by category id."""
+    content = every_form()
+    dataset = open_dataset(write(tmp_path, content), "train")
+    reference = COCO(tmp_path / "annotations" / "instances_train2017.json")
+    assert dataset.class_names == ("car", "toothbrush")
+    assert dataset.image_ids.tolist() == [4, 20, 31]
+    for index, image_id in enumerate(dataset.image_ids.tolist()):
+        wanted = sorted(reference.loadAnns(reference.getAnnIds(image_id)), key=lambda a: a["id"])
+        found = dataset.instances(index, crowds=True)
+        assert found.annotation_ids.tolist() == [each["id"] for each in wanted]
+        categories = dataset.category_ids[found.class_indices].tolist()
+        assert categories == [each["category_id"] for each in wanted]
+        assert found.masks().shape == (len(wanted), 40, 60)
+        for mask, each in zip(found.masks(), wanted, strict=True):
+            np.testing.assert_array_equal(mask, reference.annToMask(each))
+    assert dataset.instances(1).annotation_ids.tolist() == [5, 7]
+    assert dataset.instances(1, crowds=True).is_crowd.tolist() == [False, False, True]
+    assert not dataset.instances(2).rles
+
+
+def test_boxes_are_corners_and_areas_the_files(tmp_path: Path) -> None:
+    """`bbox` becomes x0 y0 x1 y1; where a file leaves box and area out, the mask gives them."""
+    content = every_form()
+    first, second = content["annotations"][:2]
+    first |= {"bbox": [1.5, 2, 10, 20], "area": 77.5}
+    del second["bbox"], second["area"]
+    found = open_dataset(write(tmp_path, content), "train").instances(1)
+    np.testing.assert_array_equal(found.boxes[1], [1.5, 2, 11.5, 22])
+    assert found.areas[1] == 77.5
+    mask = found.masks()[0]
+    rows, columns = np.nonzero(mask)
+    tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_array_equal(found.boxes[0], tight)
+    assert found.areas[0] == mask.sum()
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_run_lengths_are_those_of_coco(mask: np.ndarray) -> None:
+    """Decoding compressed counts gives the runs that encoding was given, and both forms agree."""
+    runs = uncompressed(mask)["counts"]
+    text = compressed(mask)["counts"]
+    assert run_lengths(text.encode()).tolist() == runs
+    assert to_rle(uncompressed(mask), *mask.shape) == to_rle(compressed(mask), *mask.shape)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "problem"),
+    [
+        (None, "neither polygons nor RLE"),
+        ("a polygon", "neither polygons nor RLE"),
+        ([[1, 2, 3]], "not a list of x, y pairs"),
+        ([5, 5, 9, 9], "not a list of x, y pairs"),
+        ([[1, 2, 3, "4", 5, 6]], "not a finite number"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "not a finite number"),
+        ({"size": [40, 60]}, "neither a list of integers nor a string"),
+        ({"size": [40, 60], "counts": [5, 5]}, "do not add to 40 x 60"),
+        ({"size": [40, 60], "counts": [2500, -100]}, "do not add to 40 x 60"),
+        ({"size": [60, 40], "counts": [2400]}, "is not the picture's"),
+        ({"size": [40, 60], "counts": "0"}, "do not add to 40 x 60"),
+        ({"size": [40, 60], "counts": "Ph31o"}, "ends within a number"),
+        ({"size": [40, 60], "counts": "P h31"}, "outside its alphabet"),
+    ],
+)
+def test_a_faulty_mask_names_its_annotation(
+    tmp_path: Path, segmentation: Any, problem: str
+) -> None:
+    """A mask that cannot be read is one line with the file, the annotation and the fault."""
+    content = every_form()
+    content["annotations"][2]["segmentation"] = segmentation
+    with pytest.raises(
+        InputError, match=rf"instances_train2017.json: annotation id 9: .*{problem}"
+    ):
+        open_dataset(write(tmp_path, content), "train")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [("file_name", "", "image id 20: has no file_name"), ("height", 0, "has no height and width")],
+)
+def test_pictures_need_a_name_and_a_size(
+    tmp_path: Path, key: str, value: object, problem: str
+) -> None:
+    """An image entry without name or size is named."""
+    content = every_form()
+    folder = write(tmp_path, content)
+    content["images"][0][key] = value
+    (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=problem):
+        open_dataset(folder, "train")
+
+
+def test_size_bounds_travel_in_the_file(tmp_path: Path) -> None:
+    """COCO's bounds hold unless `info.size_bounds` says otherwise; nonsense there is refused."""
+    assert open_dataset(write(tmp_path / "a", every_form()), "train").size_bounds == (1024, 9216)
+    own = every_form() | {"info": {"size_bounds": [100, 250]}}
+    dataset = open_dataset(write(tmp_path / "b", own), "train", cache=tmp_path)
+    assert dataset.size_bounds == SizeBounds(100, 250)
+    for wrong in ([250, 100], [1], "ab", [0, 5]):
+        content = every_form() | {"info": {"size_bounds": wrong}}
+        with pytest.raises(InputError, match="info.size_bounds"):
+            open_dataset(write(tmp_path / "c", content), "train")
+
+
+def test_order_in_the_file_does_not_matter(tmp_path: Path) -> None:
+    """Images, annotations and categories shuffled give the same data set."""
+    content, shuffled = every_form(), every_form()
+    for section in ("images", "annotations", "categories"):
+        shuffled[section].reverse()
+    one = open_dataset(write(tmp_path / "a", content), "train")
+    other = open_dataset(write(tmp_path / "b", shuffled), "train")
+    assert one.fingerprint == other.fingerprint
+
+
+# --- pictures
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    """A photo stored on its side is turned, unless the annotations were drawn on it as stored."""
+    content = every_form()
+    folder = write(tmp_path, content)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    stored = np.random.default_rng(0).integers(0, 256, (60, 40, 3)).astype(np.uint8)
+    path = folder / "train2017" / "folder" / "4.png"
+    Image.fromarray(stored).save(path, exif=exif)
+    np.testing.assert_array_equal(
+        open_dataset(folder, "train").image(0), np.rot90(stored, -1), "turned"
+    )
+    stored = stored.reshape(40, 60, 3)
+    Image.fromarray(stored).save(path, exif=exif)
+    np.testing.assert_array_equal(open_dataset(folder, "train").image(0), stored, "as stored")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    """Grey, palette, alpha, one-bit, CMYK and 16-bit pictures are (H, W, 3) uint8 RGB."""
+    folder = write(tmp_path, every_form())
+    grey = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (40, 1))
+    path = folder / "train2017" / "folder" / "4.png"
+    if mode == "I;16":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    else:
+        Image.fromarray(grey).convert(mode).save(path, "TIFF" if mode == "CMYK" else "PNG")
+    image = open_dataset(folder, "train").image(0)
+    assert image.shape == (40, 60, 3)
+    assert image.dtype == np.uint8
+    if mode in ("L", "RGBA", "LA", "I;16"):
+        np.testing.assert_array_equal(image, np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda path: path.write_bytes(b"not a picture"), "damaged picture"),
+        (lambda path: path.write_bytes(path.read_bytes()[:900]), "damaged picture"),
+        (lambda path: path.unlink(), "no such picture"),
+        (lambda path: picture(path, 41, 60), "is 60 x 41 pixels, its annotations say 60 x 40"),
+    ],
+)
+def test_a_bad_picture_is_one_line_with_its_id(tmp_path: Path, damage: Any, problem: str) -> None:
+    """Missing, cut off or of another size: one line with the path, the image id and the remedy."""
+    folder = write(tmp_path, every_form())
+    damage(folder / "train2017" / "folder" / "4.png")
+    with pytest.raises(InputError, match=rf"4.png \(image id 4\): .*{problem}") as caught:
+        open_dataset(folder, "train").image(0)
+    assert "\n" not in str(caught.value)
+
+
+# --- ADE20K and Cityscapes
+
+
+def test_ade20k(tmp_path: Path) -> None:
+    """Red is the class from 1, green the instance; both instances of one class are apart."""
+    maps = ade20k(tmp_path)
+    dataset = open_dataset(tmp_path, "train")
+    assert dataset.name == "ade20k"
+    assert len(dataset.class_names) == 100
+    assert dataset.class_names[0] == "bed"
+    assert dataset.category_ids[-1] == 149
+    assert dataset.image_ids.tolist() == [2, 10]
+    for index, content in enumerate(maps):
+        found = dataset.instances(index)
+        pairs = sorted({(r, g) for r, g in content.reshape(-1, 3)[:, :2].tolist() if g})
+        assert (found.class_indices + 1).tolist() == [red for red, _ in pairs]
+        for mask, (red, green) in zip(found.masks(), pairs, strict=True):
+            np.testing.assert_array_equal(
+                mask, (content[..., 0] == red) & (content[..., 1] == green)
+            )
+        assert dataset.image(index).shape == content.shape
+    assert average_precision(dataset) == 1.0
+
+
+def test_cityscapes(tmp_path: Path) -> None:
+    """Values over 1000 are instances, the classes' own values crowds; trailers are ignored."""
+    maps = cityscapes(tmp_path)
+    dataset = open_dataset(tmp_path, "val")
+    assert dataset.class_names == tuple(CITYSCAPES_CATEGORIES.values())
+    for index, content in enumerate(maps):
+        found = dataset.instances(index, crowds=True)
+        values = [
+            value
+            for value in np.unique(content).tolist()
+            if (value // 1000 if value >= 1000 else value) in CITYSCAPES_CATEGORIES
+        ]
+        assert found.is_crowd.tolist() == [value < 1000 for value in values]
+        labels = dataset.category_ids[found.class_indices].tolist()
+        assert labels == [value // 1000 if value >= 1000 else value for value in values]
+        for mask, value in zip(found.masks(), values, strict=True):
+            np.testing.assert_array_equal(mask, content == value)
+        np.testing.assert_array_equal(found.areas, found.masks().sum(axis=(1, 2)))
+    assert found.is_crowd.any()
+    assert average_precision(dataset) == 1.0
+
+
+def test_class_lists_are_those_of_the_benchmarks() -> None:
+    """100 ADE20K things with the sparse ids of Mask2Former's json, 8 Cityscapes things."""
+    assert len(ADE20K_CATEGORIES) == 100
+    assert ADE20K_CATEGORIES[143] == "monitor"
+    assert list(ADE20K_CATEGORIES) == sorted(ADE20K_CATEGORIES)
+    assert len(CITYSCAPES_CATEGORIES) == 8
+
+
+def test_a_faulty_map_is_one_line(tmp_path: Path) -> None:
+    """A map of the wrong mode, or with a class over 100, names the file."""
+    ade20k(tmp_path)
+    path = tmp_path / "ADEChallengeData2016/annotations_instance/training/ADE_train_00000010.png"
+    wrong = np.full((30, 40, 3), 101, np.uint8)
+    Image.fromarray(wrong).save(path)
+    with pytest.raises(InputError, match=r"00000010.png \(image id 10\).*class 101"):
+        open_dataset(tmp_path, "train")
+    Image.fromarray(wrong[..., 0]).save(path)
+    with pytest.raises(InputError, match="mode L, expected RGB"):
+        open_dataset(tmp_path, "train")
+
+
+# --- real and drawn data
+
+
+@real
+@pytest.mark.parametrize(("split", "images"), [("train", 220), ("val", 50)])
+def test_real_photos(split: str, images: int) -> None:
+    """COCO's own polygons and crowds give pycocotools' masks; ground truth scores AP 1."""
+    dataset = open_dataset(REAL / "coco", split)
+    assert len(dataset) == images
+    reference = COCO(REAL / "coco" / "annotations" / f"instances_{split}2017.json")
+    for index in range(0, images, 7):
+        found = dataset.instances(index, crowds=True)
+        masks = found.masks()
+        assert dataset.image(index).shape[:2] == masks.shape[1:]
+        for n, annotation_id in enumerate(found.annotation_ids.tolist()):
+            each = reference.anns[annotation_id]
+            np.testing.assert_array_equal(masks[n], reference.annToMask(each))
+            assert found.areas[n] == each["area"]
+            assert bool(each["iscrowd"]) == found.is_crowd[n]
+    assert average_precision(dataset) == 1.0
+
+
+@real
+def test_what_the_planner_reads_of_the_real_photos() -> None:
+    """K, c, n of the 220 photos are 80, 3.46 and 8.24, the same as of the file itself."""
+    stats = open_dataset(REAL / "coco", "train").stats()
+    assert stats.classes == 80
+    assert round(stats.classes_per_image, 2) == 3.46
+    assert round(stats.instances_per_image, 2) == 8.24
+    counted = stats_of_file(REAL / "coco/annotations/instances_train2017.json", "coco")
+    assert stats.model_dump(exclude={"source"}) == counted.model_dump(exclude={"source"})
+
+
+@pytest.mark.skipif(not (REAL / "nuclei").is_dir(), reason="the nuclei are not there")
+def test_ones_own_data_in_one_file() -> None:
+    """instances.json beside images/: a fifth of the images, always the same, is held out."""
+    parts = {split: open_dataset(REAL / "nuclei", split) for split in ("all", "train", "val")}
+    ids = {split: set(each.image_ids.tolist()) for split, each in parts.items()}
+    assert ids["train"] | ids["val"] == ids["all"]
+    assert not ids["train"] & ids["val"]
+    assert parts["all"].class_names == ("nucleus",)
+    assert sum(len(parts["all"].instances(n).rles) for n in range(40)) == 1251
+    assert average_precision(parts["all"]) == 1.0
+    assert average_precision(parts["val"]) == 1.0
+
+
+def test_drawn_data_set(tmp_path: Path) -> None:
+    """A tiny set is drawn under the named folder once, with its own size bounds."""
+    from omnicost.data.tiny.disk import write_coco
+    from omnicost.data.tiny.world import SPECS
+
+    spec = SPECS["tiny-coco"]
+    write_coco(spec, tmp_path / "cache" / f"tiny-coco-v{spec.version}", {"train": 12, "val": 5})
+    train, val = (open_dataset("tiny-coco", split, root=tmp_path) for split in ("train", "val"))
+    assert (len(train), len(val)) == (12, 5)
+    assert train.name == "tiny-coco"
+    assert train.size_bounds == tuple(spec.size_bounds)
+    assert average_precision(train) == 1.0
+    assert train.image(3).shape == (64, 64, 3)
+
+
+# --- opening
+
+
+def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+    """Without a cache a data set is opened in memory; with one it is the same data set."""
+    folder = write(tmp_path / "data", every_form())
+    before = sorted(tmp_path.rglob("*"))
+    plain = open_dataset(folder, "train")
+    assert sorted(tmp_path.rglob("*")) == before
+    cached = open_dataset(folder, "train", cache=tmp_path / "cache")
+    again = open_dataset(folder, "train", cache=tmp_path / "cache")
+    assert len({each.fingerprint for each in (plain, cached, again)}) == 1
+    for index in range(3):
+        one, other = plain.instances(index, True), again.instances(index, True)
+        assert one.rles == other.rles
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+
+
+def test_the_cache_follows_the_content(tmp_path: Path) -> None:
+    """A changed file is converted anew, an unchanged one is not read again."""
+    folder = write(tmp_path / "data", every_form())
+    calls: list[int] = []
+
+    def count(done: int, total: int) -> None:
+        calls.append(done)
+
+    one = open_dataset(folder, "train", cache=tmp_path / "c", progress=count)
+    assert calls
+    calls.clear()
+    open_dataset(folder, "train", cache=tmp_path / "c", progress=count)
+    assert not calls
+    content = every_form()
+    content["annotations"][0]["iscrowd"] = 1
+    changed = open_dataset(write(folder, content), "train", cache=tmp_path / "c")
+    assert changed.fingerprint != one.fingerprint
+
+
+def _open_in_worker(arguments: tuple[Path, Path]) -> str:
+    folder, cache = arguments
+    return open_dataset(folder, "train", cache=cache).fingerprint
+
+
+def test_many_may_open_at_once(tmp_path: Path) -> None:
+    """Processes that convert the same set at the same time leave one whole cache."""
+    folder = write(tmp_path / "data", every_form())
+    with ProcessPoolExecutor(4) as pool:
+        found = set(pool.map(_open_in_worker, [(folder, tmp_path / "cache")] * 8))
+    assert len(found) == 1
+    assert len(list((tmp_path / "cache" / "columns").iterdir())) == 1
+
+
+def test_pickles_hold_the_path_and_not_the_columns(tmp_path: Path) -> None:
+    """A worker gets a small pickle and maps the same files."""
+    import pickle
+
+    content = every_form()
+    content["images"] += [
+        {"id": n, "file_name": f"{n}.png", "height": 9, "width": 9} for n in range(100, 3000)
+    ]
+    folder = tmp_path / "data"
+    (folder / "train2017").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    dataset = open_dataset(folder, "train", cache=tmp_path / "cache")
+    dumped = pickle.dumps(dataset)
+    assert len(dumped) < 4000
+    copy = pickle.loads(dumped)
+    assert copy.fingerprint == dataset.fingerprint
+    assert isinstance(copy.columns.image_ids.base, np.memmap)
+    assert pickle.loads(pickle.dumps(open_dataset(folder, "train"))).fingerprint == copy.fingerprint
+
+
+def test_the_fingerprint_covers_what_stages_see(tmp_path: Path) -> None:
+    """Masks, class names, size bounds, file names and pictures count; the place does not."""
+    base = open_dataset(write(tmp_path / "a", every_form()), "train").fingerprint
+    assert open_dataset(write(tmp_path / "elsewhere", every_form()), "train").fingerprint == base
+    disc = compressed(ellipse(40, 60, 12, 15, 8, 9.5))
+    changes: list[Any] = [
+        lambda c: c["annotations"][1].update(segmentation=disc),
+        lambda c: c["annotations"][0].update(bbox=[0, 0, 5, 5]),
+        lambda c: c["categories"][0].update(name="brush"),
+        lambda c: c["images"][2].update(file_name="other.png"),
+        lambda c: c.update(info={"size_bounds": [1, 2]}),
+    ]
+    prints = {base}
+    for n, change in enumerate(changes):
+        content = every_form()
+        change(content)
+        prints.add(open_dataset(write(tmp_path / str(n), content), "train").fingerprint)
+    (tmp_path / "a" / "train2017" / "folder" / "4.png").write_bytes(b"less")
+    prints.add(open_dataset(tmp_path / "a", "train").fingerprint)
+    assert len(prints) == len(changes) + 2
+
+
+def test_some_images(tmp_path: Path) -> None:
+    """`take` keeps the instances of the images taken, and is another data set."""
+    dataset = open_dataset(write(tmp_path, every_form()), "train")
+    some = dataset.take(np.array([2, 1]))
+    assert some.image_ids.tolist() == [20, 31]
+    assert some.instances(0, True).rles == dataset.instances(1, True).rles
+    assert some.fingerprint != dataset.fingerprint
+    assert some.index_of(31) == 1
+    with pytest.raises(InputError, match="no image id 4"):
+        some.index_of(4)
+
+
+def test_missing_data_says_what_to_put_where(tmp_path: Path) -> None:
+    """Every way of not being there is one line that names the folder and the remedy."""
+    cases: list[tuple[Any, str, dict[str, Any], str]] = [
+        (tmp_path / "no", "train", {}, "no: no such folder or file"),
+        (tmp_path, "train", {}, r"holds no known data set with a split 'train'; put there"),
+        ("coco", "train", {}, "not downloaded by omnicost"),
+        ("tiny-coco", "train", {}, "no folder is named; give root or cache"),
+        ("tiny-lvis", "train", {"root": tmp_path}, "no such tiny data set; use tiny-coco"),
+    ]
+    for name, split, options, problem in cases:
+        with pytest.raises(InputError, match=problem) as caught:
+            open_dataset(name, split, **options)
+        assert "\n" not in str(caught.value)
+    write(tmp_path / "coco", every_form())
+    with pytest.raises(MissingError, match="split 'val'"):
+        open_dataset(tmp_path / "coco", "val")
+    (tmp_path / "coco" / "train2017").rename(tmp_path / "coco" / "photos")
+    with pytest.raises(MissingError, match=r"train2017: no such folder; put the pictures of"):
+        open_dataset(tmp_path / "coco", "train")
+
+
+def test_unpacked_half(tmp_path: Path) -> None:
+    """ADE20K without its instance maps and Cityscapes without its pictures say which file it is."""
+    (tmp_path / "a" / "ADEChallengeData2016" / "images" / "training").mkdir(parents=True)
+    with pytest.raises(MissingError, match=r"unpack annotations_instance.tar"):
+        open_dataset("ade20k", "train", root=tmp_path / "a")
+    (tmp_path / "c" / "gtFine" / "train").mkdir(parents=True)
+    with pytest.raises(MissingError, match=r"leftImg8bit.*unpack leftImg8bit_trainvaltest.zip"):
+        open_dataset("cityscapes", "train", root=tmp_path / "c")
