@@ -16,7 +16,7 @@ from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.tiny.pretrain.detection_loss import phrase_tokens
 from omnicost.models.tiny.pretrain.pictures import DATASETS, scenes, tight_boxes, to_pixel_values
 
-HELD_OUT = 200  # pictures of each data set
+HELD_OUT = 100  # pictures of each data set
 BATCH = 25
 LOWEST_SCORE = 0.02  # of the detections that AP is computed on
 CONFIDENCE = 0.3  # the paper's threshold, for recall and false boxes

@@ -53,7 +53,7 @@ SCHEDULE = Schedule(
     warmup_steps=200,
     weight_decay=1e-3,
     checkpoint_every=200,
-    evaluate_every=1000,
+    evaluate_every=1500,
 )
 SCENES_PER_STEP = 8
 WIDTH = 64
