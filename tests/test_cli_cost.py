@@ -1,0 +1,163 @@
+"""The verbs cost and calibrate, as a person or a script sees them."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from omnicost.cli import app
+from omnicost.cost import LabellingTimes
+from omnicost.results import recorded_table
+
+RUNNER = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def run(*arguments: str) -> str:
+    done = RUNNER.invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    rows = [f"box,{worker},{7 + step % 5}" for worker in "abc" for step in range(40)]
+    path.write_text("\n".join(["type,annotator,seconds", *rows, "box,a,3600"]))
+    return path
+
+
+@pytest.mark.parametrize("dataset", ["coco", "ade20k", "cityscapes"])
+def test_cost_prints_table_1_with_its_arithmetic(dataset: str) -> None:
+    """The column of Table 1 is printed beside the sum that it comes from."""
+    output = run("cost", "--dataset", dataset)
+    table = recorded_table(1)
+    for row in table[table["dataset"] == dataset].to_dict("records"):
+        shown = f"{row['seconds_per_image']:,.1f}"
+        kind = row["annotation_type"]
+        lines = [line.split()[:2] for line in output.splitlines() if line.startswith(kind)]
+        assert [kind, shown] in lines
+    assert ("fitted to Table 1" in output) == (dataset != "coco")
+
+
+def test_printed_sum_is_the_model() -> None:
+    """K, c and n and the times can be read off the line of each type."""
+    output = run("cost", "--dataset", "coco")
+    assert "76.5 tags x 1 + 3.5 points x 2.4 + 4.2 further x 0.9" in output
+    assert "76.5 tags x 1 + 7.7 masks x 79" in output
+
+
+def test_cost_fits_80_columns() -> None:
+    """No line is wider than a terminal, and no row of a table wraps."""
+    for arguments in (
+        ("--dataset", "coco"),
+        ("--dataset", "cityscapes", "--policy", "mask=0.1,point=0.9", "--wage", "9"),
+        ("--list-times",),
+    ):
+        output = run("cost", *arguments)
+        assert max(map(len, output.splitlines())) <= 80
+    rows = [line for line in output.splitlines()[1:] if line and not line.startswith(("*", "Ch"))]
+    assert all(line[0] != " " for line in rows), "a row wraps"
+
+
+def test_cost_json() -> None:
+    """JSON holds the statistics, the times, the arithmetic and the prices."""
+    options = ["--dataset", "coco", "--policy", "mask=0.1,point=0.9", "--wage", "9", "--json"]
+    payload = json.loads(run("cost", *options, "--images", "1000"))
+    prices = {json.dumps(row["policy"]): row for row in payload["prices"]}
+    mixed = prices['{"point": 0.9, "mask": 0.1}']
+    assert mixed["seconds_per_image"] == pytest.approx(148.292)
+    assert mixed["money"] == pytest.approx(148.292 * 1000 / 3600 * 9)
+    assert mixed["hours_interval"][0] < mixed["hours"] < mixed["hours_interval"][1]
+    assert prices['{"none": 1.0}']["saving"] is None
+    for kind, terms in payload["arithmetic"].items():
+        total = sum(term["annotations"] * term["seconds"] for term in terms)
+        expected = prices[json.dumps({kind: 1.0})]["seconds_per_image"]
+        assert total == pytest.approx(expected)
+
+
+def test_cost_of_an_own_file(tmp_path: Path) -> None:
+    """A COCO-format file is priced on its own K, c and n."""
+    path = tmp_path / "own.json"
+    pair = {"image_id": 1, "category_id": 1}
+    data = {
+        "images": [{"id": 1}, {"id": 2}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, **pair}, {"id": 2, **pair}, {"id": 3, **pair, "iscrowd": 1}],
+    }
+    path.write_text(json.dumps(data))
+    payload = json.loads(run("cost", "--annotations", str(path), "--json"))
+    # K = 1, c = 1/2, n = 1: half a tag and one mask.
+    assert payload["prices"][4]["seconds_per_image"] == pytest.approx(79.5)
+
+
+def test_list_times_names_can_be_chosen() -> None:
+    """A listed name is accepted by --time and changes the price."""
+    listed = json.loads(run("cost", "--list-times", "--json"))
+    names = {row["name"]: row for row in listed}
+    options = ["--dataset", "coco", "--time", "mask=sam-late", "--json"]
+    payload = json.loads(run("cost", *options))
+    assert payload["times"]["mask"]["seconds"] == names["sam-late"]["seconds"] == 14
+
+
+def test_calibrate_writes_times_that_cost_reads(log: Path, tmp_path: Path) -> None:
+    """The YAML of calibrate goes into cost; the idle row is reported; nothing else is written."""
+    out = tmp_path / "times.yaml"
+    output = run("calibrate", str(log), "--out", str(out))
+    assert "dropped as idle: 1 row, 1.00 h (longest 3,600 s)" in output
+    times = LabellingTimes.from_yaml(out)
+    assert times.box.seconds == pytest.approx(9.0)
+    assert set(times.box.annotators) == {"a", "b", "c"}
+    assert times.project_log_sd.measured == ("box",)
+    priced = run("cost", "--dataset", "coco", "--times", str(out))
+    assert "7.7 boxes x 9" in priced
+    assert "an assumption for class, point, mask" in " ".join(priced.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "times.yaml"]
+
+
+def test_calibrate_without_out_writes_nothing(log: Path, tmp_path: Path) -> None:
+    """Without --out the figures are printed only."""
+    assert "Nothing written" in run("calibrate", str(log))
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_calibrate_json(log: Path) -> None:
+    """JSON holds the times, what was dropped, and the warnings."""
+    payload = json.loads(run("calibrate", str(log), "--json"))
+    assert payload["idle"]["box"]["rows"] == 1
+    assert payload["times"]["box"]["measured"]["rows"] == 120
+    kept = json.loads(run("calibrate", str(log), "--json", "--keep-idle"))
+    assert kept["idle"]["box"]["rows"] == 0
+
+
+def seconds_of(*command: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def test_help_starts_fast() -> None:
+    """`omnicost --help` takes at most 3x what importing numpy and typer takes."""
+    help_command = (sys.executable, "-c", "from omnicost.cli import main; main()", "--help")
+    plain = (sys.executable, "-c", "import numpy, typer")
+    seconds_of(*help_command), seconds_of(*plain)  # fill the file cache
+    # Alternating, the best of several: other work on the machine only adds time.
+    pairs = [(seconds_of(*help_command), seconds_of(*plain)) for _ in range(5)]
+    ours, theirs = (min(column) for column in zip(*pairs, strict=True))
+    assert ours <= 3 * theirs
+
+
+def test_public_names_load_lazily() -> None:
+    """Every public name is there; the import alone loads neither numpy nor pydantic."""
+    code = (
+        "import sys, omnicost\n"
+        "assert not {'numpy', 'pydantic', 'pandas', 'yaml'} & set(sys.modules)\n"
+        "for name in omnicost.__all__: assert getattr(omnicost, name) is not None\n"
+        "assert set(omnicost.__all__) == set(omnicost._HOME)\n"
+        "assert set(omnicost.__all__) <= set(dir(omnicost))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
