@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
 from omnicost.models.students.interface import Prediction, load
-
-Report = Callable[[int, int, dict[str, Any]], None]
+from omnicost.pipeline.compute import Report, whole_file
 
 METRICS = "metrics.json"
 LARGEST_AREA = 1e10  # as pycocotools
@@ -53,7 +52,8 @@ def run(
 
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
     """Write figures as `metrics.json`; NaN is refused."""
-    (out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    with whole_file(out / METRICS) as path:
+        path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
 def predict(
@@ -69,9 +69,7 @@ def predict(
         report(indices.stop, len(dataset), {})
 
 
-def coco_metrics(
-    dataset: Dataset, predictions: Iterable[tuple[int, Prediction]]
-) -> dict[str, Any]:
+def coco_metrics(dataset: Dataset, predictions: Iterable[tuple[int, Prediction]]) -> dict[str, Any]:
     """AP and its kin in percent, None where there is nothing to measure.
 
     Args:

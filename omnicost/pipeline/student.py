@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from omnicost.errors import InputError, StageError
 from omnicost.models.students import interface
 from omnicost.models.students.interface import Student
 from omnicost.pipeline import student_checkpoint
-from omnicost.pipeline.config import Precision
+from omnicost.pipeline.compute import Report, autocast
 from omnicost.pipeline.student_config import OptimizerConfig, StudentConfig
 from omnicost.pipeline.student_data import (
     Batch,
@@ -31,11 +31,8 @@ from omnicost.pipeline.student_data import (
     read_pseudo_labels,
 )
 
-Report = Callable[[int, int, dict[str, Any]], None]
-
 WEIGHTS = "student.safetensors"
 LOG = "log.jsonl"
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def run(
@@ -158,7 +155,7 @@ def _step(
             images = images.contiguous(memory_format=torch.channels_last)
         targets = [target.to(device) for target in piece.targets]
         with _no_sync(network, place < len(pieces) - 1):
-            with _autocast(config.precision, device):
+            with autocast(device, config.precision):
                 losses = network(images, targets, world.size)
             total = torch.stack(list(losses.values())).sum() / len(pieces)
             _check_finite(total.item(), piece)
@@ -182,9 +179,7 @@ def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.Ad
         for parameter in module.parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            rate = config.learning_rate * (
-                config.backbone_factor if parameter in backbone else 1.0
-            )
+            rate = config.learning_rate * (config.backbone_factor if parameter in backbone else 1.0)
             decay = 0.0 if undecayed else config.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
@@ -236,12 +231,6 @@ def _no_sync(network: nn.Module, more_to_come: bool) -> AbstractContextManager[A
     if more_to_come and isinstance(network, nn.parallel.DistributedDataParallel):
         return network.no_sync()
     return nullcontext()
-
-
-def _autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=_DTYPES[precision])
 
 
 class _seeded:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,6 +127,22 @@ def checkpoint_layers(module: nn.Module) -> None:
             checkpoint_layers(child)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No advice or progress bars of transformers inside."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
 # kind -> module with `build(settings, num_classes, backbone) -> Student`
 REGISTRY: dict[str, str] = {
     "mask2former": "omnicost.models.students.mask2former",
@@ -141,7 +158,9 @@ def build(settings: Any, num_classes: int, backbone: Backbone | str) -> Student:
     """
     if settings.kind not in REGISTRY:
         known = ", ".join(REGISTRY)
-        raise InputError("student.architecture.kind", f"no student {settings.kind!r}", f"use {known}")
+        raise InputError(
+            "student.architecture.kind", f"no student {settings.kind!r}", f"use {known}"
+        )
     if isinstance(backbone, str):
         backbone = read_backbone(backbone)
     module = importlib.import_module(REGISTRY[settings.kind])
@@ -163,7 +182,8 @@ def read_backbone(spec: str) -> Backbone:
             folder, config=config, **options
         )
 
-    module = read_folder(read, resolve(spec, "backbone"), "backbone")
+    with quiet():
+        module = read_folder(read, resolve(spec, "backbone"), "backbone")
     return Backbone(module.config, module.state_dict())
 
 

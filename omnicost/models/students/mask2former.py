@@ -19,6 +19,7 @@ from omnicost.models.students.interface import (
     Student,
     Target,
     checkpoint_layers,
+    quiet,
 )
 from omnicost.models.students.settings import Mask2FormerSettings
 
@@ -41,7 +42,9 @@ class Mask2FormerStudent(Student):
         self.settings = settings
         self.num_classes = num_classes
         self.backbone_config = backbone_config
-        self.network = Mask2FormerModel(_transformers_config(settings, backbone_config))
+        with quiet():
+            config = _transformers_config(settings, backbone_config)
+            self.network = Mask2FormerModel(config)
         for layer in self.network.transformer_module.decoder.layers:
             layer.cross_attn.__class__ = _WeightlessAttention
         self.class_predictor = nn.Linear(settings.width, num_classes + 1)
@@ -76,7 +79,8 @@ class Mask2FormerStudent(Student):
             mask_features=levels.decoder_last_hidden_state,
         )
         classes = [
-            self.class_predictor(state.transpose(0, 1)) for state in decoded.intermediate_hidden_states
+            self.class_predictor(state.transpose(0, 1))
+            for state in decoded.intermediate_hidden_states
         ]
         return list(decoded.masks_queries_logits), classes
 
