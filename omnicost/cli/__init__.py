@@ -32,11 +32,15 @@ def _root(
 # Verbs, in the order that `omnicost --help` lists them.
 from omnicost.cli.calibrate import calibrate as _calibrate  # noqa: E402
 from omnicost.cli.cost import cost as _cost  # noqa: E402
+from omnicost.cli.data import data as _data  # noqa: E402
+from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
 
 app.command("cost")(_cost)
+app.command("plan")(_plan)
 app.command("calibrate")(_calibrate)
 app.add_typer(_plot)
+app.add_typer(_data)
 
 
 def main() -> None:

@@ -1,1 +1,28 @@
-"""Plans: which images get which annotation, for the most AP or the least money."""
+"""Plans: which images get which annotation, for the most AP or the least money.
+
+`evidence` turns measured students into a smoothed AP `surface` (or `transfer`s one from other data
+sets), `optimise` and `limits` find the allocation, `uncertainty` says what it may come to, `build`
+puts these together, `manifest` writes the assignment and `page` prints it all.
+"""
+
+from omnicost.plan.build import Alternative, Plan, Question, make_plan, policy_of
+from omnicost.plan.evidence import Evidence, gather, statistics_from_rows
+from omnicost.plan.manifest import ImageList, assign, read_images, write_manifest
+from omnicost.plan.uncertainty import Expectation, Risk
+
+__all__ = [
+    "Alternative",
+    "Evidence",
+    "Expectation",
+    "ImageList",
+    "Plan",
+    "Question",
+    "Risk",
+    "assign",
+    "gather",
+    "make_plan",
+    "policy_of",
+    "read_images",
+    "statistics_from_rows",
+    "write_manifest",
+]

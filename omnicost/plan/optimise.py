@@ -77,14 +77,21 @@ class Problem:
         return total / self.images
 
 
-def best_for_budget(problem: Problem, budget_seconds: float) -> np.ndarray:
+def best_for_budget(
+    problem: Problem, budget_seconds: float, masks: np.ndarray | None = None
+) -> np.ndarray:
     """Images per type, (5,) int64, with the most expected AP; the cheapest of equally good ones.
+
+    Args:
+        problem: what is to be divided.
+        budget_seconds: what may be spent at mean times.
+        masks: numbers of masks to try; all of them if not given.
 
     Raises:
         InputError: if the budget does not reach for any policy.
     """
     require_affordable(problem, budget_seconds)
-    found = [_best_beside(problem, masks, budget_seconds) for masks in _chunks(problem)]
+    found = [_best_beside(problem, some, budget_seconds) for some in _chunks(problem, masks)]
     candidates = np.concatenate(found)
     share = problem.share_of_full(candidates)
     tied = np.flatnonzero(share >= share.max() - _TIE)
@@ -92,17 +99,24 @@ def best_for_budget(problem: Problem, budget_seconds: float) -> np.ndarray:
     return best
 
 
-def cheapest_for_target(problem: Problem, target: float) -> np.ndarray:
+def cheapest_for_target(
+    problem: Problem, target: float, masks: np.ndarray | None = None
+) -> np.ndarray:
     """Images per type, (5,) int64, at least cost whose expected share reaches the target.
+
+    Args:
+        problem: what is to be divided.
+        target: share of full supervision.
+        masks: numbers of masks to try; all of them if not given.
 
     Raises:
         InputError: if no policy reaches it.
     """
-    found = [_cheapest_beside(problem, masks, target) for masks in _chunks(problem)]
+    found = [_cheapest_beside(problem, some, target) for some in _chunks(problem, masks)]
     candidates = np.concatenate(found)
     candidates = candidates[problem.share_of_full(candidates) >= target - _TIE]
     if not len(candidates):
-        everything = best_for_budget(problem, np.inf)
+        everything = best_for_budget(problem, problem.images * problem.seconds.max(), masks)
         reached = float(problem.share_of_full(everything))
         remedy = f"ask for {reached:.1%} or less, or allow more types"
         raise InputError("--target", f"{target:.1%} of full supervision is out of reach", remedy)
@@ -130,8 +144,8 @@ def require_affordable(problem: Problem, budget_seconds: float) -> None:
         raise InputError("--budget", problem_text, remedy)
 
 
-def _chunks(problem: Problem) -> Iterator[np.ndarray]:
-    masks = problem.masks()
+def _chunks(problem: Problem, masks: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    masks = problem.masks() if masks is None else masks
     for start in range(0, len(masks), _CHUNK):
         yield masks[start : start + _CHUNK]
 

@@ -52,7 +52,8 @@ class Surface:
         worth: (T, K) posterior mean, 1 being a masked image.
         worth_draws: (D, T, K).
         full: posterior mean of the AP of full supervision, percent; None where nobody measured it.
-        full_draws: (D,) of it; ones where there is none.
+        full_draws: (D,) of it, percent; all `scale` where there is none.
+        scale: AP points that a share of 1 stands for: `full`, or that of like data sets.
         noise_sd: standard deviation of AP between seeds as a part of full supervision.
         tested_masks: (T,) most masks that a student of each type was measured with.
     """
@@ -63,6 +64,7 @@ class Surface:
     worth_draws: np.ndarray
     full: float | None
     full_draws: np.ndarray
+    scale: float
     noise_sd: float
     tested_masks: np.ndarray
 
@@ -89,6 +91,7 @@ class Surface:
             worth_draws=self.worth_draws[:, kept],
             full=self.full,
             full_draws=self.full_draws,
+            scale=self.scale,
             noise_sd=self.noise_sd,
             tested_masks=self.tested_masks[kept],
         )
@@ -152,6 +155,7 @@ def fit_surface(
         worth_draws=worth_draws,
         full=mean_full,
         full_draws=full,
+        scale=mean_full,
         noise_sd=rows.noise_sd / mean_full,
         tested_masks=problem.tested_masks(),
     )

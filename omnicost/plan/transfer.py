@@ -47,13 +47,15 @@ def transfer(
     chosen = [one.restricted(shared) for one in references]
     logits = np.stack([_logit(_resampled(one, knots, rng, draws)) for one in chosen])
     centre = np.stack([_logit(one.at(knots)) for one in chosen]).mean(axis=0)
+    scale = float(np.mean([one.scale for one in references]))
     return Surface(
         types=shared,
         knots=knots,
         worth=_monotone(expit(centre)),
         worth_draws=_monotone(expit(_predictive_draws(logits, rng))),
         full=None,
-        full_draws=np.ones(draws),
+        full_draws=np.full(draws, scale),
+        scale=scale,
         noise_sd=float(np.mean([one.noise_sd for one in references])),
         tested_masks=np.max([one.tested_masks for one in chosen], axis=0),
     )

@@ -1,0 +1,223 @@
+"""What a plan's surface rests on: a sweep of the data set, others like it, a pilot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.cost import BUILT_IN, ORDER, DatasetStats, LabellingTimes
+from omnicost.cost.seconds import counts
+from omnicost.errors import InputError
+from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
+from omnicost.plan.shape import learn_shape
+from omnicost.plan.surface import Surface, fit_surface
+from omnicost.plan.transfer import WEAK_EVIDENCE, pilot_surface, transfer
+from omnicost.results import PAPER_RECIPE, Row, comparable, paper_rows
+
+
+class Evidence(NamedTuple):
+    """A surface and how good its grounds are.
+
+    Attributes:
+        surface: the smoothed AP surface and its draws.
+        grade: `measured`, `weak` or `moderate`.
+        grounds: one line on what the surface rests on.
+        notes: what a reader must know of it.
+        tested: numbers of masks, under all images, that its students had, ascending.
+        reference_images: images of the data set whose AP `surface.full` is, if there is one.
+    """
+
+    surface: Surface
+    grade: str
+    grounds: str
+    notes: tuple[str, ...]
+    tested: tuple[int, ...]
+    reference_images: int | None
+
+
+_PAPER: Final = "the paper's Table 2"
+
+
+def gather(
+    images: int,
+    rng: np.random.Generator,
+    dataset: str | None = None,
+    rows: Sequence[Row] | None = None,
+    like: Sequence[str] = (),
+    draws: int = 1000,
+) -> Evidence:
+    """The surface of a project of so many images.
+
+    Args:
+        images: images to be labelled.
+        rng: source of the draws.
+        dataset: which data set's students to use; may be left out where `rows` have one.
+        rows: measured students; the paper's Table 2 if not given. With `like`, those of data sets
+            that `like` does not name are a pilot of the project.
+        like: data sets that the project is like; two or more.
+        draws: how many draws of the surface.
+
+    Raises:
+        InputError: if rows or names do not fit together.
+    """
+    kept = None if rows is None else comparable(rows)
+    if like:
+        return _gather_like(images, rng, dataset, kept, tuple(like), draws)
+    own = observe(_own_rows(dataset, kept))
+    shape = learn_shape(_others(own.dataset))
+    surface = fit_surface(own, shape, rng, draws, images)
+    origin = _PAPER if kept is None else "the given results"
+    return Evidence(
+        surface=surface,
+        grade="measured",
+        grounds=f"{len(own.ap)} students of {own.dataset} in {origin}; {_noise(own)}",
+        notes=(),
+        tested=_tested([own]),
+        reference_images=own.images,
+    )
+
+
+def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
+    if rows is None:
+        if dataset is None:
+            remedy = "give --dataset, --results, or --like with data sets that yours resembles"
+            raise InputError("--dataset", "no students to plan from", remedy)
+        return paper_rows(dataset)
+    names = sorted({row.dataset for row in rows})
+    if len(names) == 1 and (dataset is None or dataset in BUILT_IN):
+        return rows
+    own = [row for row in rows if row.dataset == dataset]
+    if not own:
+        problem = f"holds {', '.join(names)}, not {dataset or 'one data set'}"
+        raise InputError("--results", problem, "choose one of them with --dataset")
+    return own
+
+
+def _gather_like(
+    images: int,
+    rng: np.random.Generator,
+    dataset: str | None,
+    rows: Sequence[Row] | None,
+    like: tuple[str, ...],
+    draws: int,
+) -> Evidence:
+    names = tuple(dict.fromkeys(name.strip().lower() for name in like))
+    observed = [_reference(name, rows) for name in names]
+    surfaces = [_fit_reference(one, observed, images, rng, draws) for one in observed]
+    listed = ", ".join(names)
+    pilot = [row for row in rows or () if row.dataset not in names]
+    if pilot:
+        own = observe(_own_rows(dataset, pilot))
+        fitted = pilot_surface(own, surfaces, learn_shape(observed), images, rng, draws)
+        grounds = f"{len(own.ap)} students of a pilot ({own.dataset}), beside {listed}"
+        return Evidence(fitted, "moderate", grounds, _pilot_notes(own), _tested([own]), own.images)
+    grade = "weak" if len(names) <= WEAK_EVIDENCE else "moderate"
+    note = (
+        "Nobody measured this project: labels may be worth far more or far less than on "
+        f"{listed}. A pilot of a few students (--results) narrows this most."
+    )
+    grounds = (
+        f"{len(names)} other data sets ({listed}), t interval, degrees of freedom: {len(names) - 1}"
+    )
+    surface = transfer(surfaces, images, rng, draws)
+    return Evidence(surface, grade, grounds, (note,), _tested(observed), None)
+
+
+def _reference(name: str, rows: Sequence[Row] | None) -> Observations:
+    own = [row for row in rows or () if row.dataset == name]
+    if own:
+        return observe(own, name)
+    if name not in BUILT_IN:
+        known = ", ".join(BUILT_IN)
+        raise InputError("--like", f"no students of {name!r}", f"use {known}, or give --results")
+    return observe(paper_rows(name))
+
+
+def _fit_reference(
+    one: Observations,
+    references: Sequence[Observations],
+    images: int,
+    rng: np.random.Generator,
+    draws: int,
+) -> Surface:
+    others = [other for other in references if other.dataset != one.dataset]
+    return fit_surface(one, learn_shape(others), rng, draws, images)
+
+
+def _others(name: str) -> list[Observations]:
+    """The paper's other data sets, from which curves take their shape."""
+    return [observe(paper_rows(other)) for other in BUILT_IN if other != name]
+
+
+def _tested(observed: Sequence[Observations]) -> tuple[int, ...]:
+    masks = [one.masks[~one.is_full & (one.masks > 0)] for one in observed]
+    return tuple(np.unique(np.concatenate(masks)).astype(int).tolist())
+
+
+def _pilot_notes(pilot: Observations) -> tuple[str, ...]:
+    if pilot.is_full.any():
+        return ()
+    return ("The pilot has no student on all masks: full supervision itself is inferred.",)
+
+
+def _noise(rows: Observations) -> str:
+    if rows.repeats:
+        return f"seed sd {rows.noise_sd:.2g} AP from {rows.repeats} repeats"
+    return f"seed sd {PRIOR_NOISE_SD:g} AP assumed"
+
+
+def statistics_from_rows(
+    rows: Sequence[Row], dataset: str | None, times: LabellingTimes
+) -> DatasetStats:
+    """Statistics of a data set that is not built in, solved from what its rows cost.
+
+    Seconds per image are linear in K, c and n, so three kinds of policies give them back, provided
+    that the rows were priced with these times.
+
+    Raises:
+        InputError: if the rows do not determine them.
+    """
+    own = list(_own_rows(dataset, rows))
+    if own[0].dataset in BUILT_IN and own[0].recipe == PAPER_RECIPE:
+        return BUILT_IN[own[0].dataset]
+    shares = np.array([[row.policy[kind] for kind in ORDER] for row in own])
+    seconds = np.array([row.seconds_per_image for row in own])
+    paid = np.stack([counts(*unit) for unit in np.eye(3).tolist()], axis=-1)
+    design = shares @ np.einsum("tkx,k->tx", paid, times.constants())
+    solution, _, rank, _ = np.linalg.lstsq(design, seconds, rcond=None)
+    classes, present, instances = solution
+    if rank < 3 or np.abs(design @ solution - seconds).max() > 1e-6 * max(seconds.max(), 1.0):
+        problem = f"K, c and n of {own[0].dataset} do not follow from the rows' seconds"
+        raise InputError("--results", problem, "give --annotations, a COCO-format file")
+    return DatasetStats.of(
+        f"rows of {own[0].dataset}",
+        name=own[0].dataset,
+        images=max(row.images for row in own),
+        classes=max(round(classes), 1),
+        classes_per_image=min(max(present, 0.0), round(classes)),
+        instances_per_image=max(instances, present, 0.0),
+        source="solved from the seconds per image of the results' rows",
+        fitted=True,
+    )
+
+
+def untested(evidence: Evidence, kinds: Sequence[AnnotationType], masks: int) -> list[str]:
+    """What of an allocation lies outside the students that the evidence has."""
+    notes = []
+    if evidence.tested and masks > evidence.tested[-1]:
+        notes.append(
+            f"Extrapolated: students were measured with up to {evidence.tested[-1]:,} masks "
+            "(and with all), not with so many."
+        )
+    if evidence.tested and 0 < masks < evidence.tested[0]:
+        notes.append(
+            f"Interpolated between 0 and {evidence.tested[0]:,} masks, the fewest that a teacher "
+            f"was tuned on: {masks:,} were never tried."
+        )
+    if len(kinds) > 1:
+        mixed = " and ".join(str(kind) for kind in kinds)
+        notes.append(f"Mixing {mixed} is untested: their worths are assumed to add up.")
+    return notes

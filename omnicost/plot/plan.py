@@ -1,0 +1,190 @@
+"""A plan in a picture: every type's curve, the best that money buys, where the budget cuts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.plan import Plan
+from omnicost.plan.optimise import MASK, Problem, best_for_budget
+from omnicost.plot import style
+from omnicost.plot.axes import compact, round_ticks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_POINTS = 80
+_WIDTH_INCHES = 5.2
+
+
+class Curve(NamedTuple):
+    """AP over cost of one kind of plan: hours and percent of full supervision, (N,) each."""
+
+    hours: np.ndarray
+    percent: np.ndarray
+    masks: np.ndarray
+
+
+class PlanInfo(NamedTuple):
+    """What the picture of a plan shows."""
+
+    types: dict[AnnotationType, Curve]
+    """Masks on none to all images, that type on the rest."""
+    best: Curve
+    """The front: the best plan of every budget."""
+    hours: float
+    percent: float
+    percent_interval: tuple[float, float]
+    hours_interval: tuple[float, float]
+    budget_hours: float | None
+    target_percent: float | None
+
+
+def compute_plan_info(plan: Plan) -> PlanInfo:
+    """Curves and the plan's own point."""
+    problem, expected = plan.problem, plan.expectation
+    low, high = expected.share_interval
+    target = plan.question.target
+    return PlanInfo(
+        types={k: _type_curve(problem, k) for k in problem.surface.types},
+        best=_best_curve(problem),
+        hours=plan.hours,
+        percent=100 * expected.share,
+        percent_interval=(100 * low, 100 * high),
+        hours_interval=plan.risk.hours_interval,
+        budget_hours=plan.question.budget_hours,
+        target_percent=None if target is None else 100 * target,
+    )
+
+
+def _type_curve(problem: Problem, kind: AnnotationType) -> Curve:
+    masks = problem.mask_grid(1.1)
+    images = np.zeros((len(masks), len(problem.seconds)), dtype=np.int64)
+    images[:, MASK] = masks
+    images[:, kind.strength] += problem.images - masks
+    return _curve(problem, images)
+
+
+def _best_curve(problem: Problem) -> Curve:
+    """The front, from the cheapest policy to the dearest; free plans are left to the type lines."""
+    kinds = [kind.strength for kind in problem.surface.types]
+    seconds = problem.seconds[[*kinds, *([MASK] if problem.masks_allowed else [])]]
+    dearest = float(seconds.max()) * problem.images
+    least = max(float(seconds.min()) * problem.images, dearest / 3000)
+    budgets = np.geomspace(least * (1 + 1e-9), dearest, _POINTS) if dearest > 0 else [0.0]
+    grid = problem.mask_grid(1.02)
+    return _curve(problem, np.stack([best_for_budget(problem, b, grid) for b in budgets]))
+
+
+def _curve(problem: Problem, images: np.ndarray) -> Curve:
+    percent = 100 * problem.share_of_full(images)
+    return Curve(problem.cost(images) / 3600, percent, images[:, MASK])
+
+
+def info_frame(info: PlanInfo) -> pd.DataFrame:
+    """The picture's numbers, one row a point of a line."""
+    import pandas as pd
+
+    lines = {**{str(kind): curve for kind, curve in info.types.items()}, "best": info.best}
+    frames = [
+        pd.DataFrame(curve._asdict()).assign(line=name)[["line", "masks", "hours", "percent"]]
+        for name, curve in lines.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def draw_plan(info: PlanInfo, path: Path, title: str = "") -> None:
+    """Draw the picture as PNG, SVG or PDF by the file's ending."""
+    from matplotlib.figure import Figure
+
+    with style.styled():
+        figure = Figure(figsize=(_WIDTH_INCHES, 0.66 * _WIDTH_INCHES), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title)
+        _draw_lines(axes, info)
+        _draw_question(axes, info)
+        _draw_point(axes, info)
+        _dress(axes, info)
+        style.save(figure, path)
+
+
+def plot_plan(plan: Plan, path: Path) -> list[Path]:
+    """Draw a plan and write its numbers beside it as CSV; returns both files.
+
+    Raises:
+        InputError: if the file's ending is none that can be drawn.
+    """
+    style.check_format(path)
+    info = compute_plan_info(plan)
+    draw_plan(info, path, f"{plan.stats.images:,} images, statistics of {plan.stats.name}")
+    table = path.with_suffix(".csv")
+    info_frame(info).to_csv(table, index=False, float_format="%.6g")
+    return [path, table]
+
+
+def _draw_lines(axes: Axes, info: PlanInfo) -> None:
+    axes.plot(info.best.hours, info.best.percent, color="#111111", linewidth=3.2, alpha=0.18,
+              solid_capstyle="butt", zorder=1, label="best for the money")  # fmt: skip
+    for kind, curve in info.types.items():
+        paid = curve.hours > 0
+        label = f"masks + {kind}"
+        axes.plot(curve.hours[paid], curve.percent[paid], color=style.COLOURS[kind], label=label)
+        if paid[0]:
+            # Where the type stands alone, without a mask.
+            axes.plot(curve.hours[0], curve.percent[0], marker=style.MARKERS[kind],
+                      color=style.COLOURS[kind], markersize=4.6)  # fmt: skip
+
+
+def _draw_question(axes: Axes, info: PlanInfo) -> None:
+    for level in (90, 95, 100):
+        axes.axhline(level, color="#CCCCCC", linewidth=0.6, zorder=0)
+    line: dict[str, Any] = {"color": "#444444", "linewidth": 0.8, "linestyle": (0, (4, 2.2))}
+    if info.budget_hours is not None and info.budget_hours > 0:
+        axes.axvline(info.budget_hours, label=f"budget {info.budget_hours:,.4g} h", **line)
+    if info.target_percent is not None:
+        axes.axhline(info.target_percent, label=f"target {info.target_percent:.4g}%", **line)
+
+
+def _draw_point(axes: Axes, info: PlanInfo) -> None:
+    if info.hours <= 0:
+        return
+    (low, high), (cheap, dear) = info.percent_interval, info.hours_interval
+    axes.errorbar(
+        info.hours,
+        info.percent,
+        yerr=[[max(info.percent - low, 0)], [max(high - info.percent, 0)]],
+        xerr=[[max(info.hours - cheap, 0)], [max(dear - info.hours, 0)]],
+        fmt="o",
+        color="#D55E00",
+        markersize=5,
+        elinewidth=0.9,
+        capsize=2,
+        zorder=4,
+        label="the plan, 80% each way",
+    )
+
+
+def _dress(axes: Axes, info: PlanInfo) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    paid = np.concatenate([c.hours[c.hours > 0] for c in (*info.types.values(), info.best)])
+    high = max(float(paid.max()), info.hours_interval[1]) * 1.3
+    # A type that is free without masks would stretch the axis over decades of nothing.
+    starts = [c.hours[0] for c in info.types.values() if c.hours[0] > 0]
+    low = min([*starts, max(info.hours_interval[0], high / 3000), high / 30]) / 1.6
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    ticks = round_ticks(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([compact(tick) for tick in ticks])
+    axes.set_xlabel("annotation hours, at mean times")
+    axes.set_ylabel("AP, % of full supervision")
+    seen = [c.percent[c.hours >= low] for c in info.types.values()]
+    bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
+    axes.set_ylim(max(bottom - 3, 0), 102)
+    axes.legend(loc="lower right")
