@@ -38,7 +38,7 @@ def overlay(
     """An enlarged picture with masks tinted and outlined, and names written on them."""
     canvas = enlarge(image, zoom).copy()
     for number, mask in enumerate(masks):
-        colour = hsv_to_rgb(number * 137, 85, 100)
+        colour = np.array(hsv_to_rgb(number * 137, 85, 100))
         large = mask.repeat(zoom, axis=0).repeat(zoom, axis=1)
         canvas[large] = (canvas[large] * 0.6 + colour * 0.4).astype(np.uint8)
         canvas[outline(large)] = colour

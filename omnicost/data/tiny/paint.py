@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,14 @@ from omnicost.data.tiny.raster import (
     PIXEL,
     Cover,
     Draws,
+    Polygons,
+    Pose,
     blend,
-    covers,
     hsv_to_rgb,
     pack,
     spread,
 )
-from omnicost.data.tiny.shapes import KINDS, TONES, Kind, packed
+from omnicost.data.tiny.shapes import KINDS, TONES
 from omnicost.data.tiny.specs import Range, Style
 
 Canvas = NDArray[np.int32]  # (size, size, 3), grey levels
@@ -40,7 +42,7 @@ def draw_range(limits: Range, draws: Draws) -> int:
 
 def background(style: Style, size: int, draws: Draws) -> Canvas:
     """The empty scene."""
-    tint = hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100)
+    tint = np.array(hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100), np.int32)
     grey = draw_range(style.grey, draws) * 255 // 100
     levels = GROUNDS[style.ground](size, grey, draws)
     levels = levels + spread(draws.integers(-22, 22, 7, 7, 1), size)
@@ -108,73 +110,76 @@ GROUNDS: dict[str, Callable[[int, int, Draws], Canvas]] = {
 }
 
 
-def scrap(canvas: Canvas, style: Style, hues: tuple[int, ...], draws: Draws) -> None:
-    """Paint one piece of clutter: grey, or, as a decoy, in the hue of a class."""
-    size = canvas.shape[0]
+class Scrap(NamedTuple):
+    """A piece of clutter."""
+
+    shape: Polygons
+    pose: Pose
+    colour: tuple[int, int, int]
+
+
+def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> Scrap:
+    """A piece of clutter: grey, or, as a decoy, in one of the hues."""
     centre = (draws.integer(0, size * PIXEL), draws.integer(0, size * PIXEL))
     sides = (draws.integer(3 * PIXEL, 15 * PIXEL), draws.integer(3 * PIXEL, 15 * PIXEL))
     shape = SCRAPS[draws.integer(0, len(SCRAPS) - 1)]
-    (area,) = covers(shape, centre, sides, draws.integer(0, 255), False, size)
+    pose = Pose(centre, sides, draws.integer(0, 255), False)
     if draws.chance(style.decoys):
         hue = hues[draws.integer(0, len(hues) - 1)]
-        colour = hsv_to_rgb(hue, draws.integer(35, 65), draws.integer(45, 80))
-    else:
-        colour = hsv_to_rgb(
-            draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
-        )
-    if area is not None:
-        blend(canvas, area, colour)
+        return Scrap(shape, pose, hsv_to_rgb(hue, draws.integer(35, 65), draws.integer(45, 80)))
+    colour = draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
+    return Scrap(shape, pose, hsv_to_rgb(*colour))
 
 
 class Brush:
-    """Paints one object: draws how it differs from others of its kind once, then part by part."""
+    """Paints one object: draws how it differs from others of its kind, then paints its parts."""
 
     def __init__(self, placement: Placement, style: Style, size: int, draws: Draws) -> None:
         self._style = style
         self._turn = draw_range(style.hue_turn, draws)
         self._saturation = draw_range(style.saturation, draws)
         self._value = draw_range(style.value, draws)
-        self._across, self._down = self._light(placement, size, draws.integer(2, 4))
+        self._light = _light(placement, style, size, draws.integer(2, 4))
 
-    def paint(self, canvas: Canvas, area: Cover, kind: Kind, tone: str) -> None:
-        """Paint one part in the colours of a kind."""
-        colour = self._colour(kind, tone)
-        shade = self._across[:, area.columns] + self._down[area.rows]
+    def paint(self, canvas: Canvas, area: Cover, name: str, tone: str) -> None:
+        """Paint one part in a tone of a class' colours."""
+        colour = np.array(self._colour(name, tone), np.int32)
+        shade = self._light[area.window]
         if self._style.rim:
             hollow = np.maximum(2 * PIXEL - area.depth, 0)
-            shade = shade - (hollow * (self._style.rim * 8 // 100))
+            shade = shade - hollow * (self._style.rim * 8 // 100)
         inset = 0
         if self._style.outline:
             blend(canvas, area, colour * 45 // 100)
             inset = PIXEL * 3 // 4
         blend(canvas, area, colour * shade[:, :, None] >> 8, inset)
 
-    def _colour(self, kind: Kind, tone: str) -> NDArray[np.int32]:
-        saturation, value, turn = TONES[tone]
+    def _colour(self, name: str, tone: str) -> tuple[int, int, int]:
+        kind, (saturation, value, turn) = KINDS[name], TONES[tone]
         return hsv_to_rgb(
             kind.hue + self._turn + turn,
             kind.saturation * self._saturation * saturation // 10_000,
             kind.value * self._value * value // 10_000,
         )
 
-    def _light(self, placement: Placement, size: int, stripe: int) -> tuple[Canvas, Canvas]:
-        """Brightness by column, (1, size), and by row, (size, 1), which add to 256 if plain."""
-        steps = np.arange(size, dtype=np.int32)
-        scale = max(placement.side, PIXEL)
-        light_x, light_y = self._style.light
-        across = (steps * PIXEL - placement.centre[0]) * (light_x * 48) // scale
-        down = (steps * PIXEL - placement.centre[1]) * (light_y * 48) // scale
-        down += (steps // stripe % 2 * 2 - 1) * (self._style.stripes * 256 // 100)
-        return across[None, :], down[:, None] + 256
+
+def _light(placement: Placement, style: Style, size: int, stripe: int) -> NDArray[np.int32]:
+    """Brightness of an object over the whole picture, (size, size); 256 is plain."""
+    steps = np.arange(size, dtype=np.int32)
+    scale = max(placement.side, PIXEL)
+    light_x, light_y = style.light
+    across = (steps * PIXEL - placement.centre[0]) * (light_x * 48) // scale
+    down = (steps * PIXEL - placement.centre[1]) * (light_y * 48) // scale + 256
+    if style.stripes:
+        down += (steps // stripe % 2 * 2 - 1) * (style.stripes * 256 // 100)
+    return across[None, :] + down[:, None]
 
 
-def object_covers(placement: Placement, size: int) -> list[Cover | None]:
-    """Distance fields of an object's parts, in painting order."""
+def pose(placement: Placement) -> Pose:
+    """How the parts of an object stand on the picture."""
     kind = KINDS[placement.name]
     sides = (placement.side * kind.width // 100, placement.side * kind.height // 100)
-    return covers(
-        packed(placement.name), placement.centre, sides, placement.turn, placement.mirrored, size
-    )
+    return Pose(placement.centre, sides, placement.turn, placement.mirrored)
 
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:

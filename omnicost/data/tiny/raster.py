@@ -6,6 +6,7 @@ root of an integer, which is correctly rounded everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,24 +55,39 @@ class Polygons(NamedTuple):
     Attributes:
         vertices: (V, 2), counter-clockwise on a picture whose y points down.
         following: (V,), index of the next vertex of the same polygon.
-        starts: where each polygon begins, and V at the end.
+        firsts: where each polygon begins.
     """
 
     vertices: Ints
     following: Ints
-    starts: tuple[int, ...]
+    firsts: tuple[int, ...]
+
+
+class Pose(NamedTuple):
+    """How polygons drawn on a 100 x 100 square about the origin stand on the picture.
+
+    Attributes:
+        centre: x, y, fixed-point.
+        sides: width and height of the square, fixed-point.
+        turn: 256ths of a full turn.
+        mirrored: whether left and right are swapped.
+    """
+
+    centre: tuple[int, int]
+    sides: tuple[int, int]
+    turn: int
+    mirrored: bool
 
 
 class Cover(NamedTuple):
-    """Where a polygon lies: a window of the picture, and the distance inside its outline.
+    """Where a polygon lies: a window of the picture, and the distance inside the outline.
 
     Attributes:
-        rows, columns: the window.
-        depth: (h, w) int32, sixteenths of a pixel from the outline, positive inside.
+        window: rows and columns.
+        depth: (h, w) int32, fixed-point distance from the outline, positive inside.
     """
 
-    rows: slice
-    columns: slice
+    window: tuple[slice, slice]
     depth: NDArray[np.int32]
 
 
@@ -79,14 +95,13 @@ def pack(polygons: list[list[tuple[int, int]]]) -> Polygons:
     """Lay out convex polygons in one array, all turning the same way."""
     vertices: list[tuple[int, int]] = []
     following: list[int] = []
-    starts = [0]
+    firsts: list[int] = []
     for polygon in polygons:
         ring = polygon if _doubled_area(polygon) > 0 else polygon[::-1]
-        first = len(vertices)
+        firsts.append(len(vertices))
+        following.extend(len(vertices) + (i + 1) % len(ring) for i in range(len(ring)))
         vertices.extend(ring)
-        following.extend(first + (i + 1) % len(ring) for i in range(len(ring)))
-        starts.append(len(vertices))
-    return Polygons(np.array(vertices, np.int64), np.array(following, np.int64), tuple(starts))
+    return Polygons(np.array(vertices, np.int64), np.array(following, np.int64), tuple(firsts))
 
 
 def _doubled_area(polygon: list[tuple[int, int]]) -> int:
@@ -95,91 +110,100 @@ def _doubled_area(polygon: list[tuple[int, int]]) -> int:
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(polygon, turned, strict=True))
 
 
-def covers(
-    polygons: Polygons,
-    centre: tuple[int, int],
-    sides: tuple[int, int],
-    turn: int,
-    mirrored: bool,
-    size: int,
-) -> list[Cover | None]:
-    """Distance fields of polygons drawn on a 100 x 100 square about the origin, once placed.
+def covers(shapes: Sequence[tuple[Polygons, Pose]], size: int) -> list[Cover | None]:
+    """Distance fields of all polygons of all shapes, in order, on a size x size picture.
 
-    Args:
-        centre: x, y on the picture, fixed-point.
-        sides: width and height of the square on the picture, fixed-point.
-        turn: 256ths of a full turn.
-        mirrored: swap left and right.
-        size: side of the picture in pixels.
+    One call for a whole picture: numpy's calls cost more than its work on so few pixels.
 
     Returns:
         One per polygon; None for one outside the picture.
     """
-    points = _placed(polygons, centre, sides, turn, mirrored)
-    across, down = _distances(points, polygons.following, mirrored, size)
-    firsts = np.array(polygons.starts[:-1])
-    lowest = (np.minimum.reduceat(points, firsts) // PIXEL - 1).tolist()
-    highest = (np.maximum.reduceat(points, firsts) // PIXEL + 2).tolist()
+    if not shapes:
+        return []
+    points, along, signs = _edges(shapes)
+    across, down = _distances(points, along, signs, size)
+    starts = _starts(shapes)
+    firsts = np.array(starts[:-1])
+    lowest = np.maximum(np.minimum.reduceat(points, firsts) // PIXEL - 1, 0).tolist()
+    highest = np.minimum(np.maximum.reduceat(points, firsts) // PIXEL + 2, size).tolist()
     found: list[Cover | None] = []
-    for number, first in enumerate(polygons.starts[:-1]):
-        last = polygons.starts[number + 1]
-        x0, y0 = (max(side, 0) for side in lowest[number])
-        x1, y1 = (min(side, size) for side in highest[number])
+    for first, last, (x0, y0), (x1, y1) in zip(starts, starts[1:], lowest, highest, strict=False):
         if x0 >= x1 or y0 >= y1:
             found.append(None)
             continue
-        depth = across[first:last, None, x0:x1] + down[first:last, y0:y1, None]
-        found.append(Cover(slice(y0, y1), slice(x0, x1), depth.min(axis=0) >> 8))
+        spans = across[first:last, :, x0:x1] + down[first:last, y0:y1]
+        found.append(Cover((slice(y0, y1), slice(x0, x1)), spans.min(axis=0) >> 8))
     return found
 
 
-def _placed(
-    polygons: Polygons, centre: tuple[int, int], sides: tuple[int, int], turn: int, mirrored: bool
-) -> Ints:
-    """Vertices on the picture, (V, 2), fixed-point."""
-    x = polygons.vertices[:, 0] * (-sides[0] if mirrored else sides[0])
-    y = polygons.vertices[:, 1] * sides[1]
-    sine, cosine = int(SINES[turn % 256]), int(SINES[(turn + 64) % 256])
-    points = np.empty_like(polygons.vertices)
-    points[:, 0] = (x * cosine - y * sine) // (100 * UNIT) + centre[0]
-    points[:, 1] = (x * sine + y * cosine) // (100 * UNIT) + centre[1]
-    return points
+def _starts(shapes: Sequence[tuple[Polygons, Pose]]) -> list[int]:
+    """Where each polygon's vertices begin among those of all shapes, and their number."""
+    starts: list[int] = []
+    total = 0
+    for polygons, _ in shapes:
+        starts += [total + first for first in polygons.firsts]
+        total += len(polygons.vertices)
+    return [*starts, total]
+
+
+def _edges(shapes: Sequence[tuple[Polygons, Pose]]) -> tuple[Ints, Ints, Ints]:
+    """Edges on the picture: start and direction, (V, 2) fixed-point, and 1, or -1 if mirrored."""
+    counts = [len(polygons.vertices) for polygons, _ in shapes]
+    poses = np.array([_numbers(pose) for _, pose in shapes], np.int64).repeat(counts, axis=0)
+    centres, signs, cosine, sine = poses[:, 0:2], poses[:, 4], poses[:, 5], poses[:, 6]
+    x, y = (np.concatenate([p.vertices for p, _ in shapes]) * poses[:, 2:4]).T
+    points = np.empty_like(centres)
+    points[:, 0] = (x * cosine - y * sine) // (100 * UNIT)
+    points[:, 1] = (x * sine + y * cosine) // (100 * UNIT)
+    points += centres
+    offsets = np.cumsum([0, *counts[:-1]]).repeat(counts)
+    following = np.concatenate([polygons.following for polygons, _ in shapes]) + offsets
+    return points, points[following] - points, signs
+
+
+def _numbers(pose: Pose) -> tuple[int, ...]:
+    """A row of centre, sides (width negative if mirrored), sign, cosine and sine."""
+    sign = -1 if pose.mirrored else 1
+    turned = int(SINES[(pose.turn + 64) % 256]), int(SINES[pose.turn % 256])
+    return *pose.centre, pose.sides[0] * sign, pose.sides[1], sign, *turned
 
 
 def _distances(
-    points: Ints, following: Ints, mirrored: bool, size: int
+    points: Ints, along: Ints, signs: Ints, size: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Distance of pixel centres inside every edge, (V, size) by column plus (V, size) by row.
+    """Distance of pixel centres inside every edge: (V, 1, size) by column + (V, size, 1) by row.
 
     The unit is a 256th of the fixed-point unit.
     """
-    along = points[following] - points
     length = np.maximum(np.sqrt((along * along).sum(axis=1)).astype(np.int64), 1)
-    sign = -256 if mirrored else 256
-    normal_x = -along[:, 1] * sign // length
-    normal_y = along[:, 0] * sign // length
-    offsets = normal_x * points[:, 0] + normal_y * points[:, 1]
+    normals = along[:, ::-1] * (signs[:, None] * (-256, 256)) // length[:, None]
+    offsets = (normals * points).sum(axis=1)
     offsets[(along == 0).all(axis=1)] = -NEVER  # no length, no direction: cuts nothing off
-    middles = np.arange(size, dtype=np.int64) * PIXEL + PIXEL // 2
-    across = normal_x[:, None] * middles
-    down = normal_y[:, None] * middles - offsets[:, None]
-    return across.astype(np.int32), down.astype(np.int32)
+    middles = np.arange(size, dtype=np.int32) * PIXEL + PIXEL // 2
+    slopes = normals.astype(np.int32)
+    across = slopes[:, 0, None] * middles
+    down = slopes[:, 1, None] * middles - offsets.astype(np.int32)[:, None]
+    return across[:, None, :], down[:, :, None]
+
+
+def opacity(depth: NDArray[np.int32], inset: int = 0) -> NDArray[np.int32]:
+    """0 outside to `PIXEL` inside, over one pixel across the outline.
+
+    Args:
+        inset: how far inside the outline to stop, fixed-point.
+    """
+    return np.minimum(np.maximum(depth + (PIXEL // 2 - inset), 0), PIXEL)
 
 
 def blend(
     canvas: NDArray[np.int32], area: Cover, colour: NDArray[np.int32], inset: int = 0
 ) -> None:
-    """Paint a colour, (3,) or (h, w, 3), over a window, with an edge one pixel soft.
-
-    Args:
-        inset: how far inside the outline to stop, fixed-point.
-    """
-    alpha = np.minimum(np.maximum(area.depth + (PIXEL // 2 - inset), 0), PIXEL)[:, :, None]
-    window = canvas[area.rows, area.columns]
-    window += (colour - window) * alpha >> 4
+    """Paint a colour, (3,) or (h, w, 3), over a polygon of the canvas, with soft edges."""
+    window = canvas[area.window]
+    window += (colour - window) * opacity(area.depth, inset)[:, :, None] >> 4
 
 
-def hsv_to_rgb(hue: int, saturation: int, value: int) -> NDArray[np.int32]:
+def hsv_to_rgb(hue: int, saturation: int, value: int) -> tuple[int, int, int]:
     """Colour of a hue in degrees (any integer) and saturation and value in percent (clipped)."""
     saturation, value = min(max(saturation, 0), 100), min(max(value, 0), 100)
     top = value * 255 // 100
@@ -187,7 +211,7 @@ def hsv_to_rgb(hue: int, saturation: int, value: int) -> NDArray[np.int32]:
     low = top * (100 - saturation) // 100
     falling = top * (6000 - saturation * rest) // 6000
     rising = top * (6000 - saturation * (60 - rest)) // 6000
-    channels = (
+    return (
         (top, rising, low),
         (falling, top, low),
         (low, top, rising),
@@ -195,7 +219,6 @@ def hsv_to_rgb(hue: int, saturation: int, value: int) -> NDArray[np.int32]:
         (rising, low, top),
         (top, low, falling),
     )[sector]
-    return np.array(channels, np.int32)
 
 
 def spread(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:

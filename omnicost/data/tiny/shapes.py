@@ -1,9 +1,9 @@
 """The named things of the tiny world: each an arrangement of convex parts.
 
 Parts are drawn in the given order on a 100 x 100 square about the origin, y down. A part belongs
-to its object's class (`SELF`), to nothing that annotators label (`None`), or to another class, whose
-colours it then wears (the flowers in a vase). So the labelled extent of a kite is its sail without the tail, and of a rider
-the person without the bicycle.
+to its object's class (`SELF`), to nothing that annotators label (`None`), or to another class,
+whose colours it then wears (the flowers in a vase). So the labelled extent of a kite is its sail
+without the tail, and of a rider the person without the bicycle.
 """
 
 from __future__ import annotations

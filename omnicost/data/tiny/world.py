@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.layout import Placement, arrange
-from omnicost.data.tiny.paint import Brush, background, finish, object_covers, scrap
-from omnicost.data.tiny.raster import Draws
-from omnicost.data.tiny.shapes import KINDS, SELF
+from omnicost.data.tiny.paint import Brush, Scrap, background, draw_scrap, finish, pose
+from omnicost.data.tiny.raster import Draws, blend, covers
+from omnicost.data.tiny.shapes import KINDS, SELF, packed
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
 
 NAMES = tuple(KINDS)
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
 FEWEST_PIXELS = 10  # of a label or segment: what shows less is left alone
 
 
@@ -57,10 +58,11 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     placements = arrange(spec, draws)
     canvas = background(style, spec.size, draws)
     hues = tuple(KINDS[name].hue for name in spec.class_names)
-    for _ in range(draws.integer(*style.clutter)):
-        scrap(canvas, style, hues, draws)
+    scraps = [
+        draw_scrap(style, hues, spec.size, draws) for _ in range(draws.integer(*style.clutter))
+    ]
     brushes = [Brush(placement, style, spec.size, draws) for placement in placements]
-    painted = _paint(canvas, placements, brushes)
+    painted = _paint(canvas, scraps, placements, brushes)
     image = finish(canvas, style, draws)
     names, masks = _instances(spec, painted)
     shown = [_misname(spec, name, draws) for name in names]
@@ -73,32 +75,40 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
 
 
 def _paint(
-    canvas: NDArray[np.int32], placements: list[Placement], brushes: list[Brush]
+    canvas: NDArray[np.int32],
+    scraps: list[Scrap],
+    placements: list[Placement],
+    brushes: list[Brush],
 ) -> _Painted:
+    shapes = [(scrap.shape, scrap.pose) for scrap in scraps]
+    shapes += [(packed(placement.name), pose(placement)) for placement in placements]
+    areas = iter(covers(shapes, canvas.shape[0]))
+    for scrap, area in zip(scraps, areas, strict=False):
+        if area is not None:
+            blend(canvas, area, np.array(scrap.colour, np.int32))
     top = np.zeros(canvas.shape[:2], np.int64)
     owners, labels = [-1], [-1]
     for number, (placement, brush) in enumerate(zip(placements, brushes, strict=True)):
-        areas = object_covers(placement, canvas.shape[0])
-        for part, area in zip(KINDS[placement.name].parts, areas, strict=True):
+        for part in KINDS[placement.name].parts:
             label = placement.name if part.label == SELF else part.label
-            if area is not None:
-                brush.paint(canvas, area, KINDS[label or placement.name], part.tone)
-                top[area.rows, area.columns][area.depth >= 0] = len(owners)
+            if (area := next(areas)) is not None:
+                brush.paint(canvas, area, label or placement.name, part.tone)
+                top[area.window][area.depth >= 0] = len(owners)
             owners.append(number)
-            labels.append(-1 if label is None else NAMES.index(label))
+            labels.append(-1 if label is None else NUMBERS[label])
     return _Painted(top, np.array(owners), np.array(labels))
 
 
 def _pile(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """One mask for each number >= 0 that shows enough; (M,) and (M, size, size)."""
-    present, counts = np.unique(numbers, return_counts=True)
-    present = present[(present >= 0) & (counts >= FEWEST_PIXELS)]
+    counts = np.bincount(numbers.ravel() + 1)[1:]
+    present = np.flatnonzero(counts >= FEWEST_PIXELS)
     return present, numbers == present[:, None, None]
 
 
 def _instances(spec: WorldSpec, painted: _Painted) -> tuple[list[str], NDArray[np.bool_]]:
     """What annotators draw: an object's own labelled extent, and others' that it carries."""
-    asked = np.isin(painted.labels, [NAMES.index(name) for name in spec.class_names])
+    asked = np.isin(painted.labels, [NUMBERS[name] for name in spec.class_names])
     pairs = np.where(asked, painted.owners * len(NAMES) + painted.labels, -1)
     present, masks = _pile(pairs[painted.top])
     return [NAMES[pair % len(NAMES)] for pair in present.tolist()], masks
@@ -116,7 +126,7 @@ def _segments(
     placements: list[Placement], painted: _Painted, masks: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Distinct labelled extents, wholes, groups of a class, and parts that show enough."""
-    kinds = np.array([*(NAMES.index(placement.name) for placement in placements), -1])
+    kinds = np.array([*(NUMBERS[placement.name] for placement in placements), -1])
     parts = np.arange(-1, len(painted.owners) - 1)
     wholes, groups = painted.owners, kinds[painted.owners]
     piles = [masks, *(_pile(numbers[painted.top])[1] for numbers in (wholes, groups, parts))]
