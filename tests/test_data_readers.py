@@ -23,7 +23,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from omnicost.cost.stats import stats_of_file
@@ -156,7 +155,7 @@ def test_size_bounds_travel_in_the_file(tmp_path: Path) -> None:
     assert dataset.size_bounds == SizeBounds(100, 250)
     for wrong in ([250, 100], [1], "ab", [0, 5]):
         content = every_form() | {"info": {"size_bounds": wrong}}
-        with pytest.raises(InputError, match="info.size_bounds"):
+        with pytest.raises(InputError, match=r"info\.size_bounds"):
             open_dataset(write(tmp_path / "c", content), "train")
 
 

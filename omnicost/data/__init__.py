@@ -1,9 +1,19 @@
 """On-disk layouts to one `Dataset`; splits; weak labels; the tiny world."""
 
-from omnicost.data.columns import SizeBounds
-from omnicost.data.dataset import Dataset, Instances
-from omnicost.data.opening import open_dataset
-from omnicost.data.weak import AnnotatorNoise, WeakLabel, weak_label
+from importlib.util import find_spec
+
+from omnicost.errors import MissingError
+
+for _package in ("PIL", "pycocotools"):
+    if find_spec(_package) is None:
+        raise MissingError(
+            "omnicost.data", f"needs the package {_package}", "pip install 'omnicost[sweep]'"
+        )
+
+from omnicost.data.columns import SizeBounds  # noqa: E402
+from omnicost.data.dataset import Dataset, Instances  # noqa: E402
+from omnicost.data.opening import open_dataset  # noqa: E402
+from omnicost.data.weak import AnnotatorNoise, WeakLabel, weak_label  # noqa: E402
 
 __all__ = [
     "AnnotatorNoise",

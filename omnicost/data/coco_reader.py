@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +11,10 @@ from pycocotools import mask as mask_api
 
 from omnicost.coco import CocoFile, load_json, parse_coco
 from omnicost.data.columns import Columns, Header, Progress, SizeBounds, offsets, silent
-from omnicost.data.rle import to_rle
+from omnicost.data.rle import empty, to_rle
 from omnicost.errors import InputError
 
+OnFault = Callable[[int, str], None]  # annotation id, what is wrong with its mask
 CHECK = "`omnicost data check` lists all faults"
 
 
@@ -56,9 +58,19 @@ def size_bounds(data: Any, path: Path) -> SizeBounds:
 
 
 def columns_of(
-    file: CocoFile, bounds: SizeBounds, progress: Progress = silent
+    file: CocoFile,
+    bounds: SizeBounds,
+    progress: Progress = silent,
+    on_fault: OnFault | None = None,
 ) -> tuple[Header, Columns]:
     """Header and columns of a validated file, in canonical order, masks as compressed RLE.
+
+    Args:
+        file: the validated file.
+        bounds: goes into the header.
+        progress: called with (done, total) annotations.
+        on_fault: called with annotation id and fault of a mask that cannot be read, which then
+            counts as empty; without it the first one raises.
 
     Raises:
         InputError: if a picture has no name or size, or a segmentation is not one.
@@ -69,7 +81,7 @@ def columns_of(
     order = np.lexsort((file.annotation_ids, owners))
     counts = np.bincount(owners, minlength=len(images))
     sizes = file.image_sizes[images]
-    masks = _masks(file, order, np.repeat(sizes, counts, axis=0), progress)
+    masks = _masks(file, order, np.repeat(sizes, counts, axis=0), progress, on_fault)
     header = Header(
         class_names=tuple(file.category_names[each] for each in categories),
         category_ids=tuple(file.category_ids[categories].tolist()),
@@ -112,9 +124,15 @@ def _require_pictures(file: CocoFile) -> None:
             raise InputError(f"{file.path}: image id {image_id}", f"has no {what}", "add it")
 
 
-def _masks(file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress) -> _Masks:
+def _masks(
+    file: CocoFile,
+    order: np.ndarray,
+    sizes: np.ndarray,
+    progress: Progress,
+    on_fault: OnFault | None,
+) -> _Masks:
     """Masks, boxes and areas of the annotations in that order; `sizes` are of their pictures."""
-    rles = _rles(file, order, sizes, progress)
+    rles = _rles(file, order, sizes, progress, on_fault or _refuse(file))
     boxes, areas = file.boxes[order], file.areas[order].copy()
     for n in np.flatnonzero(np.isnan(boxes[:, 0])).tolist():
         boxes[n] = mask_api.toBbox({"size": sizes[n].tolist(), "counts": rles[n]})
@@ -124,14 +142,24 @@ def _masks(file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progr
     return _Masks(rles, boxes, areas)
 
 
-def _rles(file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress) -> list[bytes]:
+def _refuse(file: CocoFile) -> OnFault:
+    def refuse(annotation_id: int, fault: str) -> None:
+        where = f"{file.path}: annotation id {annotation_id}"
+        raise InputError(where, fault, f"mend or drop it; {CHECK}")
+
+    return refuse
+
+
+def _rles(
+    file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress, on_fault: OnFault
+) -> list[bytes]:
     rles: list[bytes] = []
     for row, (height, width) in zip(order.tolist(), sizes.tolist(), strict=True):
         try:
             rles.append(to_rle(file.segmentations[row], height, width))
         except ValueError as fault:
-            where = f"{file.path}: annotation id {file.annotation_ids[row]}"
-            raise InputError(where, str(fault), f"mend or drop it; {CHECK}") from None
+            on_fault(int(file.annotation_ids[row]), str(fault))
+            rles.append(empty(height, width))
         if len(rles) % 1000 == 0:
             progress(len(rles), len(order))
     progress(len(order), len(order))

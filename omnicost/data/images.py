@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from omnicost.errors import InputError, MissingError
+
+EXIF_ORIENTATION: Final = 0x0112
+TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:

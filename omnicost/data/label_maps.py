@@ -198,3 +198,4 @@ def _cityscapes_meaning(values: np.ndarray) -> Meaning:
 
 ADE20K: Final = Kind(ADE20K_CATEGORIES, _ade20k_values, _ade20k_meaning)
 CITYSCAPES: Final = Kind(CITYSCAPES_CATEGORIES, _cityscapes_values, _cityscapes_meaning)
+KINDS: Final = {"ade20k": ADE20K, "cityscapes": CITYSCAPES}

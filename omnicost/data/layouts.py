@@ -25,6 +25,10 @@ EXPECTED: Final = (
 )
 
 
+class NoSuchSplit(MissingError):
+    """The folder holds no data set of a known layout with that split."""
+
+
 class Source(NamedTuple):
     """One split of a data set on disk, found but not read."""
 
@@ -36,6 +40,7 @@ class Source(NamedTuple):
     key: Callable[[], str]  # SHA-256 of what conversion reads
     read: Callable[[Progress], tuple[Header, Columns]]
     part: str = "all"  # all, train or val: of a set in one file, which images
+    pairs: tuple[Pair, ...] = ()  # pictures and their maps, where annotations are maps
 
 
 def find(path: Path, split: str) -> Source:
@@ -53,7 +58,27 @@ def find(path: Path, split: str) -> Source:
         found = look(path, split)
         if found is not None:
             return found
-    raise MissingError(path, f"holds no known data set with a split {split!r}", EXPECTED)
+    raise NoSuchSplit(path, f"holds no known data set with a split {split!r}", EXPECTED)
+
+
+def splits_in(path: Path) -> tuple[str, ...]:
+    """The splits there are: `all` of a set in one file, else those of train and val.
+
+    Raises:
+        MissingError: if there is none, or half of one.
+    """
+    if path.is_file() or _single_file(path, "all"):
+        return ("all",)
+    found = tuple(split for split in ("train", "val") if _holds(path, split))
+    return found or (find(path, "train").split,)
+
+
+def _holds(path: Path, split: str) -> bool:
+    try:
+        find(path, split)
+    except NoSuchSplit:
+        return False
+    return True
 
 
 def _published_coco(path: Path, split: str) -> Source | None:
@@ -167,6 +192,7 @@ def _maps(
         annotations=maps,
         key=lambda: _key(layout, "all", _folder_digest([pair.label_map for pair in pairs])),
         read=lambda progress: read_label_maps(kind, pairs, progress),
+        pairs=tuple(pairs),
     )
 
 

@@ -1,0 +1,224 @@
+"""`omnicost data`: what a data set holds, what is wrong with it, and drawing a tiny one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnicost.cli.output import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from omnicost.data.check import Report
+    from omnicost.data.check_records import Fault
+
+data = typer.Typer(name="data", help="Check, count and make data sets.", no_args_is_help=True)
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="The unpacked data set's folder, or a COCO-format file."),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="train, val, all, or a file's own; left out: every split there."),
+]
+COUNTS = (
+    "layout",
+    "images",
+    "  without instances",
+    "classes (K)",
+    "classes per image (c)",
+    "instances",
+    "instances per image (n)",
+    "crowd regions",
+    "faults",
+)
+SHOWN = 10  # faults of a kind, unless all are asked for
+
+
+@data.command()
+def check(
+    folder: FolderArgument,
+    split: SplitOption = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every picture, not only its header.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"List every fault, not {SHOWN} of a kind.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a data set holds and every fault in it, with its id; exit code 1 if there is one.
+
+    Looks at ids and references, masks, boxes, crowds, and at each picture's file.
+
+    \b
+    Example:
+      omnicost data check ~/coco
+      omnicost data check ~/ADEChallengeData2016 --split val --decode
+      omnicost data check instances.json --all
+    """
+    from omnicost.data.check import check as check_split
+    from omnicost.data.layouts import splits_in
+
+    splits = (split,) if split else splits_in(folder)
+    with _progress() as progress:
+        reports = [check_split(folder, each, progress, decode) for each in splits]
+    if as_json:
+        print_json([_report_payload(report) for report in reports])
+    else:
+        _print_reports(reports, everything)
+    if any(report.faults for report in reports):
+        raise typer.Exit(1)
+
+
+@data.command()
+def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption = False) -> None:
+    """Count what labelling costs depend on: images, classes (K), per image c and n.
+
+    Crowd regions are left out, images without an instance count. K is the label space,
+    c the classes present in an average image, n its instances.
+
+    \b
+    Example:
+      omnicost data stats ~/coco --split train
+    """
+    from omnicost.data import open_dataset
+    from omnicost.data.layouts import splits_in
+
+    splits = (split,) if split else splits_in(folder)
+    with _progress() as progress:
+        counted = [open_dataset(folder, each, progress=progress).stats() for each in splits]
+    if as_json:
+        print_json(
+            [each.model_dump() | {"split": s} for each, s in zip(counted, splits, strict=True)]
+        )
+        return
+    names = ("images", "K", "c", "sd of c", "n", "sd of n", "correlation")
+    rows = [
+        (
+            f"{each.images:,}",
+            str(each.classes),
+            f"{each.classes_per_image:.2f}",
+            _figure(each.classes_sd),
+            f"{each.instances_per_image:.2f}",
+            _figure(each.instances_sd),
+            f"{each.correlation:.2f}",
+        )
+        for each in counted
+    ]
+    _print_table(
+        counted[0].name,
+        ["", *splits],
+        [(n, *r) for n, r in zip(names, zip(*rows, strict=True), strict=True)],
+    )
+
+
+@data.command()
+def make(
+    name: Annotated[str, typer.Argument(help="tiny-coco, tiny-ade20k, tiny-cityscapes, tiny-web.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Draw one of the embedded data sets into a new folder, in COCO's layout.
+
+    The same pictures on every machine. Sweeps draw theirs on their own.
+
+    \b
+    Example:
+      omnicost data make tiny-coco tiny-coco/
+    """
+    from omnicost.data.columns import write_folder
+    from omnicost.data.tiny.disk import SPLIT_SIZES, write_coco
+    from omnicost.data.tiny.world import SPECS
+    from omnicost.errors import InputError
+
+    if name not in SPECS:
+        raise InputError(name, "no such tiny data set", f"use {', '.join(SPECS)}")
+    if folder.exists():
+        raise InputError(folder, "exists", "name a new folder")
+    with _progress() as progress:
+        write_folder(folder, lambda scratch: write_coco(SPECS[name], scratch, progress=progress))
+    if as_json:
+        print_json({"name": name, "folder": str(folder), "images": SPLIT_SIZES[name]})
+    else:
+        sizes = ", ".join(f"{count:,} {split}" for split, count in SPLIT_SIZES[name].items())
+        typer.echo(f"{folder}: {name}, {sizes} images")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error for what takes more than a moment."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _report_payload(report: Report) -> dict[str, Any]:
+    statistics = report.statistics._asdict() if report.statistics else None
+    faults = [fault._asdict() for fault in report.faults]
+    return report._asdict() | {"statistics": statistics, "faults": faults}
+
+
+def _print_reports(reports: list[Report], everything: bool) -> None:
+    headings = ["", *(report.split for report in reports)]
+    columns = [_report_column(report) for report in reports]
+    rows = [(name, *row) for name, row in zip(COUNTS, zip(*columns, strict=True), strict=True)]
+    _print_table(reports[0].name, headings, rows)
+    for report in reports:
+        _print_faults(report, everything)
+
+
+def _report_column(report: Report) -> tuple[str, ...]:
+    found = report.statistics
+    if found is None:
+        return (report.layout, *["-"] * 7, f"{len(report.faults):,}")
+    return (
+        report.layout,
+        f"{found.images:,}",
+        f"{report.empty_images:,}",
+        f"{found.classes:,}",
+        f"{found.classes_per_image:.2f}",
+        f"{found.instances:,}",
+        f"{found.instances_per_image:.2f}",
+        f"{report.crowds:,}",
+        f"{len(report.faults):,}",
+    )
+
+
+def _print_faults(report: Report, everything: bool) -> None:
+    kinds: dict[str, list[Fault]] = defaultdict(list)
+    for fault in report.faults:
+        kinds[fault.kind].append(fault)
+    for kind, faults in kinds.items():
+        typer.echo(f"\n{report.split}: {kind}, {len(faults):,}")
+        shown = faults if everything else faults[:SHOWN]
+        for fault in shown:
+            typer.echo(f"  {fault.item}: {fault.detail}")
+        if len(shown) < len(faults):
+            typer.echo(f"  ... and {len(faults) - len(shown):,} more (--all)")
+
+
+def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for n, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if n else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,206 @@
+"""What a data set on disk holds, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from omnicost.coco import CocoStatistics, load_json, parse_coco
+from omnicost.data.check_records import Fault, sound_records
+from omnicost.data.coco_reader import columns_of, size_bounds
+from omnicost.data.columns import Columns, Header, Progress, silent
+from omnicost.data.dataset import Dataset
+from omnicost.data.images import EXIF_ORIENTATION, TURNED
+from omnicost.data.label_maps import KINDS, Pair, read_label_maps, read_map
+from omnicost.data.layouts import Source, find, held_out
+from omnicost.data.statistics import count
+from omnicost.errors import InputError
+
+TOLERANCE: Final = 1.0  # pixels that a box may stick out of its picture: annotators round
+# A box is elsewhere than its mask when it has less than this IoU with the mask's tight box, and
+# an edge that is off by more pixels than rounding explains.
+LEAST_AGREEMENT: Final = 0.5
+ROUNDING: Final = 2.0
+
+
+class Report(NamedTuple):
+    """One split, checked."""
+
+    name: str
+    split: str
+    layout: str
+    statistics: CocoStatistics | None  # of the usable records; None where no image is usable
+    crowds: int
+    empty_images: int  # without an instance, crowds aside
+    faults: tuple[Fault, ...]
+
+
+def check(path: Path, split: str, progress: Progress = silent, decode: bool = False) -> Report:
+    """Check one split: annotations, their masks, and the pictures.
+
+    Args:
+        path: a folder or a COCO-format file.
+        split: which split of it.
+        progress: called with (done, total) annotations, then pictures.
+        decode: decode every picture instead of reading its size only.
+
+    Raises:
+        MissingError: if there is no such data set.
+        InputError: if the annotations are no annotations at all.
+    """
+    source = find(path, split)
+    faults: list[Fault] = []
+    read = _checked_coco if source.layout == "coco" else _checked_maps
+    content = read(source, faults, progress)
+    if content is None:
+        return Report(source.name, split, source.layout, None, 0, 0, tuple(faults))
+    header, columns = content
+    dataset = Dataset(source.name, split, header, columns, source.picture_folder)
+    faults.extend(_geometry_faults(columns))
+    faults.extend(_picture_faults(dataset, progress, decode))
+    owners = np.repeat(np.arange(len(dataset)), np.diff(columns.first_annotation))
+    labelled = np.unique(owners[~columns.is_crowd])
+    return Report(
+        name=source.name,
+        split=split,
+        layout=source.layout,
+        statistics=count(dataset),
+        crowds=int(columns.is_crowd.sum()),
+        empty_images=len(dataset) - len(labelled),
+        faults=tuple(faults),
+    )
+
+
+def _checked_coco(
+    source: Source, faults: list[Fault], progress: Progress
+) -> tuple[Header, Columns] | None:
+    data = load_json(source.annotations)
+    bounds = size_bounds(data, source.annotations)
+    sound = sound_records(data, source.annotations)
+    faults.extend(sound.faults)
+    if not sound.data["images"] or not sound.data["categories"]:
+        return None
+
+    def add(annotation_id: int, fault: str) -> None:
+        faults.append(Fault("unreadable mask", f"annotation {annotation_id}", fault))
+
+    file = parse_coco(sound.data, source.annotations)
+    header, columns = columns_of(file, bounds, progress, on_fault=add)
+    chosen = held_out(columns.image_ids, source.part)
+    return (header, columns.take(chosen)) if len(chosen) else None
+
+
+def _checked_maps(
+    source: Source, faults: list[Fault], progress: Progress
+) -> tuple[Header, Columns] | None:
+    kind = KINDS[source.layout]
+    sound: list[Pair] = []
+    for done, pair in enumerate(source.pairs, start=1):
+        try:
+            read_map(kind, pair)
+            sound.append(pair)
+        except InputError as fault:
+            faults.append(Fault("faulty map", f"image {pair.image_id}", fault.problem))
+        progress(done, len(source.pairs))
+    return read_label_maps(kind, sound) if sound else None
+
+
+def _geometry_faults(columns: Columns) -> Iterator[Fault]:
+    """Masks without a pixel, boxes that leave the picture or their mask, masks drawn twice."""
+    sizes = np.repeat(columns.sizes, np.diff(columns.first_annotation), axis=0)
+    tight, areas = _of_masks(columns, sizes)
+    boxes, ids = columns.boxes.astype(np.float64), columns.annotation_ids
+    limits = sizes[:, ::-1] + TOLERANCE
+    flat = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    outside = (boxes[:, :2] < -TOLERANCE).any(axis=1) | (boxes[:, 2:] > limits).any(axis=1)
+    off = np.abs(boxes - tight).max(axis=1, initial=0) > ROUNDING
+    elsewhere = off & (_iou(boxes, tight) < LEAST_AGREEMENT) & (areas > 0) & ~flat & ~outside
+    for wrong, kind in (
+        (areas == 0, "mask without a pixel"),
+        (flat, "box without an area"),
+        (outside, "box outside its picture"),
+        (elsewhere, "box elsewhere than its mask"),
+        (_repeated(columns), "mask drawn twice"),
+    ):
+        for row in np.flatnonzero(wrong).tolist():
+            detail = "box " + " ".join(f"{side:g}" for side in boxes[row])
+            yield Fault(kind, f"annotation {ids[row]}", detail)
+
+
+def _of_masks(columns: Columns, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tight boxes ``(A, 4)`` as corners and areas ``(A,)`` of the masks."""
+    bounds = columns.rle_offsets.tolist()
+    content = columns.rle_bytes.tobytes()
+    rles = [
+        {"size": size, "counts": content[start:end]}
+        for size, start, end in zip(sizes.tolist(), bounds[:-1], bounds[1:], strict=True)
+    ]
+    tight = np.array(mask_api.toBbox(rles) if rles else [], np.float64).reshape(-1, 4)
+    tight[:, 2:] += tight[:, :2]
+    # One by one: pycocotools 2.0.11 overflows on lists of more than 255 masks.
+    return tight, np.array([mask_api.area(rle) for rle in rles], np.float64)
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """``(N,)`` IoU of boxes, pair by pair."""
+    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (one[:, 2:] - one[:, :2]).prod(axis=1) + (other[:, 2:] - other[:, :2]).prod(axis=1)
+    return common / np.maximum(areas - common, 1e-12)
+
+
+def _repeated(columns: Columns) -> np.ndarray:
+    """``(A,) bool``: the same mask of the same class was there before in the same picture."""
+    owners = np.repeat(np.arange(len(columns.image_ids)), np.diff(columns.first_annotation))
+    bounds = columns.rle_offsets.tolist()
+    content = columns.rle_bytes.tobytes()
+    seen: set[tuple[int, int, bytes]] = set()
+    repeated = np.zeros(len(owners), bool)
+    for row, (owner, kind) in enumerate(
+        zip(owners.tolist(), columns.class_indices.tolist(), strict=True)
+    ):
+        key = (owner, kind, content[bounds[row] : bounds[row + 1]])
+        repeated[row] = key in seen
+        seen.add(key)
+    return repeated
+
+
+def _picture_faults(dataset: Dataset, progress: Progress, decode: bool) -> Iterable[Fault]:
+    for index in range(len(dataset)):
+        problem = _decoded(dataset, index) if decode else _glanced_at(dataset, index)
+        if problem is not None:
+            yield Fault(problem[0], f"image {dataset.image_ids[index]}", problem[1])
+        progress(index + 1, len(dataset))
+
+
+def _decoded(dataset: Dataset, index: int) -> tuple[str, str] | None:
+    try:
+        dataset.image(index)
+    except InputError as fault:
+        missing = not dataset.path(index).exists()
+        return ("missing picture" if missing else "faulty picture"), fault.problem
+    return None
+
+
+def _glanced_at(dataset: Dataset, index: int) -> tuple[str, str] | None:
+    """What the picture's header tells: there, a picture, of the size in the annotations."""
+    path = dataset.path(index)
+    height, width = dataset.sizes[index].tolist()
+    try:
+        with Image.open(path) as picture:
+            stored = picture.size
+            # EXIF last: looking for it makes Pillow decode the whole of a PNG.
+            if stored == (width, height) or (
+                stored == (height, width) and picture.getexif().get(EXIF_ORIENTATION) in TURNED
+            ):
+                return None
+    except FileNotFoundError:
+        return "missing picture", str(path)
+    except (OSError, ValueError, SyntaxError) as fault:
+        return "faulty picture", f"{path}: {fault}"
+    return "picture of another size", f"{stored[0]} x {stored[1]}, expected {width} x {height}"
