@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import errno
 import json
 import os
 import warnings
@@ -109,13 +110,24 @@ def append_row(path: Path | str, row: Row) -> None:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
     descriptor = os.open(path, flags, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" + line if torn else line)
+        _lock(descriptor)
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        if size > 0:
+            os.lseek(descriptor, size - 1, os.SEEK_SET)
+            line = line if os.read(descriptor, 1) == b"\n" else b"\n" + line
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, "row written only in part", str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for other writers; systems without such locks rely on the single appending write."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def read_rows(path: Path | str) -> list[Row]:

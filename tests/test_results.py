@@ -186,3 +186,22 @@ def test_baselines_have_readable_policies() -> None:
     assert frame["ap"].between(10, 50).all()
     policies = [Policy.parse(text) for text in frame["policy"] if text]
     assert len(policies) == len(frame) - 3  # PointSup's box + 10 points is no policy
+
+
+def test_a_file_of_no_rows_or_other_data_is_named(tmp_path: Path) -> None:
+    """Files that are absent, empty or something else give one line that names them."""
+    path = tmp_path / "rows.jsonl"
+    cases = {
+        "": "holds no result rows",
+        "policy,ap\n": "rows.jsonl:1: is not a line of JSON",
+        "[1]\n": "rows.jsonl:1: is list, not a row",
+        '{"ap": 3}\n': "rows.jsonl:1: dataset: missing; add it",
+    }
+    for content, expected in cases.items():
+        path.write_text(content)
+        with pytest.raises(OmnicostError) as error:
+            read_rows(path)
+        assert expected in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(tmp_path / "absent.jsonl")
