@@ -37,7 +37,7 @@ def test_untrained_it_is_sam_bit_for_bit(kind: str, multimask: bool, image: torc
     got = aware(image, None, PROMPTS[kind], class_text(), multimask)
     assert torch.equal(got.logits, expected.logits)
     assert torch.equal(got.iou, expected.iou)
-    points, boxes = PROMPTS[kind]
+    points, boxes = PROMPTS[kind].parts
     whole = sam(
         image_embeddings=image,
         input_points=None if points is None else points[None, :, None],
@@ -55,7 +55,7 @@ def test_equations_term_by_term(kind: str) -> None:
     with torch.no_grad():
         for parameter in aware.tuned_parameters().values():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    points, boxes = PROMPTS[kind]
+    points, boxes = PROMPTS[kind].parts
 
     def tokens(encoder: torch.nn.Module) -> torch.Tensor:
         return encoder(

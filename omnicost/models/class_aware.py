@@ -143,7 +143,7 @@ class ClassAwareSam(PromptedSam):
 
 
 def _encode(encoder: SamPromptEncoder, prompts: Prompts) -> torch.Tensor:
-    points, boxes = prompts
+    points, boxes = prompts.parts
     labels = None if points is None else torch.ones(1, len(points), 1, device=points.device)
     sparse, _ = encoder(
         input_points=None if points is None else points[None, :, None],

@@ -7,7 +7,8 @@ frame and padded at the right and at the bottom, exactly as in the `segment-anyt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,19 +20,28 @@ PIXEL_MEAN: Final = (123.675, 116.28, 103.53)
 PIXEL_STD: Final = (58.395, 57.12, 57.375)
 
 
-class Prompts(NamedTuple):
+@dataclass(frozen=True)
+class Prompts:
     """P prompts in the input frame: a point, a box, or both for each."""
 
     points: torch.Tensor | None  # (P, 2) float32, x y as the reference counts: column, row
     boxes: torch.Tensor | None  # (P, 4) float32, x0 y0 x1 y1
 
     def __len__(self) -> int:
-        given = self.points if self.points is not None else self.boxes
-        return 0 if given is None else len(given)
+        return next((len(part) for part in self.parts if part is not None), 0)
+
+    @property
+    def parts(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Points and boxes."""
+        return self.points, self.boxes
 
     def take(self, rows: slice | torch.Tensor) -> Prompts:
         """Some of the prompts."""
-        return Prompts(*(None if part is None else part[rows] for part in self))
+        return Prompts(*(None if part is None else part[rows] for part in self.parts))
+
+    def to(self, device: str | torch.device) -> Prompts:
+        """The prompts on a device."""
+        return Prompts(*(None if part is None else part.to(device) for part in self.parts))
 
 
 def scaled_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -62,7 +72,7 @@ def to_prompts(
 
 def join_prompts(parts: Sequence[Prompts]) -> Prompts:
     """Prompts of several pictures, one after the other."""
-    columns = zip(*parts, strict=True)
+    columns = zip(*(prompts.parts for prompts in parts), strict=True)
     return Prompts(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 

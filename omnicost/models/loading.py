@@ -124,6 +124,9 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     Raises:
         InputError: if files are missing or damaged, or the weights do not fit the config.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
     if not (path / "config.json").exists():
         raise MissingError(f"{kind} weights {path}", "no config.json in it", remedy)

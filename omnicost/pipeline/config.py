@@ -7,7 +7,7 @@ the step's key (`Config.identity`).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,6 +62,9 @@ class EmbedConfig(Config):
     workers: int = runtime_field(default=0, ge=0)  # threads that decode pictures
 
 
+DEFAULT_EMBED: Final = EmbedConfig()
+
+
 class DetectConfig(Config):
     """GroundingDINO's proposals, and which of them become pseudo-masks."""
 
@@ -108,6 +111,7 @@ class TeacherConfig(Config):
     decode_prompts: int | None = Field(
         default=None, ge=1
     )  # prompts decoded at once; None: by device
+    prefetch: bool = runtime_field(default=True)  # the next batch is read while this one trains
     validation_images: int = runtime_field(default=64, ge=0)
     validate_every: int = runtime_field(default=1_000, ge=1)
     checkpoint_every: int = runtime_field(default=500, ge=1)
