@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.results import Row, comparable
+
+if TYPE_CHECKING:
+    from omnicost.results import Row
 
 
 class CostUnit(StrEnum):
@@ -55,6 +57,8 @@ def points_by_dataset(rows: Iterable[Row], price: Callable[[Row], float]) -> dic
     Raises:
         InputError: if no row is left or recipes are mixed.
     """
+    from omnicost.results import comparable
+
     groups: dict[tuple[str, Policy], list[Row]] = {}
     for row in comparable(rows):
         groups.setdefault((row.dataset, row.policy), []).append(row)
