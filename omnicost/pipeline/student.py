@@ -23,6 +23,7 @@ from omnicost.pipeline import student_checkpoint
 from omnicost.pipeline.compute import Report, autocast
 from omnicost.pipeline.student_config import OptimizerConfig, StudentConfig
 from omnicost.pipeline.student_data import (
+    ALONE,
     Batch,
     StepBatches,
     TrainingSet,
@@ -47,7 +48,7 @@ def run(
     work: Path,
     device: str,
     report: Report,
-    world: World = World(),
+    world: World = ALONE,
 ) -> None:
     """Train a student and write `student.safetensors` and `log.jsonl` into `out`.
 
@@ -108,7 +109,7 @@ def train_loop(
     work: Path,
     device: str,
     report: Report,
-    world: World = World(),
+    world: World = ALONE,
 ) -> None:
     """Train in place, from the last checkpoint in `work` if there is one."""
     work.mkdir(parents=True, exist_ok=True)

@@ -19,22 +19,24 @@ from omnicost.pipeline.student_presets import preset_values
 class OptimizerConfig(Config):
     """AdamW as Mask2Former's."""
 
-    learning_rate: float = Field(1e-4, gt=0)
-    backbone_factor: float = Field(0.1, ge=0)  # of the learning rate; 0 leaves the backbone as is
-    weight_decay: float = Field(0.05, ge=0)  # none on norms and embeddings
-    clip_norm: float | None = Field(0.01, gt=0)  # L2 norm over the full model's gradient
+    learning_rate: float = Field(default=1e-4, gt=0)
+    backbone_factor: float = Field(
+        default=0.1, ge=0
+    )  # of the learning rate; 0 leaves the backbone as is
+    weight_decay: float = Field(default=0.05, ge=0)  # none on norms and embeddings
+    clip_norm: float | None = Field(default=0.01, gt=0)  # L2 norm over the full model's gradient
 
 
 class ScheduleConfig(Config):
     """How long, and at what rate."""
 
-    steps: int = Field(368_750, ge=1)
-    batch_images: int = Field(16, ge=1)
+    steps: int = Field(default=368_750, ge=1)
+    batch_images: int = Field(default=16, ge=1)
     decay: Literal["step", "poly"] = "step"
     drop_at: tuple[int, ...] = (327_778, 355_092)
-    drop_factor: float = Field(0.1, gt=0)
-    power: float = Field(0.9, gt=0)
-    warmup_steps: int = Field(0, ge=0)  # linear from 0; the released recipes have none
+    drop_factor: float = Field(default=0.1, gt=0)
+    power: float = Field(default=0.9, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)  # linear from 0; the released recipes have none
 
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied by at a step, counted from 0."""
@@ -52,8 +54,8 @@ class AugmentConfig(Config):
     jitter: tuple[float, float] | None = (0.1, 2.0)
     # Or: the short edge drawn from these, the long edge no longer than the limit.
     short_edges: tuple[int, ...] = ()
-    long_edge: int = Field(4096, gt=0)
-    flip: float = Field(0.5, ge=0, le=1)
+    long_edge: int = Field(default=4096, gt=0)
+    flip: float = Field(default=0.5, ge=0, le=1)
     colour: bool = False  # SSD's brightness, contrast, saturation, hue
 
     @model_validator(mode="after")
@@ -76,16 +78,16 @@ class StudentConfig(Config):
     precision: Precision = "bf16"
     compile: bool = False
     # Images that go through the network at once on a device; None: its whole share of the batch.
-    micro_batch_images: int | None = Field(None, ge=1)
+    micro_batch_images: int | None = Field(default=None, ge=1)
     # The paper filters pseudo-masks once (detections at 0.3) and weighs them like real masks.
-    pseudo_min_score: float = Field(0.0, ge=0, le=1)
+    pseudo_min_score: float = Field(default=0.0, ge=0, le=1)
     pseudo_weight: Literal["one", "score"] = "one"
     skip_empty_images: bool = True  # as detectron2 does
-    channels_last: bool = runtime_field(False)
-    checkpoint_activations: bool = runtime_field(False)
-    workers: int = runtime_field(0, ge=0)
-    checkpoint_every: int = runtime_field(5_000, ge=1)
-    log_every: int = runtime_field(20, ge=1)
+    channels_last: bool = runtime_field(default=False)
+    checkpoint_activations: bool = runtime_field(default=False)
+    workers: int = runtime_field(default=0, ge=0)
+    checkpoint_every: int = runtime_field(default=5_000, ge=1)
+    log_every: int = runtime_field(default=20, ge=1)
 
     @model_validator(mode="after")
     def _frozen_statistics(self) -> StudentConfig:

@@ -28,6 +28,9 @@ class World(NamedTuple):
     size: int = 1
 
 
+ALONE = World()
+
+
 class Labels(NamedTuple):
     """The N instances that one image teaches."""
 
@@ -172,7 +175,7 @@ class StepBatches(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, training: TrainingSet, config: StudentConfig, seed: int, world: World = World()
+        self, training: TrainingSet, config: StudentConfig, seed: int, world: World = ALONE
     ) -> None:
         self.training = training
         self.config = config

@@ -26,31 +26,33 @@ class Matches(NamedTuple):
     instances: torch.Tensor  # (M,) int64, into the batch's instances one after the other
 
 
-class Batch(NamedTuple):
+class Truth(NamedTuple):
     """The instances of B images: one after the other, and padded to the largest number."""
 
     masks: torch.Tensor  # (S, H, W) uint8
     classes: torch.Tensor  # (S,) int64
     weights: torch.Tensor  # (S,) float32
-    counts: tuple[int, ...]  # instances of each image, adding to S
+    sizes: tuple[int, ...]  # instances of each image, adding to S
     rows: torch.Tensor  # (B, N) int64 into S; where the image has fewer, 0
-    count: torch.Tensor  # () float32: instances an average process, at least 1
+    normaliser: torch.Tensor  # () float32: instances an average process, at least 1
 
 
-def collate(targets: Sequence[Target], world_size: int = 1) -> Batch:
+def collate(targets: Sequence[Target], world_size: int = 1) -> Truth:
     """Put the instances of a batch's images together."""
     counts = tuple(len(target.classes) for target in targets)
     device = targets[0].classes.device
     rows = np.zeros((len(targets), max(counts)), np.int64)
-    for image, (start, number) in enumerate(zip(np.cumsum((0, *counts)), counts, strict=False)):
-        rows[image, :number] = start + np.arange(number)
-    return Batch(
+    first = 0
+    for image, number in enumerate(counts):
+        rows[image, :number] = np.arange(first, first + number)
+        first += number
+    return Truth(
         masks=torch.cat([target.masks for target in targets]),
         classes=torch.cat([target.classes for target in targets]),
         weights=torch.cat([target.weights for target in targets]),
-        counts=counts,
+        sizes=counts,
         rows=torch.from_numpy(rows).to(device),
-        count=_mean_over_processes(sum(counts), world_size, device),
+        normaliser=_mean_over_processes(sum(counts), world_size, device),
     )
 
 
@@ -65,7 +67,7 @@ def _mean_over_processes(count: int, world_size: int, device: torch.device) -> t
 def losses(
     mask_logits: Sequence[torch.Tensor],
     class_logits: Sequence[torch.Tensor],
-    batch: Batch,
+    truth: Truth,
     settings: Mask2FormerSettings,
 ) -> dict[str, torch.Tensor]:
     """Weighted class, mask and dice losses, each summed over the L predictions.
@@ -73,7 +75,7 @@ def losses(
     Args:
         mask_logits: L tensors ``(B, Q, h, w)``: of the learnable queries and of each layer.
         class_logits: L tensors ``(B, Q, K + 1)``, "no object" last.
-        batch: the instances.
+        truth: the instances.
         settings: weights and numbers of points.
     """
     sums = {"class": torch.zeros(()), "mask": torch.zeros(()), "dice": torch.zeros(())}
@@ -81,10 +83,10 @@ def losses(
     for masks, classes in zip(mask_logits, class_logits, strict=True):
         # Half precision overflows in the sums over points, as the released code notes too.
         masks, classes = masks.float(), classes.float()
-        matches = match(masks, classes, batch, settings)
-        mask, dice = mask_losses(masks, batch, matches, settings)
+        matches = match(masks, classes, truth, settings)
+        mask, dice = mask_losses(masks, truth, matches, settings)
         sums["class"] += settings.class_weight * class_loss(
-            classes, batch, matches, settings.no_object_weight
+            classes, truth, matches, settings.no_object_weight
         )
         sums["mask"] += settings.mask_weight * mask
         sums["dice"] += settings.dice_weight * dice
@@ -95,94 +97,90 @@ def losses(
 def match(
     mask_logits: torch.Tensor,
     class_logits: torch.Tensor,
-    batch: Batch,
+    truth: Truth,
     settings: Mask2FormerSettings,
 ) -> Matches:
     """The cheapest assignment of instances to queries in each image, on fresh random points."""
-    images, most = batch.rows.shape
-    if most == 0:
-        return _matches([], mask_logits.device)
+    images, most = truth.rows.shape
     points = torch.rand(images, settings.points, 2, device=mask_logits.device)
-    truth = read_masks(batch.masks, points[:, None].expand(-1, most, -1, -1), batch.rows)
+    wanted = read_masks(truth.masks, points[:, None].expand(-1, most, -1, -1), truth.rows)
     logits = read_logits(mask_logits, points)
     costs = (
-        settings.mask_weight * _pairwise_cross_entropy(logits, truth)
-        + settings.dice_weight * _pairwise_dice(logits, truth)
-        - settings.class_weight * _class_probabilities(class_logits, batch)
+        settings.mask_weight * _pairwise_cross_entropy(logits, wanted)
+        + settings.dice_weight * _pairwise_dice(logits, wanted)
+        - settings.class_weight * _class_probabilities(class_logits, truth)
     )
     # A prediction that is not a number may be matched last, as in transformers.
     costs = torch.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=1e9).cpu().numpy()
     pairs = [
         linear_sum_assignment(cost[:, :number])
-        for cost, number in zip(costs, batch.counts, strict=True)
+        for cost, number in zip(costs, truth.sizes, strict=True)
     ]
-    return _matches(pairs, mask_logits.device, batch.counts)
+    return _matches(pairs, truth.sizes, mask_logits.device)
 
 
 def _matches(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    device: torch.device,
-    counts: Sequence[int] = (),
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], counts: Sequence[int], device: torch.device
 ) -> Matches:
     starts = np.cumsum((0, *counts))[:-1]
     images = np.repeat(np.arange(len(pairs)), [len(query) for query, _ in pairs])
-    queries = np.concatenate([query for query, _ in pairs] or [[]])
+    queries = np.concatenate([query for query, _ in pairs])
     instances = np.concatenate(
-        [start + instance for start, (_, instance) in zip(starts, pairs, strict=True)] or [[]]
+        [start + instance for start, (_, instance) in zip(starts, pairs, strict=True)]
     )
     stacked = torch.from_numpy(np.stack([images, queries, instances]).astype(np.int64))
     return Matches(*stacked.to(device))
 
 
-def _pairwise_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def _pairwise_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """``(B, Q, N)`` mean over P points, from ``(B, Q, P)`` and ``(B, N, P)``.
 
     ``softplus(x) - x t`` is the cross-entropy of logit x with target t.
     """
-    total = F.softplus(logits).sum(-1, keepdim=True) - logits @ truth.transpose(1, 2)
+    total = F.softplus(logits).sum(-1, keepdim=True) - logits @ wanted.transpose(1, 2)
     return total / logits.shape[-1]
 
 
-def _pairwise_dice(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def _pairwise_dice(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     probabilities = logits.sigmoid()
-    overlap = 2 * probabilities @ truth.transpose(1, 2)
-    return 1 - (overlap + 1) / (probabilities.sum(-1)[..., None] + truth.sum(-1)[:, None] + 1)
+    overlap = 2 * probabilities @ wanted.transpose(1, 2)
+    return 1 - (overlap + 1) / (probabilities.sum(-1)[..., None] + wanted.sum(-1)[:, None] + 1)
 
 
-def _class_probabilities(class_logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+def _class_probabilities(class_logits: torch.Tensor, truth: Truth) -> torch.Tensor:
     """``(B, Q, N)`` probability of each instance's class."""
-    wanted = batch.classes[batch.rows][:, None].expand(-1, class_logits.shape[1], -1)
+    wanted = truth.classes[truth.rows][:, None].expand(-1, class_logits.shape[1], -1)
     return class_logits.softmax(-1).gather(2, wanted)
 
 
 def class_loss(
-    class_logits: torch.Tensor, batch: Batch, matches: Matches, no_object_weight: float
+    class_logits: torch.Tensor, truth: Truth, matches: Matches, no_object_weight: float
 ) -> torch.Tensor:
     """Weighted mean cross-entropy over all queries; those unmatched are "no object"."""
     images, queries, outputs = class_logits.shape
     wanted = torch.full((images, queries), outputs - 1, device=class_logits.device)
     weights = torch.full((images, queries), no_object_weight, device=class_logits.device)
-    wanted[matches.images, matches.queries] = batch.classes[matches.instances]
-    weights[matches.images, matches.queries] = batch.weights[matches.instances]
+    wanted[matches.images, matches.queries] = truth.classes[matches.instances]
+    weights[matches.images, matches.queries] = truth.weights[matches.instances]
     each = F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), reduction="none")
     return (each * weights.flatten()).sum() / weights.sum()
 
 
 def mask_losses(
-    mask_logits: torch.Tensor, batch: Batch, matches: Matches, settings: Mask2FormerSettings
+    mask_logits: torch.Tensor, truth: Truth, matches: Matches, settings: Mask2FormerSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy and dice of the matched masks on points where they are least certain."""
-    logits = mask_logits[matches.images, matches.queries]
+    maps = mask_logits[matches.images, matches.queries]
     with torch.no_grad():
-        points = uncertain_points(logits, settings)
-        truth = read_masks(batch.masks, points, matches.instances)
-    read = _read_each(logits, points)
-    weights = batch.weights[matches.instances]
-    cross_entropy = F.binary_cross_entropy_with_logits(read, truth, reduction="none").mean(1)
-    probabilities = read.sigmoid()
-    overlap = 2 * (probabilities * truth).sum(1)
-    dice = 1 - (overlap + 1) / (probabilities.sum(1) + truth.sum(1) + 1)
-    return (cross_entropy * weights).sum() / batch.count, (dice * weights).sum() / batch.count
+        points = uncertain_points(maps, settings)
+        wanted = read_masks(truth.masks, points, matches.instances)
+    logits = _read_each(maps, points)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * wanted).sum(1)
+    dice = 1 - (overlap + 1) / (probabilities.sum(1) + wanted.sum(1) + 1)
+    weights = truth.weights[matches.instances] / truth.normaliser
+    return (cross_entropy * weights).sum(), (dice * weights).sum()
 
 
 def uncertain_points(logits: torch.Tensor, settings: Mask2FormerSettings) -> torch.Tensor:

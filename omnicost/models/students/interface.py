@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from omnicost.errors import InputError, MissingError
 from omnicost.models.students.settings import (
+    Architecture,
     Mask2FormerSettings,
     MaskRCNNSettings,
 )
@@ -25,6 +27,7 @@ from omnicost.models.students.settings import (
 # ImageNet's, which every released backbone was trained with (in pixels of 0-255).
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+_KEY = "omnicost_student"
 STAGES = [1, 2, 3, 4]  # of a backbone, at strides 4, 8, 16 and 32
 
 
@@ -192,13 +195,13 @@ def save(path: Path, student: Student) -> None:
     from safetensors.torch import save_file
 
     described = {
-        "kind": student.settings.kind,
-        "settings": student.settings.model_dump_json(),
-        "num_classes": str(student.num_classes),
-        "backbone": json.dumps(student.backbone_config.to_dict()),
+        "settings": student.settings.model_dump(mode="json"),
+        "num_classes": student.num_classes,
+        "backbone": student.backbone_config.to_dict(),
     }
     weights = {name: value.contiguous() for name, value in student.state_dict().items()}
-    save_file(weights, path, metadata=described)
+    # One key: safetensors writes several in any order, and equal students should be equal files.
+    save_file(weights, path, metadata={_KEY: json.dumps(described, sort_keys=True)})
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Student:
@@ -211,7 +214,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Student:
 
     try:
         with safe_open(path, framework="pt") as file:
-            described = file.metadata() or {}
+            described = json.loads((file.metadata() or {})[_KEY])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         student = _rebuild(described)
     except (FileNotFoundError, SafetensorError, KeyError) as error:
@@ -220,11 +223,10 @@ def load(path: Path, device: torch.device | str = "cpu") -> Student:
     return student.to(device).eval()
 
 
-def _rebuild(described: Mapping[str, str]) -> Student:
+def _rebuild(described: dict[str, Any]) -> Student:
     from transformers import AutoConfig
 
-    kinds = {"mask2former": Mask2FormerSettings, "maskrcnn": MaskRCNNSettings}
-    settings = kinds[described["kind"]].model_validate_json(described["settings"])
-    raw = json.loads(described["backbone"])
+    settings = TypeAdapter(Architecture).validate_python(described["settings"])
+    raw = described["backbone"]
     config = AutoConfig.for_model(raw.pop("model_type"), **raw)
-    return build(settings, int(described["num_classes"]), Backbone(config))
+    return build(settings, described["num_classes"], Backbone(config))

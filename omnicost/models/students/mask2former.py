@@ -90,8 +90,8 @@ class Mask2FormerStudent(Student):
         """Class, mask and dice losses, over all layers."""
         masks, classes = self.outputs(images)
         with torch.autocast(images.device.type, enabled=False):
-            batch = criterion.collate(targets, world_size)
-            return criterion.losses(masks, classes, batch, self.settings)
+            truth = criterion.collate(targets, world_size)
+            return criterion.losses(masks, classes, truth, self.settings)
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -136,7 +136,8 @@ class _WeightlessAttention(nn.MultiheadAttention):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return super().forward(*args, **kwargs, need_weights=False)
+        """As its base, without weights."""
+        return super().forward(*args, **{**kwargs, "need_weights": False})
 
 
 def upsample(logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]) -> torch.Tensor:

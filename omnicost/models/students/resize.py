@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from omnicost.models.students.settings import TestSize
+from omnicost.models.students.settings import InferenceSize
 
 MAX_BATCH_PIXELS = 1 << 20  # about one COCO picture at test size, or 256 tiny ones
 PADDING = 128  # detectron2's grey, near the mean of ImageNet
@@ -24,17 +24,15 @@ class Inner(NamedTuple):
     inner: tuple[int, int]  # height, width
 
 
-class TestBatch(NamedTuple):
+class SizedBatch(NamedTuple):
     """Pictures that have one size once they are resized."""
-
-    __test__ = False
 
     pixels: torch.Tensor  # (B, 3, H, W) uint8
     inner: Inner
     sizes: tuple[tuple[int, int], ...]  # height, width of the pictures themselves
 
 
-def test_shape(size: tuple[int, int], rule: TestSize) -> tuple[int, int]:
+def shape_at(size: tuple[int, int], rule: InferenceSize) -> tuple[int, int]:
     """Height and width at which a picture of that size is looked at."""
     height, width = size
     if rule.short_edge is None:
@@ -43,17 +41,14 @@ def test_shape(size: tuple[int, int], rule: TestSize) -> tuple[int, int]:
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
-test_shape.__test__ = False  # type: ignore[attr-defined]
-
-
 def same_size_batches(
-    images: Sequence[np.ndarray], rule: TestSize, stride: int
-) -> Iterator[TestBatch]:
+    images: Sequence[np.ndarray], rule: InferenceSize, stride: int
+) -> Iterator[SizedBatch]:
     """The pictures in order, neighbours of one size together, padded to a multiple of stride.
 
     A picture is only padded for itself, so its prediction does not depend on its neighbours.
     """
-    for inner, group in groupby(images, lambda image: test_shape(image.shape[:2], rule)):
+    for inner, group in groupby(images, lambda image: shape_at(image.shape[:2], rule)):
         members = list(group)
         padded = tuple(-(-edge // stride) * stride for edge in inner)
         step = max(1, MAX_BATCH_PIXELS // (padded[0] * padded[1]))
@@ -62,7 +57,7 @@ def same_size_batches(
             pixels = np.full((len(chunk), *padded, 3), PADDING, np.uint8)
             for place, image in zip(pixels, chunk, strict=True):
                 place[: inner[0], : inner[1]] = resized(image, inner)
-            yield TestBatch(
+            yield SizedBatch(
                 torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
                 Inner(padded, inner),  # type: ignore[arg-type]
                 tuple(image.shape[:2] for image in chunk),

@@ -1,0 +1,345 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from student_world import make_backbone, make_dataset, tiny_values
+
+from omnicost.data import Dataset
+from omnicost.errors import InputError, MissingError, StageError
+from omnicost.models.students import interface, mask2former, resize
+from omnicost.models.students.interface import Student
+from omnicost.models.students.settings import InferenceSize
+from omnicost.pipeline import student, student_data
+from omnicost.pipeline.student_config import StudentConfig
+from omnicost.pipeline.student_data import PseudoLabels, StepBatches, TrainingSet, World
+
+MASK = 4
+NO_PSEUDO = student_data.read_pseudo_labels([])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return make_dataset(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def config_of(**values: Any) -> StudentConfig:
+    schedule = values.pop("schedule", {})
+    return StudentConfig.model_validate({**tiny_values(**schedule), **values})
+
+
+def train(
+    dataset: Dataset, backbone: str, folder: Path, config: StudentConfig, **options: Any
+) -> Path:
+    out = folder / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    student.run(
+        dataset,
+        options.get("strengths", np.full(len(dataset), MASK)),
+        [],
+        config,
+        backbone=backbone,
+        seed=options.get("seed", 0),
+        out=out,
+        work=folder / "work",
+        device="cpu",
+        report=options.get("report", lambda done, total, figures: None),
+    )
+    return out
+
+
+class _StopError(Exception):
+    pass
+
+
+def stop_at(step: int) -> Any:
+    def report(done: int, total: int, figures: dict[str, Any]) -> None:
+        if done == step:
+            raise _StopError
+
+    return report
+
+
+def test_resumed_training_is_the_same_bit_for_bit(
+    dataset: Dataset, backbone: str, tmp_path: Path
+) -> None:
+    """Stopped at step 5 and taken up from the checkpoint of step 3: same weights, same log."""
+    whole = train(dataset, backbone, tmp_path / "whole", config_of())
+    with pytest.raises(_StopError):
+        train(dataset, backbone, tmp_path / "broken", config_of(), report=stop_at(5))
+    checkpoint = tmp_path / "broken" / "work" / "student-checkpoint" / "state.json"
+    assert json.loads(checkpoint.read_text())["step"] == 3
+    resumed = train(dataset, backbone, tmp_path / "broken", config_of())
+    for name in (student.WEIGHTS, student.LOG):
+        assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_another_seed_or_setting_starts_over(
+    dataset: Dataset, backbone: str, tmp_path: Path
+) -> None:
+    """A checkpoint of another training in the same scratch folder is not taken up."""
+    with pytest.raises(_StopError):
+        train(dataset, backbone, tmp_path, config_of(), report=stop_at(5))
+    steps: list[int] = []
+    report = lambda done, total, figures: steps.append(done)  # noqa: E731
+    train(dataset, backbone, tmp_path, config_of(), seed=1, report=report)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_training_leaves_global_randomness_alone(
+    dataset: Dataset, backbone: str, tmp_path: Path
+) -> None:
+    """The draws of a training neither depend on torch's global generator nor move it."""
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train(dataset, backbone, tmp_path / "a", config_of())
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again = train(dataset, backbone, tmp_path / "b", config_of())
+    assert (first / student.WEIGHTS).read_bytes() == (again / student.WEIGHTS).read_bytes()
+
+
+def test_loss_that_is_not_a_number_names_the_images(
+    dataset: Dataset, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A non-finite loss stops training with the step and the image ids of the batch."""
+
+    def broken(self: Student, images: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
+        return {"class": self.class_predictor.weight.sum() * float("nan")}
+
+    monkeypatch.setattr(mask2former.Mask2FormerStudent, "loss", broken)
+    with pytest.raises(StageError, match=r"nan at step 1 on image ids \d+, \d+, \d+, \d+"):
+        train(dataset, backbone, tmp_path, config_of())
+
+
+def test_frozen_batchnorm_stays(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """Frozen: statistics, scale and shift are the backbone's own. Not frozen: all move."""
+    original = interface.read_backbone(backbone).weights
+    assert original is not None
+    names = [name for name in original if "normalization" in name and "tracked" not in name]
+    frozen = train(dataset, backbone, tmp_path / "frozen", config_of())
+    moving_config = tiny_values() | {"optimizer": {"backbone_factor": 1.0}}
+    moving_config["architecture"] |= {"freeze_batchnorm": False}
+    free = train(dataset, backbone, tmp_path / "free", StudentConfig.model_validate(moving_config))
+    weights = [
+        interface.load(out / student.WEIGHTS).backbone.state_dict() for out in (frozen, free)
+    ]
+    assert all(torch.equal(weights[0][name], original[name]) for name in names)
+    assert not any(torch.equal(weights[1][name], original[name]) for name in names)
+    convolution = next(name for name in original if name.endswith("convolution.weight"))
+    assert not torch.equal(weights[0][convolution], original[convolution])
+
+
+def test_saved_student_predicts_the_same(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """A student read back from its one file predicts what it did, without the backbone's file."""
+    config = config_of()
+    built = student.build_student(config, 3, backbone, seed=0).eval()
+    interface.save(tmp_path / "student.safetensors", built)
+    again = interface.load(tmp_path / "student.safetensors")
+    pictures = [dataset.image(index) for index in range(3)]
+    for one, other in zip(built.predict(pictures), again.predict(pictures), strict=True):
+        assert one.rles == other.rles
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_damaged_student_is_one_line(tmp_path: Path) -> None:
+    """A missing or damaged file is an error that names it and says what to do."""
+    (tmp_path / "bad.safetensors").write_bytes(b"not weights")
+    for name in ("bad.safetensors", "absent.safetensors"):
+        with pytest.raises(MissingError, match=rf"{name}.*train it again"):
+            interface.load(tmp_path / name)
+
+
+def test_backbone_that_is_absent_is_one_line(dataset: Dataset, tmp_path: Path) -> None:
+    """A backbone folder that is not there is named."""
+    with pytest.raises(MissingError, match="nowhere"):
+        train(dataset, str(tmp_path / "nowhere"), tmp_path, config_of())
+
+
+def test_predictions_do_not_depend_on_neighbours(dataset: Dataset, backbone: str) -> None:
+    """A picture gets the same instances alone and among pictures of other sizes."""
+    model = student.build_student(config_of(), 3, backbone, seed=0).eval()
+    picture, other = dataset.image(0), dataset.image(1)[:40, :50]
+    alone = model.predict([picture])[0]
+    among = model.predict([other, picture, picture, other])
+    for found in among[1:3]:
+        assert found.rles == alone.rles
+        np.testing.assert_allclose(found.scores, alone.scores, rtol=1e-4)
+    assert among[0].rles[0]["size"] == [40, 50]
+
+
+def test_scores_are_class_probability_times_mean_mask_probability(backbone: str) -> None:
+    """Each kept (query, class) has its own mask, scored inside itself; best first."""
+    config = config_of()
+    model = student.build_student(config, 3, backbone, seed=0).eval()
+    torch.manual_seed(0)
+    masks, classes = 2 * torch.randn(8, 16, 16), torch.randn(8, 4)
+    inner = resize.Inner((64, 64), (60, 48))
+    assert isinstance(model, mask2former.Mask2FormerStudent)
+    found = model._prediction(masks, classes, inner, (30, 24))
+    expected = []
+    for query in range(8):
+        full = torch.nn.functional.interpolate(
+            masks[None, query : query + 1], size=(64, 64), mode="bilinear"
+        )[..., :60, :48]
+        full = torch.nn.functional.interpolate(full, size=(30, 24), mode="bilinear")[0, 0]
+        inside = full.sigmoid()[full > 0]
+        for kind in range(3):
+            probability = classes[query].softmax(0)[kind].item()
+            score = probability * inside.mean().item() if len(inside) else 0.0
+            expected.append((score, kind, int((full > 0).sum())))
+    expected.sort(key=lambda row: -row[0])
+    np.testing.assert_allclose(found.scores, [row[0] for row in expected], rtol=1e-4)
+    assert found.class_indices.tolist() == [row[1] for row in expected]
+    from pycocotools import mask as mask_api
+
+    areas = mask_api.area(list(found.rles))
+    assert areas.tolist() == [row[2] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((480, 640), (800, 1067)), ((500, 1500), (444, 1333)), ((64, 64), (800, 800))],
+)
+def test_picture_size_for_prediction(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """COCO's rule: short edge 800, long edge at most 1333."""
+    assert resize.shape_at(size, InferenceSize()) == expected
+
+
+def batches_of(dataset: Dataset, world: World, **schedule: Any) -> StepBatches:
+    config = config_of(schedule=schedule)
+    strengths = np.full(len(dataset), MASK)
+    return StepBatches(TrainingSet(dataset, strengths, NO_PSEUDO, config), config, 0, world)
+
+
+def test_every_epoch_shows_every_image_once(dataset: Dataset) -> None:
+    """Five images that teach something, five draws: each once, in an order of its own."""
+    batches = batches_of(dataset, World())
+    epochs = [[batches.image_at(draw) for draw in range(5 * e, 5 * e + 5)] for e in range(4)]
+    assert all(sorted(epoch) == [0, 1, 2, 4, 5] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_processes_share_each_step(dataset: Dataset) -> None:
+    """Two processes see between them exactly the pictures that one sees."""
+    alone = batches_of(dataset, World())[7]
+    parts = [batches_of(dataset, World(rank, 2))[7] for rank in range(2)]
+    shown = [parts[place % 2].images[place // 2] for place in range(4)]
+    assert torch.equal(torch.stack(shown), alone.images)
+
+
+def test_steps_do_not_depend_on_those_before(dataset: Dataset) -> None:
+    """A batch is a function of seed and step: this is what resuming and workers rest on."""
+    in_order = batches_of(dataset, World())
+    first = [in_order[step] for step in range(4)]
+    assert torch.equal(batches_of(dataset, World())[3].images, first[3].images)
+
+
+def test_workers_give_the_same_weights(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """Two worker processes decode and augment; the result is that of none."""
+    config = config_of(schedule={"steps": 3})
+    here = train(dataset, backbone, tmp_path / "0", config)
+    there = train(dataset, backbone, tmp_path / "2", config.model_copy(update={"workers": 2}))
+    assert (here / student.WEIGHTS).read_bytes() == (there / student.WEIGHTS).read_bytes()
+
+
+def pseudo_of(dataset: Dataset, images: list[int]) -> PseudoLabels:
+    rows = [
+        (int(dataset.image_ids[image]), (int(kind) + 1) % 3, 0.25 * (1 + place), rle["counts"])
+        for image in images
+        for place, (kind, rle) in enumerate(
+            zip(dataset.instances(image).class_indices, dataset.instances(image).rles, strict=True)
+        )
+    ]
+    ids, kinds, scores, counts = zip(*rows, strict=True)
+    return PseudoLabels(np.array(ids), np.array(kinds), np.array(scores, np.float32), list(counts))
+
+
+def test_real_masks_where_labelled_pseudo_masks_elsewhere(dataset: Dataset) -> None:
+    """Labelled images teach their ground truth whatever the pseudo-masks say; others these."""
+    strengths = np.array([MASK, 2, 2, MASK, 2, 2])
+    pseudo = pseudo_of(dataset, [0, 1, 4])
+    training = TrainingSet(dataset, strengths, pseudo, config_of())
+    truth = dataset.instances(0).class_indices
+    assert training.labels(0).classes.tolist() == truth.tolist()
+    assert (
+        training.labels(1).classes.tolist()
+        == ((dataset.instances(1).class_indices + 1) % 3).tolist()
+    )
+    assert training.indices.tolist() == [0, 1, 4]  # 3 is empty; 2 and 5 have no pseudo-mask
+    np.testing.assert_array_equal(
+        training.sample(1).masks.astype(bool), dataset.instances(1).masks()
+    )
+
+
+def test_pseudo_masks_weigh_one_or_their_score(dataset: Dataset) -> None:
+    """Every instance weighs 1 by default; on request a pseudo-mask weighs its score."""
+    strengths = np.array([MASK, 2, 2, 2, 2, 2])
+    pseudo = pseudo_of(dataset, [1])
+    plain = TrainingSet(dataset, strengths, pseudo, config_of())
+    scored = TrainingSet(dataset, strengths, pseudo, config_of(pseudo_weight="score"))
+    assert set(plain.labels(1).weights.tolist()) == {1.0}
+    assert scored.labels(1).weights.tolist() == pseudo.scores.tolist()
+    assert set(scored.labels(0).weights.tolist()) == {1.0}
+
+
+def test_nothing_to_learn_is_an_input_error(dataset: Dataset) -> None:
+    """No mask and no pseudo-mask anywhere: said before any training."""
+    with pytest.raises(InputError, match="no image has a mask or pseudo-mask"):
+        TrainingSet(dataset, np.zeros(6, int), NO_PSEUDO, config_of())
+
+
+def test_batch_must_divide_over_processes(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """Four images do not split over three processes: one line."""
+    with pytest.raises(InputError, match="4 images over 3 processes"):
+        student.run(
+            dataset, np.full(6, MASK), [], config_of(), backbone=backbone, seed=0, out=tmp_path,
+            work=tmp_path, device="cpu", report=lambda *figures: None, world=World(0, 3),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bf16"},
+        {"micro_batch_images": 2},
+        {"channels_last": True},
+        {"checkpoint_activations": True},
+    ],
+    ids=str,
+)
+def test_ways_to_fit_a_device_train_alike(
+    dataset: Dataset, backbone: str, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Half precision, micro-batches, memory formats and activation checkpoints: same losses.
+
+    Their first loss is the plain one's up to rounding (micro-batches: up to the points drawn).
+    """
+    schedule = {"steps": 2}
+    logs = [
+        json.loads((train(dataset, backbone, tmp_path / name, config_of(**values)) / "log.jsonl")
+                   .read_text().splitlines()[0])
+        for name, values in (
+            ("plain", {"schedule": schedule}),
+            ("other", {"schedule": schedule, **options}),
+        )
+    ]  # fmt: skip
+    tolerance = 0.1 if "micro_batch_images" in options else 0.03
+    assert logs[1]["loss"] == pytest.approx(logs[0]["loss"], rel=tolerance)
+
+
+def test_a_student_learns(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """80 steps on five pictures: it finds what it was shown (AP50 over 30 on the same five)."""
+    from omnicost.pipeline import evaluate
+
+    out = train(dataset, backbone, tmp_path, config_of(schedule={"steps": 80}))
+    evaluate.run(dataset, out / student.WEIGHTS, out=out, device="cpu", report=lambda *a: None)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["AP50"] > 30, metrics
