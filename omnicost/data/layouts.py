@@ -113,7 +113,8 @@ def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bo
 
     def read(progress: Progress) -> tuple[Header, Columns]:
         header, columns = read_coco_columns(annotations, progress)
-        return header, columns.take(held_out(columns.image_ids, part))
+        whole = part == "all"
+        return header, columns if whole else columns.take(held_out(columns.image_ids, part))
 
     return Source(
         name=name,
