@@ -19,6 +19,8 @@ DATA = StageKind("data", 1, "sweep_toys:make_data")
 TEACHER = StageKind("teacher", 1, "sweep_toys:fit_teacher")
 LABEL = StageKind("label", 1, "sweep_toys:label_data")
 STUDENT = StageKind("student", 1, "sweep_toys:fit_student")
+COMPARE = StageKind("student", 1, "sweep_toys:climb")
+TOGETHER = StageKind("student", 1, "sweep_toys:add_ranks")
 SCORE = StageKind("score", 1, "sweep_toys:score_student")
 
 
@@ -47,6 +49,29 @@ def fit_student(context: StageContext) -> None:
     if "labels" in context.inputs:
         x = x + np.load(context.inputs["labels"] / "labels.npy")[:, None]
     _iterate(context, x, "student.npy")
+
+
+def climb(context: StageContext) -> None:
+    """A student whose figure rises by its gain at every step."""
+    steps = context.params["steps"]
+    for done in range(1, steps + 1):
+        time.sleep(float(context.settings.get("step_seconds", 0.0)))
+        context.report(done, steps, {"ap": context.params["gain"] * done})
+    np.save(context.out / "student.npy", np.array([context.params["gain"] * steps]))
+
+
+def add_ranks(context: StageContext) -> None:
+    """A student that several processes train: each step adds up their ranks, counted from 1."""
+    import torch
+    import torch.distributed as dist
+
+    total = torch.zeros(1, dtype=torch.float64)
+    for done in range(1, context.params["steps"] + 1):
+        part = torch.full((1,), dist.get_rank() + 1, dtype=torch.float64)
+        dist.all_reduce(part)
+        total += part
+        context.report(done, context.params["steps"], {"ap": float(total)})
+    np.save(context.out / "student.npy", total.numpy())
 
 
 def score_student(context: StageContext) -> None:
@@ -110,9 +135,14 @@ def plan_toy_cell(cell: Cell, resources: Mapping[str, Resources], salt: str) -> 
         inputs["labels"] = book.add(
             LABEL, {"type": cell.weak_type}, inputs={"data": data, "teacher": teacher}
         )
+    kind, params = STUDENT, {"steps": recipe["steps"]}
+    if recipe.get("compare"):
+        kind, params = COMPARE, {**params, "gain": recipe["gain"]}
+    elif recipe.get("distributed"):
+        kind = TOGETHER
     student = book.add(
-        STUDENT,
-        {"steps": recipe["steps"]},
+        kind,
+        params,
         inputs=inputs,
         settings=settings,
         label=f"student {cell.id}",

@@ -70,7 +70,15 @@ def ray_session(address: str | None = None, cpus: int | None = None) -> Iterator
     finally:
         ray.shutdown()
         if session is not None:
-            shutil.rmtree(session, ignore_errors=True)
+            _remove_session(session)
+
+
+def _remove_session(session: Path) -> None:
+    """Remove the files of an ended local Ray, and the link to them, which would dangle."""
+    latest = session.parent / "session_latest"
+    if latest.is_symlink() and Path(os.readlink(latest)) == session:
+        latest.unlink()
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from omnicost.sweep.tasks import submit_one
 
 STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
+_NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
 _NEXT_TO_NOTHING = 0.001  # CPUs of a trial whose training reserves its own workers
 
 
@@ -203,7 +204,9 @@ def make_scheduler(spec: SchedulerSpec, board: Board) -> Any:
     """
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
-    kinds = {"asha": ASHAScheduler, "median": MedianStoppingRule}
+    make = {"asha": ASHAScheduler, "median": MedianStoppingRule}[spec.name]
+    defaults: dict[str, Any] = {"max_t": _NEVER} if spec.name == "asha" else {}
+    options = {**defaults, **spec.options}
 
     class GroupedScheduler(FIFOScheduler):
         """Compares a cell with its variants only: cheap labels are never stopped for dear ones."""
@@ -215,8 +218,8 @@ def make_scheduler(spec: SchedulerSpec, board: Board) -> Any:
         def _of(self, trial: Any) -> Any:
             group = board.plans[trial.config["cell"]].cell.group
             if group not in self._groups:
-                self._groups[group] = kinds[spec.name](
-                    time_attr=STEP, metric=spec.metric, mode=spec.mode, **spec.options
+                self._groups[group] = make(
+                    time_attr=STEP, metric=spec.metric, mode=spec.mode, **options
                 )
             return self._groups[group]
 
@@ -227,8 +230,8 @@ def make_scheduler(spec: SchedulerSpec, board: Board) -> Any:
             self._of(trial).on_trial_error(tune_controller, trial)
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
-            if spec.metric not in result:
-                return self.CONTINUE  # the last report, which carries no figures
+            if spec.metric not in result or result[STEP] >= result["total"]:
+                return self.CONTINUE  # a student at its end goes on to its scores
             return self._of(trial).on_trial_result(tune_controller, trial, result)
 
         def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict) -> None:
