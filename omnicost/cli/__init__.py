@@ -33,6 +33,7 @@ def _root(
 from omnicost.cli.calibrate import calibrate as _calibrate  # noqa: E402
 from omnicost.cli.cost import cost as _cost  # noqa: E402
 from omnicost.cli.data import data as _data  # noqa: E402
+from omnicost.cli.export import export as _export  # noqa: E402
 from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
 
@@ -41,6 +42,7 @@ app.command("plan")(_plan)
 app.command("calibrate")(_calibrate)
 app.add_typer(_plot)
 app.add_typer(_data)
+app.command("export")(_export)
 
 
 def main() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from omnicost.data.check import Report
     from omnicost.data.check_records import Fault
 
@@ -67,7 +65,7 @@ def check(
     from omnicost.data.layouts import splits_in
 
     splits = (split,) if split else splits_in(folder)
-    with _progress() as progress:
+    with progress_bar("checking") as progress:
         reports = [check_split(folder, each, progress, decode) for each in splits]
     if as_json:
         print_json([_report_payload(report) for report in reports])
@@ -92,7 +90,7 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
     from omnicost.data.layouts import splits_in
 
     splits = (split,) if split else splits_in(folder)
-    with _progress() as progress:
+    with progress_bar("reading") as progress:
         counted = [open_dataset(folder, each, progress=progress).stats() for each in splits]
     if as_json:
         print_json(
@@ -142,25 +140,13 @@ def make(
         raise InputError(name, "no such tiny data set", f"use {', '.join(SPECS)}")
     if folder.exists():
         raise InputError(folder, "exists", "name a new folder")
-    with _progress() as progress:
+    with progress_bar("drawing") as progress:
         write_folder(folder, lambda scratch: write_coco(SPECS[name], scratch, progress=progress))
     if as_json:
         print_json({"name": name, "folder": str(folder), "images": SPLIT_SIZES[name]})
     else:
         sizes = ", ".join(f"{count:,} {split}" for split, count in SPLIT_SIZES[name].items())
         typer.echo(f"{folder}: {name}, {sizes} images")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error for what takes more than a moment."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _report_payload(report: Report) -> dict[str, Any]:
