@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers.models.mask2former import modeling_mask2former as reference
 
 from omnicost.models.students import criterion
