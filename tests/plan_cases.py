@@ -19,6 +19,7 @@ def surface(worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=WEAK_TYP
         worth_draws=np.repeat(worth[None], draws, axis=0),
         full=40.0,
         full_draws=np.full(draws, 40.0),
+        scale=40.0,
         noise_sd=0.01,
         tested_masks=np.full(len(worth), 3.0),
     )

@@ -111,7 +111,7 @@ def _gather_like(
     pilot = [row for row in rows or () if row.dataset not in names]
     if pilot:
         own = observe(_own_rows(dataset, pilot))
-        fitted = pilot_surface(own, surfaces, learn_shape(observed), images, rng, draws)
+        fitted = pilot_surface(own, surfaces, images, rng, draws)
         grounds = f"{len(own.ap)} students of a pilot ({own.dataset}), beside {listed}"
         return Evidence(fitted, "moderate", grounds, _pilot_notes(own), _tested([own]), own.images)
     grade = "weak" if len(names) <= WEAK_EVIDENCE else "moderate"

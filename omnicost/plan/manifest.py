@@ -49,6 +49,8 @@ def read_images(text: str) -> ImageList:
     """
     if text.strip().replace("_", "").replace(",", "").isdigit():
         return _counted(int(text.replace("_", "").replace(",", "")))
+    if not text.strip():
+        raise InputError("--images", "is empty", "give a count, a folder or a COCO-format file")
     path = Path(text)
     if path.is_dir():
         return _listed(path)

@@ -100,10 +100,8 @@ def _outlook_lines(plan: Plan, pay: Pay | None) -> Iterator[tuple[str, str]]:
     low, high = risk.hours_interval
     money = "" if pay is None else f", {pay.of(plan.hours)}"
     over = "" if risk.over_budget is None else f"; {risk.over_budget:.0%} chance to exceed budget"
-    yield (
-        "Spend",
-        f"{_hours(plan.hours)}{money} at mean times (80%: {low:,.0f} to {_hours(high)}){over}",
-    )
+    around = f"80%: {_hours(low)[:-2]} to {_hours(high)}"
+    yield "Spend", f"{_hours(plan.hours)}{money} at mean times ({around}){over}"
     if budget is not None and plan.hours < 0.995 * budget:
         yield "", f"{_hours(budget - plan.hours)} of the budget {_why_left(plan)}"
     if risk.short_of_target is not None:

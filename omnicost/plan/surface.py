@@ -70,11 +70,11 @@ class Surface:
 
     def at(self, masks: np.ndarray | float) -> np.ndarray:
         """Mean worth beside so many masks: (T, ...) from (...)."""
-        return _interpolate(self.knots, self.worth, np.asarray(masks, float))
+        return interpolate(self.knots, self.worth, np.asarray(masks, float))
 
     def draws_at(self, masks: np.ndarray | float) -> np.ndarray:
         """Draws of the worth beside so many masks: (D, T, ...) from (...)."""
-        return _interpolate(self.knots, self.worth_draws, np.asarray(masks, float))
+        return interpolate(self.knots, self.worth_draws, np.asarray(masks, float))
 
     def share_of_full(self, kind: AnnotationType, masks: float, images: int) -> float:
         """Expected AP as a share of full supervision of a two-type policy."""
@@ -97,25 +97,12 @@ class Surface:
         )
 
 
-def _interpolate(knots: np.ndarray, curves: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Linear on the axis, flat beyond its ends: (..., *masks.shape) from curves (..., K)."""
+def interpolate(knots: np.ndarray, curves: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Curves (..., K) read at any masks: (..., *masks.shape); linear on the axis, then flat."""
     position = np.interp(axis(masks), axis(knots), np.arange(len(knots)))
     left = np.minimum(position.astype(int), len(knots) - 2)
     part = position - left
     return curves[..., left] * (1 - part) + curves[..., left + 1] * part
-
-
-@dataclass(frozen=True)
-class Levels:
-    """What other data sets say about the worth of each type at no masks.
-
-    Attributes:
-        deficit: (types,) expected 1 - worth, in the order of `WEAK_TYPES`.
-        covariance: (types, types) of it.
-    """
-
-    deficit: np.ndarray
-    covariance: np.ndarray
 
 
 def fit_surface(
@@ -124,7 +111,7 @@ def fit_surface(
     rng: np.random.Generator,
     draws: int = 1000,
     largest: int = 0,
-    levels: Levels | None = None,
+    full_required: bool = True,
 ) -> Surface:
     """The smoothed surface of one data set and draws of it.
 
@@ -134,14 +121,18 @@ def fit_surface(
         rng: source of the draws.
         draws: how many.
         largest: most masks that will be asked for; the data set's own images count anyway.
-        levels: what other data sets say about the types' worth: for pilots of few students, and
-            for types that the pilot left out.
+        full_required: refuse rows of which none has masks on every image; without one, full
+            supervision is inferred from the shape of the curves alone.
 
     Raises:
-        InputError: if no row has a weak type, or (without `levels`) masks on every image.
+        InputError: if no row has a weak type, or none has masks on every image.
     """
-    _require_enough(rows, levels)
-    problem = _Problem(rows, shape, max(largest, rows.images), levels)
+    if not rows.types:
+        raise InputError("results", f"{rows.dataset} has no weak type", "run cells under 100%")
+    if full_required and not rows.is_full.any():
+        remedy = "add its 100% cell, or plan with --like"
+        raise InputError("results", f"{rows.dataset} has no student on all masks", remedy)
+    problem = _Problem(rows, shape, max(largest, rows.images))
     solutions = problem.solve_draws(rng, draws)
     full = np.maximum(solutions[:, 0], 1e-6)
     deficits = problem.deficits(solutions)
@@ -161,14 +152,6 @@ def fit_surface(
     )
 
 
-def _require_enough(rows: Observations, levels: Levels | None) -> None:
-    if levels is None and not rows.types:
-        raise InputError("results", f"{rows.dataset} has no weak type", "run cells under 100%")
-    if levels is None and not rows.is_full.any():
-        remedy = "add its 100% cell, or plan with --like"
-        raise InputError("results", f"{rows.dataset} has no student on all masks", remedy)
-
-
 class _Problem:
     """The least-squares problem: rows over noise on top, the prior's rows below.
 
@@ -177,18 +160,14 @@ class _Problem:
     non-negative, non-increasing and convex on the axis v.
     """
 
-    def __init__(
-        self, rows: Observations, shape: Shape, largest: int, levels: Levels | None
-    ) -> None:
+    def __init__(self, rows: Observations, shape: Shape, largest: int) -> None:
         self.rows = rows
-        self.types = rows.types if levels is None else WEAK_TYPES
+        self.types = rows.types
         self.knots = _knots(rows, largest)
         self._axis = axis(self.knots)
         self._basis = _hinges(self._axis, self._axis[1:])
         self._size = self._basis.shape[1]
         blocks = [self._row_block(), self._shape_block(shape)]
-        if levels is not None:
-            blocks.append(self._level_block(levels))
         self._design = np.concatenate([block[0] for block in blocks])
         self._target = np.concatenate([block[1] for block in blocks])
 
@@ -239,19 +218,8 @@ class _Problem:
 
     def _scale(self, kind: AnnotationType) -> float:
         """Order of magnitude of a type's deficit in AP, never under twice the seed noise."""
-        best = self.rows.ap.max()
         own = self.rows.ap[self.rows.kind == WEAK_TYPES.index(kind)]
-        seen = best - own.min() if len(own) else 0.3 * best
-        return float(seen + 2 * self.rows.noise_sd)
-
-    def _level_block(self, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
-        """Deficits at no masks are those of the references times the AP of full supervision."""
-        design = self._empty(len(self.types))
-        design[:, 0] = -levels.deficit
-        for position in range(len(self.types)):
-            design[position, self._columns(position)] = self._basis[0]
-        whiten = np.linalg.inv(np.linalg.cholesky(levels.covariance)) / self.rows.ap.max()
-        return whiten @ design, np.zeros(len(design))
+        return float(self.rows.ap.max() - own.min() + 2 * self.rows.noise_sd)
 
 
 def _hinges(position: np.ndarray, knots: np.ndarray) -> np.ndarray:

@@ -102,13 +102,14 @@ def draw_plan(info: PlanInfo, path: Path, title: str = "") -> None:
     from matplotlib.figure import Figure
 
     with style.styled():
-        figure = Figure(figsize=(_WIDTH_INCHES, 0.66 * _WIDTH_INCHES), layout="constrained")
+        figure = Figure(figsize=(_WIDTH_INCHES, 0.72 * _WIDTH_INCHES), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title)
         _draw_lines(axes, info)
         _draw_question(axes, info)
         _draw_point(axes, info)
         _dress(axes, info)
+        figure.legend(loc="outside lower center", ncols=4, columnspacing=1.4, handlelength=1.8)
         style.save(figure, path)
 
 
@@ -169,7 +170,7 @@ def _draw_point(axes: Axes, info: PlanInfo) -> None:
 
 
 def _dress(axes: Axes, info: PlanInfo) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     paid = np.concatenate([c.hours[c.hours > 0] for c in (*info.types.values(), info.best)])
     high = max(float(paid.max()), info.hours_interval[1]) * 1.3
@@ -187,4 +188,4 @@ def _dress(axes: Axes, info: PlanInfo) -> None:
     seen = [c.percent[c.hours >= low] for c in info.types.values()]
     bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
     axes.set_ylim(max(bottom - 3, 0), 102)
-    axes.legend(loc="lower right")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

@@ -1,0 +1,424 @@
+"""Whole plans: risk over common draws, confidence, limited hours, evidence, manifest, picture."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_cases import enumerate_whole, problems, surface
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.cost import BUILT_IN, DatasetStats, LabellingTimes, draw_spend, seconds_per_image
+from omnicost.errors import InputError
+from omnicost.plan import (
+    Plan,
+    Question,
+    assign,
+    gather,
+    make_plan,
+    read_images,
+    statistics_from_rows,
+    write_manifest,
+)
+from omnicost.plan.limits import best_with_hours
+from omnicost.plan.optimise import MASK, Problem, best_for_budget
+from omnicost.plan.uncertainty import Worlds, assess
+from omnicost.results import Row
+
+COCO = BUILT_IN["coco"].with_images(20_000)
+DRAWS = 200
+
+
+def coco_plan(question: Question, **options: object) -> Plan:
+    options = {"dataset": "coco", "draws": DRAWS, **options}
+    return make_plan(question, COCO, **options)
+
+
+def demo_rows(images: int = 600) -> list[Row]:
+    """A small sweep's rows: 0%, 10% and 100% cells of a data set that is not built in."""
+    stats = DatasetStats(
+        name="mine", images=images, classes=8, classes_per_image=2.5, instances_per_image=4.0
+    )
+    aps = {"none": (20, 25), "class": (27, 29), "point": (24, 33), "box": (36, 41)}
+    cells = [
+        (Policy.cell(k, s), ap)
+        for k, pair in aps.items()
+        for s, ap in zip((0, 0.1), pair, strict=True)
+    ]
+    cells.append((Policy.cell("mask", 1), 45))
+    rows = []
+    for policy, ap in cells:
+        seconds = seconds_per_image(policy, stats)
+        rows.append(
+            Row(dataset="mine", policy=policy, recipe="demo", ap=ap, images=images,
+                masks=round(images * policy.mask_share), seconds_per_image=seconds,
+                hours=seconds * images / 3600)
+        )  # fmt: skip
+    return rows
+
+
+# --- questions
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "neither"),
+        ({"budget_hours": 1, "target": 0.9}, "both"),
+        ({"budget_hours": -1}, "--budget"),
+        ({"budget_hours": float("inf")}, "--budget"),
+        ({"budget_hours": float("nan")}, "--budget"),
+        ({"target": 0}, "--target"),
+        ({"target": 1.2}, "--target"),
+        ({"target": float("nan")}, "--target"),
+        ({"target": 0.9, "confidence": 0.9}, "needs a budget"),
+        ({"budget_hours": 1, "confidence": 1.0}, "--confidence"),
+        ({"budget_hours": 1, "max_hours": {AnnotationType.MASK: -1}}, "--max-hours"),
+    ],
+)
+def test_bad_questions_are_refused(fields: dict, message: str) -> None:
+    """A question that makes no sense is one line that names its option."""
+    with pytest.raises(InputError, match=message):
+        Question(**fields)
+
+
+# --- plans
+
+
+def test_budget_plan_is_whole_and_within() -> None:
+    """All images are covered, hours fit at mean times, and the arithmetic adds up."""
+    plan = coco_plan(Question(500.0))
+    assert plan.images.sum() == 20_000
+    assert plan.hours <= 500
+    assert plan.hours > 499
+    seconds = seconds_per_image(plan.policy, COCO) * 20_000
+    assert seconds / 3600 == pytest.approx(plan.hours)
+    low, high = plan.expectation.share_interval
+    assert low < plan.expectation.share < high
+    assert plan.risk.p90_hours > plan.hours
+    assert 0.3 < plan.risk.over_budget < 0.6
+    assert plan.risk.regret_ap >= 0
+    assert plan.more is not None
+    assert plan.more.share > plan.expectation.share
+    assert json.loads(json.dumps(plan.as_dict(), allow_nan=False))["hours"] == plan.hours
+
+
+@pytest.mark.parametrize("budget", [60.0, 300.0, 500.0, 1000.0])
+def test_confidence_makes_the_quantile_fit(budget: float) -> None:
+    """Under --confidence 0.9 the 90% quantile of the spend is within the budget, and close."""
+    plan = coco_plan(Question(budget, confidence=0.9))
+    assert plan.risk.p90_hours <= budget
+    assert plan.risk.p90_hours > 0.97 * budget
+    assert plan.expectation.share <= coco_plan(Question(budget)).expectation.share
+
+
+def test_confidence_is_the_best_that_fits() -> None:
+    """No pair of types with any number of masks on a coarse grid fits and expects more."""
+    plan = coco_plan(Question(400.0, confidence=0.9))
+    problem, spend = plan.problem, plan.worlds.spend
+    best = 0.0
+    for cheap, dear in [(0, 2), (0, 3), (1, 2), (2, 3), (0, 1)]:
+        for masks in np.unique(np.geomspace(1, 3000, 25).astype(int)):
+            upper = np.linspace(0, 20_000 - masks, 60).astype(int)
+            images = np.zeros((60, 5), int)
+            images[:, MASK], images[:, dear] = masks, upper
+            images[:, cheap] = 20_000 - masks - upper
+            fits = np.quantile(spend.spend_seconds(images), 0.9, axis=-1) <= 400 * 3600
+            if fits.any():
+                best = max(best, problem.share_of_full(images[fits]).max())
+    assert plan.expectation.share >= best - 2e-4
+
+
+def test_ap_never_falls_as_a_real_budget_grows() -> None:
+    """On the paper's COCO surface, hour by hour."""
+    problem = coco_plan(Question(500.0)).problem
+    budgets = np.geomspace(1, 5000, 60) * 3600
+    shares = [float(problem.share_of_full(best_for_budget(problem, b))) for b in budgets]
+    assert (np.diff(shares) >= 0).all()
+
+
+def test_over_the_dearest_leaves_money_and_says_nothing_more_to_buy() -> None:
+    """Ten times the cost of all masks buys all masks."""
+    plan = coco_plan(Question(40_000.0))
+    assert plan.images.tolist() == [0, 0, 0, 0, 20_000]
+    assert plan.expectation.share == pytest.approx(1)
+    assert plan.more is None
+    assert plan.risk.over_budget == 0
+
+
+def test_no_money_buys_what_is_free() -> None:
+    """A budget of 0 leaves every image alone."""
+    plan = coco_plan(Question(0.0))
+    assert plan.images.tolist() == [20_000, 0, 0, 0, 0]
+    assert plan.hours == 0
+
+
+def test_target_plan_reaches_it() -> None:
+    """The cheapest plan for 95% expects 95%, and runners-up cost more."""
+    plan = coco_plan(Question(target=0.95))
+    assert plan.expectation.share == pytest.approx(0.95, abs=2e-4)
+    assert all(other.hours > plan.hours * 0.999 for other in plan.runners_up)
+    assert 0.2 < plan.risk.short_of_target < 0.8
+
+
+def test_types_restrict() -> None:
+    """Only what annotators can do is planned; unmeasured types are refused by name."""
+    box = AnnotationType.BOX
+    plan = coco_plan(Question(500.0), types=[box])
+    assert set(np.flatnonzero(plan.images)) <= {0, 3}
+    rows = [row for row in demo_rows() if row.weak_type is not box]
+    with pytest.raises(InputError, match="box: no student"):
+        make_plan(Question(5.0), COCO, rows=rows, types=[box], draws=100)
+
+
+def test_few_images_and_one() -> None:
+    """Tiny projects have plans too."""
+    for images in (1, 2, 7):
+        plan = make_plan(Question(0.05), COCO.with_images(images), dataset="coco", draws=100)
+        assert plan.images.sum() == images
+        assert plan.hours <= 0.05
+
+
+def test_runners_up_are_of_other_kinds_and_no_better() -> None:
+    """Runners-up differ from the plan in their types and expect no more for the money."""
+    plan = coco_plan(Question(800.0))
+    assert plan.runners_up
+    for other in plan.runners_up:
+        assert other.share <= plan.expectation.share + 2e-4
+        assert other.hours <= 800
+        assert not np.array_equal(other.images, plan.images)
+
+
+def test_the_same_seed_gives_the_same_plan() -> None:
+    """Plans are reproducible, and a seed only moves the draws."""
+    one, same, other = (coco_plan(Question(500.0), seed=seed) for seed in (0, 0, 1))
+    assert one.as_dict() == same.as_dict()
+    assert one.risk != other.risk
+
+
+# --- limited hours
+
+
+@settings(max_examples=15, deadline=None)
+@given(problems(most_images=6), st.data())
+def test_limited_hours_equal_enumeration(problem: Problem, data: st.DataObject) -> None:
+    """With hours limited by type, whole images lose at most one against every division."""
+    kinds = [*problem.surface.types, *([AnnotationType.MASK] if problem.masks_allowed else [])]
+    budget = data.draw(st.integers(0, 600)) * 1.0
+    limits = {kind: data.draw(st.integers(0, 300)) / 3600 for kind in kinds[:2]}
+    everything = enumerate_whole(problem)
+    fits = problem.cost(everything) <= budget
+    for kind, hours in limits.items():
+        fits &= everything[:, kind.strength] * problem.seconds[kind.strength] <= hours * 3600 + 1e-6
+    if not fits.any():
+        with pytest.raises(InputError, match="--max-hours"):
+            best_with_hours(problem, limits, budget)
+        return
+    try:
+        images = best_with_hours(problem, limits, budget)
+    except InputError:
+        pytest.fail("a division fits")
+    assert images.sum() == problem.images
+    assert problem.cost(images) <= budget + 1e-6
+    best = problem.share_of_full(everything[fits]).max()
+    assert problem.share_of_full(images) >= best - 2 / problem.images - 1e-6
+
+
+def test_limited_masks_are_kept() -> None:
+    """At most 100 h of masks go into the plan, which expects less for it; p90 still fits."""
+    limits = {AnnotationType.MASK: 100.0}
+    free, limited = coco_plan(Question(1500.0)), coco_plan(Question(1500.0, max_hours=limits))
+    masks = limited.images[MASK] * limited.problem.seconds[MASK] / 3600
+    assert masks <= 100 < free.images[MASK] * free.problem.seconds[MASK] / 3600
+    assert limited.expectation.share < free.expectation.share
+    both = coco_plan(Question(500.0, confidence=0.9, max_hours=limits))
+    assert both.risk.p90_hours <= 500
+
+
+# --- risk
+
+
+def test_no_uncertainty_no_regret() -> None:
+    """Where all draws agree with the mean, the plan is the best of every draw."""
+    times = LabellingTimes.from_mapping(
+        {
+            **{name: {"seconds": s, "log_sd": 0} for name, s in
+               {"tag": 1, "point_first": 2.4, "point_further": 0.9, "box": 7, "mask": 79}.items()},
+            "project_log_sd": {"class": 0, "point": 0, "box": 0, "mask": 0},
+        }
+    )  # fmt: skip
+    stats = COCO.with_images(300)
+    flat = surface(np.array([[0.2, 0.3], [0.5, 0.6], [0.7, 0.8], [0.8, 0.9]]), np.array([0.0, 300]))
+    seconds = np.array([0, 80, 88.7, 130.4, 684.8])
+    problem = Problem(300, seconds, flat)
+    spend = draw_spend(stats, times, np.random.default_rng(0), 3)
+    problem = Problem(300, spend.type_seconds[0], flat)
+    worlds = Worlds(problem, spend, np.zeros(3))
+    images = best_for_budget(problem, 40_000.0)
+    risk = assess(worlds, images, 40_000.0, None, problem.masks())
+    # What is left of regret is the rounding to whole images.
+    assert risk.regret_ap < 40 / 300
+    assert risk.over_budget == 0
+    assert risk.close_to_best == 1
+
+
+# --- evidence
+
+
+def test_own_sweep_with_two_mask_shares() -> None:
+    """Rows of a data set that is not built in give statistics and a plan."""
+    rows = demo_rows()
+    stats = statistics_from_rows(rows, None, LabellingTimes())
+    assert (stats.classes, stats.images) == (8, 600)
+    assert stats.classes_per_image == pytest.approx(2.5)
+    assert stats.instances_per_image == pytest.approx(4.0)
+    plan = make_plan(Question(20.0), stats, rows=rows, draws=DRAWS)
+    assert plan.images.sum() == 600
+    assert plan.evidence.surface.full == pytest.approx(45, abs=0.7)
+
+
+def test_statistics_that_rows_do_not_determine() -> None:
+    """Too few kinds of policies, or other times, ask for a file instead of guessing."""
+    with pytest.raises(InputError, match="--annotations"):
+        statistics_from_rows(demo_rows()[:2], None, LabellingTimes())
+
+
+def test_like_says_weak_and_a_pilot_less_so() -> None:
+    """Two references are weak evidence without an AP; a pilot brings one."""
+    rng = np.random.default_rng(0)
+    like = gather(5000, rng, like=["coco", "ade20k"], draws=100)
+    assert like.grade == "weak"
+    assert like.surface.full is None
+    pilot = gather(5000, rng, rows=demo_rows()[-2:], like=["coco", "ade20k"], draws=100)
+    assert pilot.grade == "moderate"
+    assert pilot.surface.full == pytest.approx(45, abs=1)
+    with pytest.raises(InputError, match="no students of 'lvis'"):
+        gather(5000, rng, like=["coco", "lvis"])
+    with pytest.raises(InputError, match="two or more"):
+        gather(5000, rng, like=["coco"])
+
+
+def test_extrapolation_is_flagged() -> None:
+    """More masks than any student had, and fewer than any teacher had, are said."""
+    many = make_plan(Question(9000.0), BUILT_IN["cityscapes"].with_images(30_000),
+                     dataset="cityscapes", draws=100)  # fmt: skip
+    assert any("Extrapolated" in note for note in many.notes)
+    few = coco_plan(Question(500.0))
+    assert any("Interpolated between 0 and 1,183" in note for note in few.notes)
+    assert any("118,287" in note and "shares" in note for note in few.notes)
+
+
+def test_mixing_weak_types_is_called_untested() -> None:
+    """A plan with two weak types says that nobody tried that."""
+    plan = coco_plan(Question(250.0))
+    weak = [kind for kind in plan.policy if kind is not AnnotationType.MASK]
+    assert len(weak) == 2
+    assert any("untested" in note for note in plan.notes)
+
+
+# --- manifest
+
+
+@given(st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any), st.integers(0, 3))
+def test_assignment_has_the_plan_s_numbers(images: list[int], seed: int) -> None:
+    """Every type gets as many images as planned."""
+    assigned = assign(np.array(images), seed)
+    assert np.bincount(assigned, minlength=5).tolist() == images
+
+
+def test_assignment_is_seeded_and_nested() -> None:
+    """The masks of a small plan stay masks in a larger one; another seed picks others."""
+    small = assign(np.array([0, 0, 0, 990, 10]))
+    large = assign(np.array([0, 0, 400, 500, 100]))
+    assert (large[small == 4] == 4).all()
+    assert (assign(np.array([0, 0, 0, 990, 10])) == small).all()
+    assert (assign(np.array([0, 0, 0, 990, 10]), seed=1) != small).any()
+
+
+def test_manifest_of_a_coco_file(tmp_path: Path) -> None:
+    """CSV, COCO lists and Label Studio tasks agree with the assignment and the file."""
+    records = [
+        {"id": 10 + i, "file_name": f'a "{i}".jpg', "width": 4, "height": 3} for i in range(6)
+    ]
+    source = tmp_path / "images.json"
+    source.write_text(json.dumps({"images": records, "categories": [{"id": 1, "name": "cat"}]}))
+    images = read_images(str(source))
+    assigned = assign(np.array([1, 0, 0, 3, 2]))
+    folder = tmp_path / "out"
+    written = write_manifest(folder, images, assigned, "s3://bucket/")
+    assert {path.name for path in written} == {
+        "manifest.csv", "coco_none.json", "coco_box.json", "coco_mask.json",
+        "label_studio_box.json", "label_studio_mask.json",
+    }  # fmt: skip
+    with (folder / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file_name"] for row in rows] == [record["file_name"] for record in records]
+    boxed = {int(row["image_id"]) for row in rows if row["annotation_type"] == "box"}
+    listed = json.loads((folder / "coco_box.json").read_text())
+    assert {image["id"] for image in listed["images"]} == boxed
+    assert listed["categories"] == [{"id": 1, "name": "cat"}]
+    assert listed["images"][0] in records
+    tasks = json.loads((folder / "label_studio_box.json").read_text())
+    names = {f"s3://bucket/{r['file_name']}" for r in records if r["id"] in boxed}
+    assert {task["data"]["image"] for task in tasks} == names
+
+
+def test_manifest_replaces_its_own_files_only(tmp_path: Path) -> None:
+    """A second manifest leaves no list of the first behind, and other files alone."""
+    (tmp_path / "notes.txt").write_text("mine")
+    images = read_images("4")
+    write_manifest(tmp_path, images, assign(np.array([0, 0, 0, 4, 0])))
+    write_manifest(tmp_path, images, assign(np.array([0, 0, 4, 0, 0])))
+    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", "manifest.csv", "coco_point.json"}
+
+
+def test_images_from_a_folder(tmp_path: Path) -> None:
+    """Pictures are found in subfolders, in the order of their names; other files are not."""
+    (tmp_path / "b").mkdir()
+    for name in ("b/2.PNG", "1.jpg", "readme.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert read_images(str(tmp_path)).names == ["1.jpg", "b/2.PNG"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", '{"images": []}', '{"images": [{"id": 1}]}', '{"images": [{"file_name": "a"}]}',
+     '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}', "not json", ""],
+)  # fmt: skip
+def test_bad_image_lists_are_refused(tmp_path: Path, content: str) -> None:
+    """Each fault of an image list is one line that names the file."""
+    path = tmp_path / "images.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"images\.json"):
+        read_images(str(path))
+
+
+@pytest.mark.parametrize("text", ["0", "no/such/folder", "-3", "1.5", ""])
+def test_bad_image_counts_are_refused(text: str) -> None:
+    """What is no count, folder or file is refused."""
+    with pytest.raises(InputError, match=r"--images|pictures"):
+        read_images(text)
+
+
+# --- picture
+
+
+def test_picture_shows_the_front_over_every_type(tmp_path: Path) -> None:
+    """The front is nowhere under a type's line, rises, and its numbers are written beside it."""
+    from omnicost.plot.plan import compute_plan_info, plot_plan
+
+    plan = coco_plan(Question(500.0))
+    info = compute_plan_info(plan)
+    assert (np.diff(info.best.percent) >= -1e-9).all()
+    for curve in info.types.values():
+        inside = curve.hours >= info.best.hours[0]
+        front = np.interp(curve.hours[inside], info.best.hours, info.best.percent)
+        assert (curve.percent[inside] <= front + 0.1).all()
+    picture, table = plot_plan(plan, tmp_path / "plan.svg")
+    assert "budget 500 h" in picture.read_text()
+    assert table.read_text().startswith("line,masks,hours,percent")
+    with pytest.raises(InputError, match="format"):
+        plot_plan(plan, tmp_path / "plan.bmp")
