@@ -22,7 +22,9 @@ from omnicost.sweep.tasks import submit_one
 STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
 _NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
-_NEXT_TO_NOTHING = 0.001  # CPUs of a trial whose training reserves its own workers
+# Of a trial whose training reserves its own workers: a byte, since any share of a CPU would leave
+# too little for as many workers as there are CPUs.
+_NEXT_TO_NOTHING = {"memory": 1}
 
 
 def run_trials(board: Board, store: Store, scratch: Path, scheduler: SchedulerSpec | None) -> None:
@@ -74,7 +76,7 @@ def trial_resources(stages: tuple[Stage, ...]) -> Any:
     from ray.tune import PlacementGroupFactory
 
     if _is_distributed(stages):
-        return PlacementGroupFactory([{"CPU": _NEXT_TO_NOTHING}])
+        return PlacementGroupFactory([dict(_NEXT_TO_NOTHING)])
     asked = [stage.resources for stage in stages]
     bundle = {"CPU": max(r.cpus for r in asked), "GPU": max(r.gpus for r in asked)}
     memory = max(r.memory_gb or 0.0 for r in asked)

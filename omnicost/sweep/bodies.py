@@ -1,0 +1,197 @@
+"""What each stage of the real pipeline does on a worker: open what it reads, call its step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.data import Dataset, open_dataset
+from omnicost.data.splits import assign
+from omnicost.pipeline.kinds import TeacherKind
+from omnicost.pipeline.recipe import Recipe
+from omnicost.sweep.execute import StageContext
+
+if TYPE_CHECKING:
+    from omnicost.pipeline.student_data import World
+
+
+def embed(context: StageContext) -> None:
+    """SAM's image embeddings of the training split."""
+    from omnicost.pipeline import embed as step
+
+    recipe = _recipe(context)
+    step.run(
+        _dataset(context, "train"),
+        recipe.models.sam,
+        recipe.embed,
+        out=context.out,
+        work=context.work,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def detect(context: StageContext) -> None:
+    """GroundingDINO's proposals on the training split."""
+    from omnicost.pipeline import detect as step
+
+    recipe = _recipe(context)
+    step.run(
+        _dataset(context, "train"),
+        recipe.models.detector,
+        recipe.detect,
+        mode=context.params["mode"],
+        annotation=AnnotationType(context.settings["annotation"]),
+        noise=recipe.noise,
+        seed=context.settings["seed"],
+        out=context.out,
+        work=context.work,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def teacher(context: StageContext) -> None:
+    """One kind of teacher, tuned on the images with masks."""
+    from omnicost.pipeline import teacher as step
+
+    recipe = _recipe(context)
+    dataset = _dataset(context, "train")
+    released = context.params.get("released", False)
+    step.run(
+        dataset,
+        recipe.models.sam,
+        recipe.models.text,
+        recipe.teacher,
+        kind=TeacherKind.parse(context.params["kind"]),
+        labelled=[] if released else _masked_images(context, dataset),
+        seed=context.params.get("seed", 0),
+        embeddings=context.inputs.get("embed"),
+        embed=recipe.embed,
+        validation=None if released else _dataset(context, "val"),
+        out=context.out,
+        work=context.work,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def pseudomask(context: StageContext) -> None:
+    """Pseudo-masks of one weak type on the images that have it."""
+    from omnicost.pipeline import pseudomask as step
+
+    recipe = _recipe(context)
+    dataset = _dataset(context, "train")
+    kind = AnnotationType(context.params["annotation"])
+    policy = Policy.of(context.params["policy"])
+    seed = context.settings["seed"]
+    job = step.Job(
+        annotation=kind,
+        images=_images_of(dataset, policy, seed, kind),
+        out=context.out,
+        teachers=_by_role(context, "teacher."),
+        detections=context.inputs.get("detections"),
+        detect=recipe.detect,
+        refine=recipe.refine,
+        noise=recipe.noise,
+        seed=seed,
+    )
+    step.run(
+        dataset,
+        recipe.models.sam,
+        recipe.models.text,
+        recipe.pseudomask,
+        [job],
+        embeddings=context.inputs.get("embed"),
+        embed=recipe.embed,
+        work=context.work,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def quality(context: StageContext) -> None:
+    """How far pseudo-masks agree with the ground truth."""
+    raise NotImplementedError
+
+
+def student(context: StageContext) -> None:
+    """A student, trained on real masks and pseudo-masks; one process of several if there are."""
+    from omnicost.pipeline import student as step
+
+    recipe = _recipe(context)
+    dataset = _dataset(context, "train")
+    seed = context.params["seed"]
+    step.run(
+        dataset,
+        assign(dataset, Policy.of(context.params["policy"]), seed),
+        list(_by_role(context, "pseudomask.").values()),
+        recipe.student,
+        backbone=recipe.models.backbone,
+        seed=seed,
+        out=context.out,
+        work=context.work,
+        device=context.device,
+        report=context.report,
+        world=_world(),
+    )
+
+
+def evaluate(context: StageContext) -> None:
+    """A student's AP on the validation split."""
+    from omnicost.pipeline import evaluate as step
+    from omnicost.pipeline.student import WEIGHTS
+
+    step.run(
+        _dataset(context, "val"),
+        context.inputs["student"] / WEIGHTS,
+        out=context.out,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def _recipe(context: StageContext) -> Recipe:
+    return Recipe.model_validate(context.settings["recipe"])
+
+
+def _dataset(context: StageContext, role: str) -> Dataset:
+    return open_dataset(**context.settings[role])
+
+
+def _masked_images(context: StageContext, dataset: Dataset) -> list[int]:
+    share = context.params["mask_share"]
+    # The masks of a share are the same whatever labels the rest.
+    policy = Policy.cell(AnnotationType.NONE, share)
+    return _images_of(dataset, policy, context.params["seed"], AnnotationType.MASK)
+
+
+def _images_of(dataset: Dataset, policy: Policy, seed: int, kind: AnnotationType) -> list[int]:
+    strengths = assign(dataset, policy, seed)
+    return np.flatnonzero(strengths == kind.strength).tolist()
+
+
+def _by_role(context: StageContext, prefix: str) -> dict[str, Path]:
+    """The inputs whose role starts with the prefix, by the rest of it."""
+    return {
+        role.removeprefix(prefix): folder
+        for role, folder in context.inputs.items()
+        if role.startswith(prefix)
+    }
+
+
+def _world() -> World:
+    """This process's place among those that train together."""
+    import torch.distributed as distributed
+
+    from omnicost.pipeline.student_data import World
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return World()
+    return World(distributed.get_rank(), distributed.get_world_size())
+
+
+__all__: list[Any] = ["detect", "embed", "evaluate", "pseudomask", "quality", "student", "teacher"]

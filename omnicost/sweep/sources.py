@@ -1,0 +1,84 @@
+"""Data sets and weights that cells read: opened once, fingerprinted, and named when missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from omnicost.data import Dataset, open_dataset
+from omnicost.errors import MissingError
+from omnicost.sweep.spec import DatasetSpec
+
+WeightsKind = Literal["sam", "detector", "text", "backbone"]
+ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
+
+
+@dataclass
+class Sources:
+    """What a sweep reads, each opened or hashed once.
+
+    What is missing gets a stand-in fingerprint and is collected, so that a dry run can count
+    without it and a run can name all of it at once.
+
+    Args:
+        cache: folder for converted annotations and drawn data sets, seen by all nodes.
+    """
+
+    cache: Path
+    missing: dict[str, MissingError] = field(default_factory=dict)
+    _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
+    _models: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def dataset(self, spec: DatasetSpec, split: str) -> Dataset | None:
+        """A split, or None if it is missing."""
+        key = (spec, split)
+        if key not in self._datasets:
+            self._datasets[key] = self._found(
+                spec.name, lambda: open_dataset(**location(spec, split, self.cache))
+            )
+        return self._datasets[key]
+
+    def data_fingerprint(self, spec: DatasetSpec, split: str) -> str:
+        """Fingerprint of a split, or a stand-in."""
+        dataset = self.dataset(spec, split)
+        return f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
+
+    def model_fingerprint(self, spec: str, kind: WeightsKind) -> str:
+        """Fingerprint of weights, or a stand-in."""
+        from omnicost.models.loading import fingerprint
+
+        key = (spec, kind)
+        if key not in self._models:
+            found = self._found(f"{kind} {spec}", lambda: fingerprint(spec, kind))
+            self._models[key] = found or f"{ABSENT}{kind} {spec}"
+        return self._models[key]
+
+    def require(self) -> None:
+        """Refuse to go on without what is missing.
+
+        Raises:
+            MissingError: naming all of it, with the way to get each.
+        """
+        if self.missing:
+            first, *others = self.missing.values()
+            remedy = "; ".join([first.remedy, *map(str, others)])
+            raise MissingError(first.where, first.problem, remedy)
+
+    def _found(self, what: str, find: Callable[[], Any]) -> Any:
+        try:
+            return find()
+        except MissingError as error:
+            self.missing[what] = error
+            return None
+
+
+def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, str | None]:
+    """Arguments of `open_dataset`, as plain data that every node understands."""
+    return {
+        "name_or_path": spec.name,
+        "split": split,
+        "root": None if spec.root is None else str(Path(spec.root).absolute()),
+        "cache": str(cache),
+    }

@@ -1,0 +1,254 @@
+"""The real pipeline as stages: which ones a cell needs, and what identifies each.
+
+A stage's parameters are exactly what can change its output; what only says where or how fast is
+among its settings. The functions that run them are in `omnicost.sweep.bodies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.data.weak import PERFECT
+from omnicost.errors import ConfigError
+from omnicost.pipeline.kinds import TeacherKind
+from omnicost.pipeline.recipe import Recipe
+from omnicost.sweep.cards import faults_of
+from omnicost.sweep.graph import CellPlan, Stage, StageBook, StageKind
+from omnicost.sweep.keys import canonical_json
+from omnicost.sweep.sources import Sources, WeightsKind, location
+from omnicost.sweep.spec import Card, Cell
+
+EMBED: Final = StageKind("embed", 1, "omnicost.sweep.bodies:embed")
+DETECT: Final = StageKind("detect", 1, "omnicost.sweep.bodies:detect")
+TEACHER: Final = StageKind("teacher", 1, "omnicost.sweep.bodies:teacher")
+PSEUDOMASK: Final = StageKind("pseudomask", 1, "omnicost.sweep.bodies:pseudomask")
+QUALITY: Final = StageKind("quality", 1, "omnicost.sweep.bodies:quality")
+STUDENT: Final = StageKind("student", 1, "omnicost.sweep.bodies:student")
+EVALUATE: Final = StageKind("evaluate", 1, "omnicost.sweep.bodies:evaluate")
+KINDS: Final = (EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, STUDENT, EVALUATE)
+
+# Applied when proposals are used, so that changing them detects nothing anew.
+_LATE_DETECT_FIELDS: Final = ("threshold", "nms_iou", "nms")
+_CAPTIONED: Final = (AnnotationType.NONE, AnnotationType.CLASS, AnnotationType.POINT)
+
+
+def recipe_of(cell: Cell) -> Recipe:
+    """The cell's recipe, checked.
+
+    Raises:
+        ConfigError: with every fault of it.
+    """
+    return _recipe(canonical_json(dict(cell.recipe)))
+
+
+@lru_cache(maxsize=256)
+def _recipe(text: str) -> Recipe:
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError("recipe", faults_of(error)) from None
+
+
+def planner(card: Card, sources: Sources) -> Any:
+    """The card's `Planner`: a cell and a salt to the cell's plan."""
+
+    def plan(cell: Cell, salt: str) -> CellPlan:
+        book = StageBook(card.resources, salt)
+        return _CellStages(cell, recipe_of(cell), sources, book).plan()
+
+    return plan
+
+
+@dataclass(frozen=True)
+class _CellStages:
+    """Writes down the stages of one cell."""
+
+    cell: Cell
+    recipe: Recipe
+    sources: Sources
+    book: StageBook
+
+    def plan(self) -> CellPlan:
+        policy = self.cell.policy
+        pseudo = {kind: self._pseudomask(kind) for kind in policy.weak_types}
+        scores = {f"quality.{kind}": self._quality(stage) for kind, stage in pseudo.items()}
+        outputs = {role: stage.key for role, stage in scores.items()}
+        if self.cell.measure == "teacher":
+            return CellPlan(self.cell, self.book.stages, (), outputs)
+        student = self._student(pseudo)
+        evaluate = self._evaluate(student)
+        outputs |= {"student": student.key, "evaluate": evaluate.key}
+        return CellPlan(self.cell, self.book.stages, (student.key, evaluate.key), outputs)
+
+    @cached_property
+    def _data(self) -> str:
+        return self.sources.data_fingerprint(self.cell.dataset, self.cell.dataset.train)
+
+    def _model(self, kind: WeightsKind) -> str:
+        return self.sources.model_fingerprint(getattr(self.recipe.models, kind), kind)
+
+    def _settings(self, **more: Any) -> dict[str, Any]:
+        spec = self.cell.dataset
+        return {
+            "train": location(spec, spec.train, self.sources.cache),
+            "val": location(spec, spec.val, self.sources.cache),
+            "recipe": self.recipe.model_dump(mode="json"),
+            **more,
+        }
+
+    def _embed(self) -> Stage | None:
+        if self.recipe.embed.limit_gigabytes == 0:
+            return None
+        return self.book.add(
+            EMBED,
+            self.recipe.embed.identity(),
+            fingerprints={"data": self._data, "sam": self._model("sam")},
+            settings=self._settings(),
+            label=f"embed {self.cell.dataset.name}",
+        )
+
+    def _detect(self, kind: AnnotationType) -> Stage:
+        config = self.recipe.detect.identity()
+        params: dict[str, Any] = {k: v for k, v in config.items() if k not in _LATE_DETECT_FIELDS}
+        params["mode"] = "all" if kind is AnnotationType.NONE else "present"
+        annotation = str(AnnotationType.CLASS)
+        if params["mode"] == "present" and self.recipe.noise != PERFECT:
+            annotation = str(kind)  # only faults make the tags of points differ from plain tags
+            params |= {"annotation": annotation, "noise": self._noise, "seed": self.cell.seed}
+        return self.book.add(
+            DETECT,
+            params,
+            fingerprints={"data": self._data, "detector": self._model("detector")},
+            settings=self._settings(annotation=annotation, seed=self.cell.seed),
+            label=f"detect {self.cell.dataset.name} {params['mode']}",
+        )
+
+    @property
+    def _noise(self) -> dict[str, Any]:
+        return self.recipe.noise.model_dump(mode="json")
+
+    @property
+    def _is_released(self) -> bool:
+        """Whether the released weights serve, whatever is labelled."""
+        config = self.recipe.teacher
+        return not (config.tune and config.steps and self.cell.policy.mask_share)
+
+    def _teacher(self, kind: TeacherKind, embed: Stage | None) -> Stage:
+        share, seed = self.cell.policy.mask_share, self.cell.seed
+        if self._is_released:
+            return self.book.add(
+                TEACHER,
+                {"kind": str(kind), "released": True},
+                fingerprints={"sam": self._model("sam")},
+                settings=self._settings(),
+                label=f"teacher {kind} released",
+            )
+        params = {
+            "kind": str(kind),
+            "config": self.recipe.teacher.identity(),
+            "mask_share": share,
+            "seed": seed,
+        }
+        if embed is None:
+            params["embed"] = self.recipe.embed.identity()
+        fingerprints = {"data": self._data, "sam": self._model("sam")}
+        if kind.class_aware:
+            fingerprints["text"] = self._model("text")
+        return self.book.add(
+            TEACHER,
+            params,
+            inputs={} if embed is None else {"embed": embed},
+            fingerprints=fingerprints,
+            settings=self._settings(),
+            label=f"teacher {kind} {self.cell.dataset.name} mask={share:g} seed={seed}",
+        )
+
+    def _pseudomask(self, kind: AnnotationType) -> Stage:
+        """Pseudo-masks of one weak type.
+
+        Released weights know nothing of shares: where there is one weak type they label every
+        image, and serve all mask shares, since students let real masks override.
+        """
+        embed = self._embed()
+        teachers = self.recipe.teachers(kind)
+        inputs = {f"teacher.{role}": self._teacher(k, embed) for role, k in teachers.items()}
+        if embed is not None:
+            inputs["embed"] = embed
+        params: dict[str, Any] = {
+            "annotation": str(kind),
+            "config": self.recipe.pseudomask.identity(),
+            "policy": self._labelled_policy(kind).as_dict(),
+            "noise": self._noise,
+        }
+        if embed is None:
+            params["embed"] = self.recipe.embed.identity()
+        if kind in _CAPTIONED and (kind is not AnnotationType.POINT or self.recipe.refine.enabled):
+            inputs["detections"] = self._detect(kind)
+        if kind is AnnotationType.POINT:
+            params["refine"] = self.recipe.refine.identity()
+        elif kind in _CAPTIONED:
+            config = self.recipe.detect.identity()
+            params["detect"] = {name: config[name] for name in _LATE_DETECT_FIELDS}
+        if self._needs_seed(kind):
+            params["seed"] = self.cell.seed
+        fingerprints = {"data": self._data, "sam": self._model("sam")}
+        if any(teacher.class_aware for teacher in teachers.values()) and not self._is_released:
+            fingerprints["text"] = self._model("text")
+        return self.book.add(
+            PSEUDOMASK,
+            params,
+            inputs=inputs,
+            fingerprints=fingerprints,
+            settings=self._settings(seed=self.cell.seed),
+            label=f"pseudo-masks {self._labelled_policy(kind)} {self.cell.dataset.name}",
+        )
+
+    def _labelled_policy(self, kind: AnnotationType) -> Policy:
+        policy = self.cell.policy
+        alone = len(policy.weak_types) == 1
+        return Policy.of({kind: 1.0}) if self._is_released and alone else policy
+
+    def _needs_seed(self, kind: AnnotationType) -> bool:
+        drawn = kind is AnnotationType.POINT or self.recipe.noise != PERFECT
+        return drawn or len(self._labelled_policy(kind).shares) > 1
+
+    def _quality(self, pseudomask: Stage) -> Stage:
+        return self.book.add(
+            QUALITY,
+            {},
+            inputs={"pseudomask": pseudomask},
+            fingerprints={"data": self._data},
+            settings=self._settings(),
+            label=f"quality of {pseudomask.label}",
+        )
+
+    def _student(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:
+        return self.book.add(
+            STUDENT,
+            {
+                "config": self.recipe.student.identity(),
+                "policy": self.cell.policy.as_dict(),
+                "seed": self.cell.seed,
+            },
+            inputs={f"pseudomask.{kind}": stage for kind, stage in pseudo.items()},
+            fingerprints={"data": self._data, "backbone": self._model("backbone")},
+            settings=self._settings(),
+            label=f"student {self.cell.id}",
+        )
+
+    def _evaluate(self, student: Stage) -> Stage:
+        spec = self.cell.dataset
+        return self.book.add(
+            EVALUATE,
+            {},
+            inputs={"student": student},
+            fingerprints={"data": self.sources.data_fingerprint(spec, spec.val)},
+            settings=self._settings(),
+            label=f"evaluate {self.cell.id}",
+        )
