@@ -91,8 +91,8 @@ def plan(
     Example:
       omnicost plan --dataset coco --images 20000 --budget 500h --manifest out/
       omnicost plan --dataset coco --target 95% --types point,box,mask
-      omnicost plan --annotations mine.json --like coco,ade20k --budget 12000usd --wage 9
-      omnicost plan --results results.jsonl --budget 40h --confidence 0.9 --plot plan.png
+      omnicost plan --annotations a.json --like coco,ade20k --budget 900usd --wage 9
+      omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --plot p.png
     """
     from omnicost.plan import Question, make_plan, read_images
 
