@@ -1,0 +1,214 @@
+"""How good pseudo-masks are, against the ground truth that the teacher never saw.
+
+Types with instances (point, box) give mean IoU per instance, as the paper's Table 5; types without
+(none, class) precision and recall at IoU 0.5, for a mask is there nobody's in particular. All
+figures are in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.annotation import AnnotationType
+from omnicost.data import Dataset, Instances, SizeBounds
+from omnicost.pipeline import pseudomask
+from omnicost.pipeline.compute import Report, silent
+from omnicost.pipeline.evaluate import write_metrics
+
+MATCH_IOU: Final = 0.5
+SIZES: Final = ("S", "M", "L")
+WITH_INSTANCES: Final = (AnnotationType.POINT, AnnotationType.BOX)
+WITHOUT_INSTANCES: Final = (AnnotationType.NONE, AnnotationType.CLASS)
+_COLUMNS: Final = ["image_id", "annotation_id", "class_index", "score", "source", "rle"]
+
+
+class Found(NamedTuple):
+    """The P pseudo-masks of one image and annotation type, best first."""
+
+    annotation_ids: np.ndarray  # (P,) int64, -1 for a detection
+    class_indices: np.ndarray  # (P,) int64
+    rles: tuple[dict[str, Any], ...]
+
+
+class Tally(NamedTuple):
+    """One figure's parts, an entry an instance (or a mask, for precision)."""
+
+    values: np.ndarray  # (N,) float64: IoU, or 1 for a hit and 0 for a miss
+    classes: np.ndarray  # (N,) int64
+    areas: np.ndarray  # (N,) float64
+
+
+def run(
+    dataset: Dataset,
+    strengths: np.ndarray,
+    pseudomasks: Sequence[Path],
+    *,
+    out: Path,
+    report: Report = silent,
+) -> None:
+    """Compare pseudo-masks with the ground truth and write `metrics.json` into `out`.
+
+    Args:
+        dataset: the training split.
+        strengths: ``(I,)`` annotation types, as `splits.assign` gives them.
+        pseudomasks: artefacts of the pseudo-mask step.
+        out: folder to write into.
+        report: told of the images done.
+    """
+    write_metrics(out, quality(dataset, strengths, pseudomasks, report))
+
+
+def quality(
+    dataset: Dataset, strengths: np.ndarray, pseudomasks: Sequence[Path], report: Report = silent
+) -> dict[str, Any]:
+    """Figures of each annotation type that was weakly labelled, by its name.
+
+    Returns:
+        For point and box ``mIoU``: the mean over all ground-truth instances of those images, 0
+        where there is no mask. For none and class ``precision50`` and ``recall50``: class by
+        class, best score first, each instance found once; masks on crowds do not count. Each with
+        ``_S``, ``_M``, ``_L`` and ``_per_class``; None where there is nothing to measure.
+    """
+    found = _by_image(dataset, pseudomasks)
+    figures: dict[str, Any] = {}
+    done = 0
+    for kind in (*WITH_INSTANCES, *WITHOUT_INSTANCES):
+        images = np.flatnonzero(np.asarray(strengths) == kind.strength).tolist()
+        if not images:
+            continue
+        pairs = [
+            (found.get((index, str(kind)), _NOTHING), dataset.instances(index, crowds=True))
+            for index in images
+        ]
+        measure = _instance_figures if kind in WITH_INSTANCES else _detection_figures
+        figures[str(kind)] = {"images": len(images), **measure(pairs, dataset)}
+        done += len(images)
+        report(done, len(dataset), {})
+    return figures
+
+
+_NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.int64), ())
+
+
+def instance_ious(found: Found, truth: Instances) -> np.ndarray:
+    """``(N,)`` IoU of each instance with the mask that was drawn for it, 0 without one."""
+    place = {int(name): row for row, name in enumerate(found.annotation_ids)}
+    ious = np.zeros(len(truth.rles))
+    for row, name in enumerate(truth.annotation_ids.tolist()):
+        if name in place:
+            drawn = found.rles[place[name]]
+            ious[row] = mask_api.iou([drawn], [truth.rles[row]], [0])[0, 0]
+    return ious
+
+
+def match_detections(found: Found, truth: Instances) -> tuple[np.ndarray, np.ndarray]:
+    """Which masks hit an instance of their class, and which instances were hit.
+
+    Returns:
+        ``(P,)`` 1 for a hit, 0 for a miss, -1 for a mask on a crowd; ``(N,)`` bool.
+    """
+    verdicts = np.zeros(len(found.rles), np.int64)
+    hit = np.zeros(len(truth.rles), bool)
+    if not found.rles or not truth.rles:
+        return verdicts, hit
+    crowd = truth.is_crowd
+    ious = mask_api.iou(list(found.rles), list(truth.rles), crowd.astype(np.uint8).tolist())
+    ious[found.class_indices[:, None] != truth.class_indices] = 0
+    for row, overlap in enumerate(ious):
+        free = np.where(hit | crowd, 0, overlap)
+        if free.max() >= MATCH_IOU:
+            verdicts[row] = 1
+            hit[free.argmax()] = True
+        elif (overlap[crowd] >= MATCH_IOU).any():
+            verdicts[row] = -1
+    return verdicts, hit
+
+
+def _instance_figures(pairs: Sequence[tuple[Found, Instances]], dataset: Dataset) -> dict[str, Any]:
+    tallies = []
+    for found, truth in pairs:
+        real = ~truth.is_crowd
+        ious = instance_ious(found, truth)[real]
+        tallies.append(Tally(ious, truth.class_indices[real], truth.areas[real]))
+    return {
+        "instances": sum(len(tally.values) for tally in tallies),
+        **_summary("mIoU", _joined(tallies), dataset),
+    }
+
+
+def _detection_figures(
+    pairs: Sequence[tuple[Found, Instances]], dataset: Dataset
+) -> dict[str, Any]:
+    drawn, wanted = [], []
+    for found, truth in pairs:
+        verdicts, hit = match_detections(found, truth)
+        counted, real = verdicts >= 0, ~truth.is_crowd
+        areas = np.array(mask_api.area(list(found.rles)), float) if found.rles else np.zeros(0)
+        drawn.append(Tally(verdicts[counted], found.class_indices[counted], areas[counted]))
+        wanted.append(Tally(hit[real], truth.class_indices[real], truth.areas[real]))
+    return {
+        "instances": sum(len(tally.values) for tally in wanted),
+        "masks": sum(len(tally.values) for tally in drawn),
+        **_summary("precision50", _joined(drawn), dataset),
+        **_summary("recall50", _joined(wanted), dataset),
+    }
+
+
+def _joined(tallies: Sequence[Tally]) -> Tally:
+    return Tally(*(np.concatenate(parts) for parts in zip(*tallies, strict=True)))
+
+
+def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
+    sizes = _size_of(tally.areas, dataset.size_bounds)
+    return {
+        name: _percent(tally.values),
+        **{
+            f"{name}_{size}": _percent(tally.values[sizes == place])
+            for place, size in enumerate(SIZES)
+        },
+        f"{name}_per_class": {
+            kind: _percent(tally.values[tally.classes == place])
+            for place, kind in enumerate(dataset.class_names)
+        },
+    }
+
+
+def _size_of(areas: np.ndarray, bounds: SizeBounds) -> np.ndarray:
+    """0 for small, 1 for medium, 2 for large."""
+    return np.searchsorted(np.array(bounds), areas, side="right")
+
+
+def _percent(values: np.ndarray) -> float | None:
+    return 100.0 * float(values.mean()) if len(values) else None
+
+
+def _by_image(dataset: Dataset, pseudomasks: Sequence[Path]) -> dict[tuple[int, str], Found]:
+    """The masks of each (image index, annotation type)."""
+    return {
+        key: found
+        for path in pseudomasks
+        for key, found in _groups(dataset, pseudomask.read(path).select(_COLUMNS))
+    }
+
+
+def _groups(dataset: Dataset, table: Any) -> Iterator[tuple[tuple[int, str], Found]]:
+    table = table.sort_by(
+        [("image_id", "ascending"), ("source", "ascending"), ("score", "descending")]
+    )
+    frame = table.to_pandas()
+    for (image_id, source), rows in frame.groupby(["image_id", "source"], sort=False):
+        index = dataset.index_of(int(image_id))
+        size = dataset.sizes[index].tolist()
+        yield (
+            (index, str(source)),
+            Found(
+                rows["annotation_id"].to_numpy(),
+                rows["class_index"].to_numpy(np.int64),
+                tuple({"size": size, "counts": code} for code in rows["rle"]),
+            ),
+        )

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from student_world import NAMES, encode, make_dataset
+
+from omnicost.annotation import AnnotationType
+from omnicost.data import Dataset
+from omnicost.pipeline import mask_quality, pseudomask, student_data
+from omnicost.pipeline.mask_quality import Found
+from omnicost.pipeline.pseudomask_rows import Row, to_table
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return make_dataset(tmp_path_factory.mktemp("toy"), images=8, seed=5)
+
+
+def rows_of(
+    dataset: Dataset, index: int, source: str, change: Any = lambda mask: mask
+) -> list[Row]:
+    truth = dataset.instances(index)
+    named = source in ("point", "box")
+    return [
+        Row(
+            int(dataset.image_ids[index]),
+            int(name) if named else -1,
+            int(kind),
+            0.9 - 0.1 * place,
+            source,
+            box.tolist(),
+            encode(change(mask))["counts"],
+            *truth.size,
+        )
+        for place, (name, kind, box, mask) in enumerate(
+            zip(truth.annotation_ids, truth.class_indices, truth.boxes, truth.masks(), strict=True)
+        )
+    ]
+
+
+def write(folder: Path, rows: list[Row]) -> Path:
+    folder.mkdir(exist_ok=True)
+    pq.write_table(to_table(rows), folder / pseudomask.MASKS)
+    return folder
+
+
+def half(mask: np.ndarray) -> np.ndarray:
+    """Its upper half, by area."""
+    rows = np.cumsum(mask.sum(1)) <= mask.sum() / 2
+    return mask & rows[:, None]
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+@pytest.mark.parametrize("kind", ["point", "box"])
+def test_mean_iou_per_instance(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    """The mean over instances, not images; halved masks count their IoU, missing ones 0."""
+    strengths = np.full(8, AnnotationType(kind).strength)
+    rows = rows_of(dataset, 0, kind) + rows_of(dataset, 1, kind, half)
+    figures = mask_quality.quality(dataset, strengths, [write(tmp_path / "masks", rows)])[kind]
+    exact = len(dataset.instances(0).rles)
+    halves = [iou(half(mask), mask) for mask in dataset.instances(1).masks()]
+    instances = len(dataset.columns.annotation_ids)
+    assert figures["instances"] == instances
+    assert figures["mIoU"] == pytest.approx(100 * (exact + sum(halves)) / instances)
+    assert set(figures["mIoU_per_class"]) == set(NAMES)
+
+
+def test_sizes_split_the_instances(dataset: Dataset, tmp_path: Path) -> None:
+    """Small, medium and large are the data set's; none of a size gives None."""
+    rows = [row for index in range(8) for row in rows_of(dataset, index, "box")]
+    strengths = np.full(8, AnnotationType.BOX.strength)
+    figures = mask_quality.quality(dataset, strengths, [write(tmp_path / "m", rows)])["box"]
+    assert (dataset.columns.areas > 100).all()
+    assert (figures["mIoU"], figures["mIoU_S"], figures["mIoU_L"]) == (100, None, 100)
+
+
+def test_precision_and_recall(dataset: Dataset, tmp_path: Path) -> None:
+    """A mask found twice, one of the wrong class and one missed, counted by hand."""
+    truth = dataset.instances(0)
+    doubled = rows_of(dataset, 0, "class") + rows_of(dataset, 0, "class")[:1]
+    wrong = rows_of(dataset, 1, "class")[0]
+    wrong = wrong._replace(class_index=(wrong.class_index + 1) % 3)
+    strengths = np.array([1, 1, *([4] * 6)])
+    masks = write(tmp_path / "m", [*doubled, wrong])
+    figures = mask_quality.quality(dataset, strengths, [masks])["class"]
+    found, wanted = len(truth.rles), len(truth.rles) + len(dataset.instances(1).rles)
+    assert figures["masks"] == found + 2
+    assert figures["precision50"] == pytest.approx(100 * found / (found + 2))
+    assert figures["recall50"] == pytest.approx(100 * found / wanted)
+    assert "point" not in figures
+
+
+def test_masks_on_crowds_do_not_count(dataset: Dataset) -> None:
+    """A mask mostly on a crowd of its class is neither hit nor miss; the crowd is not missed."""
+    truth = dataset.instances(0)
+    crowded = truth._replace(is_crowd=np.ones(len(truth.rles), bool))
+    found = Found(np.full(len(truth.rles), -1), truth.class_indices, truth.rles)
+    verdicts, hit = mask_quality.match_detections(found, crowded)
+    assert set(verdicts.tolist()) == {-1}
+    assert not hit.any()
+
+
+def test_best_score_takes_the_instance(dataset: Dataset, tmp_path: Path) -> None:
+    """Of two masks on one instance the better scored is the hit, whatever their order on disk."""
+    row = rows_of(dataset, 0, "none")[0]
+    loose = row._replace(score=0.95)
+    masks = write(tmp_path / "m", [row, loose])
+    groups = dict(mask_quality._groups(dataset, pseudomask.read(masks)))
+    assert len(groups[(0, "none")].rles) == 2
+    verdicts, _ = mask_quality.match_detections(groups[(0, "none")], dataset.instances(0))
+    assert verdicts.tolist() == [1, 0]
+
+
+def test_run_writes_metrics(dataset: Dataset, tmp_path: Path) -> None:
+    """The artefact is `metrics.json`, figures by annotation type; real masks are left out."""
+    masks = write(tmp_path / "m", rows_of(dataset, 0, "point") + rows_of(dataset, 1, "human"))
+    mask_quality.run(dataset, np.array([2, *([4] * 7)]), [masks], out=tmp_path)
+    read = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(read) == ["point"]
+    assert read["point"]["mIoU"] == 100
+
+
+def test_student_reads_the_same_table(dataset: Dataset, tmp_path: Path) -> None:
+    """The student's labels come out of the pseudo-mask table in order of image, by score."""
+    rows = rows_of(dataset, 4, "box") + rows_of(dataset, 0, "box")
+    one, other = write(tmp_path / "a", rows), write(tmp_path / "b", rows_of(dataset, 2, "box"))
+    pseudo = student_data.read_pseudo_labels([one, other])
+    ids = dataset.image_ids
+    counts = [len(dataset.instances(index).rles) for index in (0, 2, 4)]
+    assert pseudo.image_ids.tolist() == np.repeat([ids[0], ids[2], ids[4]], counts).tolist()
+    codes = [student_data._bytes(code) for code in pseudo.counts[: counts[0]]]
+    assert codes == [rle["counts"] for rle in dataset.instances(0).rles]
+    strict = student_data.read_pseudo_labels([one, other], min_score=0.85)
+    assert (strict.scores >= 0.85).all()
+    assert 0 < len(strict.scores) < len(pseudo.scores)
