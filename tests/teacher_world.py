@@ -173,3 +173,67 @@ def text_folder(folder: Path, width: int = 16) -> str:
     model = CLIPTextModelWithProjection(config)
     randomise(model).eval().save_pretrained(folder)
     return str(folder)
+
+
+# GroundingDINO's special tokens have fixed ids ([CLS] 101, [SEP] 102, "." 1012).
+SPECIAL_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+
+
+def detector_folder(folder: Path, max_text_len: int = 32, short_side: int = 64) -> str:
+    """A random GroundingDINO on a small Swin and BERT, in transformers' save format."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import (
+        BertConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        PreTrainedTokenizerFast,
+        SwinConfig,
+    )
+
+    words = ["disc", "square", "red", "bar", "photo", *[f"word{n}" for n in range(40)]]
+    vocabulary = SPECIAL_IDS | {word: 200 + n for n, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        unk_token="[UNK]",
+    ).save_pretrained(folder)
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=64,
+            embed_dim=16,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 2, 2, 2],
+            window_size=4,
+            out_indices=[2, 3, 4],
+        ),
+        text_config=BertConfig(
+            vocab_size=1030,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=max_text_len,
+        ),
+        num_queries=10,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        d_model=32,
+        max_text_len=max_text_len,
+    )
+    model = GroundingDinoForObjectDetection(config).eval()
+    randomise(model, seed=2)
+    model.save_pretrained(folder)
+    GroundingDinoImageProcessor(
+        size={"shortest_edge": short_side, "longest_edge": 2 * short_side}
+    ).save_pretrained(folder)
+    return str(folder)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnicost.pipeline.config import RefineConfig
+from omnicost.pipeline.proposals import Proposals
 from omnicost.pipeline.refine import (
-    Proposals,
     assignment_cost,
     box_iou,
     contains,

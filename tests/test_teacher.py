@@ -60,6 +60,11 @@ def run(world: dict, folder: Path, config: TeacherConfig = SMALL, **changes) -> 
     return out
 
 
+def features(template: str) -> torch.Tensor:
+    assert template == "{}"
+    return torch.randn(3, 16)
+
+
 def lines(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -68,8 +73,7 @@ def lines(out: Path) -> list[dict]:
 def test_every_kind_trains_and_loads(world: dict, tmp_path: Path, kind: TeacherKind) -> None:
     """Each of the six kinds writes an artefact that loads as a tuned teacher of that kind."""
     out = run(world, tmp_path, kind=kind)
-    text = torch.randn(3, 16)
-    loaded = teacher.load_teacher(out, world["sam"], text)
+    loaded = teacher.load_teacher(out, world["sam"], features)
     assert (loaded.kind, loaded.tuned, loaded.multimask) == (kind, True, False)
     assert (loaded.class_text is not None) == kind.class_aware
     stored = load_file(out / "teacher.safetensors")
@@ -143,7 +147,7 @@ def test_nothing_to_learn_from_means_released_weights(
     """At f = 0 the artefact stands for SAM as released, whose lone points give three masks."""
     kind = TeacherKind("point", True)
     out = run(world, tmp_path, config, kind=kind, labelled=labelled)
-    loaded = teacher.load_teacher(out, world["sam"], torch.randn(3, 16))
+    loaded = teacher.load_teacher(out, world["sam"], features)
     assert (loaded.tuned, loaded.multimask, loaded.class_text) == (False, True, None)
     released = world["sam"].mask_decoder.state_dict()
     assert all(
@@ -196,7 +200,7 @@ def test_another_sam_s_teacher_is_refused(world: dict, tmp_path: Path) -> None:
     out = run(world, tmp_path)
     (out / "teacher.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a teacher of this SAM"):
-        teacher.load_teacher(out, world["sam"], None)
+        teacher.load_teacher(out, world["sam"], features)
 
 
 def lessons(world: dict, labelled: list[int] | range = range(8), **changes) -> Lessons:

@@ -87,6 +87,9 @@ class DetectConfig(Config):
         return self
 
 
+DEFAULT_DETECT: Final = DetectConfig()
+
+
 class TeacherConfig(Config):
     """Fine-tuning of SAM's prompt encoder and mask decoder (§4.1 of the paper)."""
 
@@ -125,6 +128,9 @@ class RefineConfig(Config):
     alpha: float = Field(default=5.0, ge=0)
     beta: float = Field(default=2.0, ge=0)
     tau_c: float = Field(default=0.1, ge=0, le=1)
+
+
+DEFAULT_REFINE: Final = RefineConfig()
 
 
 class PseudomaskConfig(Config):

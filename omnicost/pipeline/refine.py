@@ -8,18 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from omnicost.pipeline.config import RefineConfig
-
-
-class Proposals(NamedTuple):
-    """GroundingDINO's N proposals on one image."""
-
-    boxes: np.ndarray  # (N, 4) float32, x0 y0 x1 y1
-    scores: np.ndarray  # (N,) float32
-    class_indices: np.ndarray  # (N,) int64
-
-    def take(self, rows: np.ndarray) -> Proposals:
-        """Some of the proposals."""
-        return Proposals(self.boxes[rows], self.scores[rows], self.class_indices[rows])
+from omnicost.pipeline.proposals import Proposals
 
 
 class Merged(NamedTuple):
@@ -78,9 +67,9 @@ def assignment_cost(
 
 def contains(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """``(N, M) bool``: whether box i holds point j, edges included."""
-    low = boxes[:, None, :2] <= points[None]
-    high = points[None] <= boxes[:, None, 2:]
-    return np.logical_and(low, high).all(axis=-1)
+    x, y = points[None, :, 0], points[None, :, 1]
+    x0, y0, x1, y1 = boxes.T[..., None]
+    return (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

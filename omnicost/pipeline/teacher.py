@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ def run(
     cache = Embeddings(embeddings, dataset, lambda: encoder)
     lessons = Lessons(dataset, labelled, cache, config, kind, encoder.side, seed)
     if not (config.tune and config.steps and lessons.images):
-        _write(out, kind, {}, steps=0)
+        _write(out, kind, config, {}, steps=0)
         (out / LOG).touch()
         return
     class_text = _class_text(dataset, text, config, device) if kind.class_aware else None
@@ -97,7 +97,7 @@ def run(
         trainer.validate_on(validation, held_out)
     trainer.train(report)
     tuned = {name: value.detach() for name, value in teacher.model.tuned_parameters().items()}
-    _write(out, kind, tuned, steps=config.steps)
+    _write(out, kind, config, tuned, steps=config.steps)
     (out / LOG).write_bytes((work / LOG).read_bytes())
 
 
@@ -113,7 +113,7 @@ def build_model(
 def load_teacher(
     folder: Path,
     sam: SamModel,
-    class_text: torch.Tensor | None,
+    class_text: Callable[[str], torch.Tensor],
     device: str | torch.device = "cpu",
 ) -> Teacher:
     """The teacher that `run` wrote, or the released weights if it tuned nothing.
@@ -121,7 +121,8 @@ def load_teacher(
     Args:
         folder: of `run`.
         sam: the model that it was tuned from.
-        class_text: ``(K, D)`` features of the class names.
+        class_text: from a class prompt such as ``{}`` to the ``(K, D)`` features of the class
+            names; asked for class-aware teachers only.
 
     Raises:
         InputError: if the artefact is damaged or belongs to another SAM.
@@ -131,15 +132,15 @@ def load_teacher(
         tensors = load_file(folder / WEIGHTS)
         kind = TeacherKind.parse(card["kind"])
         tuned = card["steps"] > 0
-        model = build_model(sam, kind, class_text) if tuned else PromptedSam(sam)
+        features = class_text(card["class_prompt"]) if tuned and kind.class_aware else None
+        model = build_model(sam, kind, features)
         if tuned:
             model.load_tuned(tensors)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(
             folder, f"not a teacher of this SAM ({error})", "run the teacher step again"
         ) from None
-    aware = class_text if isinstance(model, ClassAwareSam) else None
-    return Teacher(model.to(device).eval(), kind, tuned, aware)
+    return Teacher(model.to(device).eval(), kind, tuned, features)
 
 
 class Trainer:
@@ -308,9 +309,15 @@ def _class_text(dataset: Dataset, text: str, config: TeacherConfig, device: str)
     return load_text_encoder(text, device).encode(dataset.class_names, config.class_prompt)
 
 
-def _write(out: Path, kind: TeacherKind, tuned: dict[str, torch.Tensor], steps: int) -> None:
+def _write(
+    out: Path,
+    kind: TeacherKind,
+    config: TeacherConfig,
+    tuned: dict[str, torch.Tensor],
+    steps: int,
+) -> None:
     tensors = {name: value.contiguous().cpu() for name, value in tuned.items()}
     with whole_file(out / WEIGHTS) as part:
         save_file(tensors, part)
-    card: dict[str, Any] = {"kind": str(kind), "steps": steps}
+    card = {"kind": str(kind), "steps": steps, "class_prompt": config.class_prompt}
     (out / CARD).write_text(json.dumps(card) + "\n")

@@ -1,0 +1,191 @@
+"""GroundingDINO: released checkpoints, captions of class names, class scores of its queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from omnicost.errors import InputError
+from omnicost.models.loading import read_folder, read_pth, read_tokenizer, resolve
+
+# Swin-B was trained on COCO among others, Swin-T was not (IDEA-Research/GroundingDINO, README).
+_SEEN_COCO = re.compile(r"grounding-?dino[-_](base|swinb)", re.IGNORECASE)
+BERT = "google-bert/bert-base-uncased"  # the vocabulary that an official `.pth` was trained with
+
+
+class Caption(NamedTuple):
+    """Class names as one text, ``[CLS] name . name . [SEP]``."""
+
+    input_ids: tuple[int, ...]
+    class_indices: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]  # first and past-the-last token of each class
+
+
+class Queries(NamedTuple):
+    """What the detector says about one image under one caption: Q queries, C classes."""
+
+    boxes: torch.Tensor  # (Q, 4) float32, x0 y0 x1 y1 in shares of the image
+    scores: torch.Tensor  # (Q, C) float32
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A frozen GroundingDINO with the tokenizer and preprocessing that it was trained with."""
+
+    model: Any  # transformers.GroundingDinoForObjectDetection
+    tokenizer: Any
+    processor: Any  # transformers.GroundingDinoImageProcessor
+
+    def captions(self, names: Sequence[str], class_indices: Sequence[int]) -> list[Caption]:
+        """Captions that hold some classes, as few as the model's text length allows.
+
+        Args:
+            names: all K class names.
+            class_indices: which of them to ask for.
+
+        Raises:
+            InputError: if one name alone is too long.
+        """
+        limit = int(self.model.config.max_text_len)
+        tokens = [(index, _tokens(self.tokenizer, names[index])) for index in class_indices]
+        for index, ids in tokens:
+            if len(ids) + 3 > limit:
+                raise InputError(
+                    f"class {names[index]!r}", f"longer than {limit} tokens", "shorten its name"
+                )
+        return [_caption(self.tokenizer, part) for part in _packed(tokens, limit - 2)]
+
+    def pixels(self, images: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """``pixel_values`` and ``pixel_mask`` of ``(H, W, 3) uint8`` images of one size."""
+        batch = self.processor(
+            images=list(images), return_tensors="pt", input_data_format="channels_last"
+        )
+        return {name: batch[name] for name in ("pixel_values", "pixel_mask")}
+
+    @torch.no_grad()
+    def ask(
+        self,
+        pixels: dict[str, torch.Tensor],
+        captions: Sequence[Caption],
+        score: Literal["max", "mean"] = "max",
+    ) -> list[Queries]:
+        """One caption for each image.
+
+        A class scores the largest or the mean probability of its tokens. Phrases are never decoded
+        to text, which would merge classes.
+        """
+        device = self.model.device
+        length = max(len(caption.input_ids) for caption in captions)
+        ids = torch.full((len(captions), length), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for row, caption in enumerate(captions):
+            ids[row, : len(caption.input_ids)] = torch.tensor(caption.input_ids)
+            mask[row, : len(caption.input_ids)] = 1
+        output = self.model(
+            **{name: value.to(device) for name, value in pixels.items()},
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            token_type_ids=torch.zeros_like(ids).to(device),
+        )
+        chances = output.logits.float().sigmoid().cpu()
+        boxes = _corners(output.pred_boxes.float().cpu())
+        return [
+            Queries(boxes[row], class_scores(chances[row], caption.spans, score))
+            for row, caption in enumerate(captions)
+        ]
+
+
+def class_scores(
+    chances: torch.Tensor, spans: Sequence[tuple[int, int]], score: Literal["max", "mean"]
+) -> torch.Tensor:
+    """``(Q, C)`` class scores from ``(Q, L)`` token probabilities."""
+    parts = [chances[:, start:end] for start, end in spans]
+    if score == "max":
+        return torch.stack([part.amax(1) for part in parts], 1)
+    return torch.stack([part.mean(1) for part in parts], 1)
+
+
+def load_detector(spec: str, device: str = "cpu") -> Detector:
+    """A frozen GroundingDINO in evaluation mode.
+
+    Args:
+        spec: ``tiny``, hub id, folder, or official ``groundingdino_swin{t,b}*.pth`` (its tokenizer
+            beside it or in the hub cache).
+        device: a torch device.
+
+    Raises:
+        MissingError, InputError: if weights or vocabulary are absent or damaged.
+    """
+    from transformers import GroundingDinoForObjectDetection, GroundingDinoImageProcessor
+
+    path = resolve(spec, "detector")
+    if path.is_file():
+        from omnicost.models.official_detector import from_official
+
+        model = from_official(read_pth(path, "detector"), path)
+        tokenizer = read_tokenizer(_vocabulary_of(path), "detector")
+        processor = GroundingDinoImageProcessor()
+    else:
+        model = read_folder(GroundingDinoForObjectDetection.from_pretrained, path, "detector")
+        tokenizer = read_tokenizer(path, "detector")
+        has_settings = (path / "preprocessor_config.json").exists()
+        processor = (
+            GroundingDinoImageProcessor.from_pretrained(path, local_files_only=True)
+            if has_settings
+            else GroundingDinoImageProcessor()
+        )
+    return Detector(model.to(device).eval().requires_grad_(False), tokenizer, processor)
+
+
+def trained_on_coco(spec: str) -> bool:
+    """Whether a spec names a checkpoint known to have learnt from COCO's boxes."""
+    return bool(_SEEN_COCO.search(spec))
+
+
+def _vocabulary_of(path: Path) -> Path:
+    beside = path.parent
+    if any((beside / name).exists() for name in ("tokenizer.json", "vocab.txt")):
+        return beside
+    return resolve(BERT, "detector")
+
+
+def _tokens(tokenizer: Any, name: str) -> list[int]:
+    """Token ids of a class name, lower case; its own dots would end the phrase too early."""
+    clean = " ".join(re.sub(r"[.?]", " ", name.lower().replace("_", " ")).split())
+    return tokenizer(clean, add_special_tokens=False)["input_ids"]
+
+
+def _packed(
+    tokens: Sequence[tuple[int, list[int]]], room: int
+) -> list[list[tuple[int, list[int]]]]:
+    """The classes in parts whose tokens, with a dot after each class, fit the room."""
+    parts: list[list[tuple[int, list[int]]]] = []
+    used = room + 1
+    for index, ids in tokens:
+        used += len(ids) + 1
+        if used > room:
+            parts.append([])
+            used = len(ids) + 1
+        parts[-1].append((index, ids))
+    return parts
+
+
+def _caption(tokenizer: Any, classes: Sequence[tuple[int, list[int]]]) -> Caption:
+    dot = tokenizer.convert_tokens_to_ids(".")
+    ids = [tokenizer.cls_token_id]
+    spans = []
+    for _, tokens in classes:
+        spans.append((len(ids), len(ids) + len(tokens)))
+        ids += [*tokens, dot]
+    ids.append(tokenizer.sep_token_id)
+    return Caption(tuple(ids), tuple(index for index, _ in classes), tuple(spans))
+
+
+def _corners(boxes: torch.Tensor) -> torch.Tensor:
+    centre, size = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([centre - size / 2, centre + size / 2], -1)

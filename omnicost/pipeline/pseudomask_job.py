@@ -1,0 +1,55 @@
+"""`Job`: which pseudo-masks to draw, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnicost.annotation import AnnotationType
+from omnicost.data.weak import PERFECT, AnnotatorNoise
+from omnicost.pipeline.config import DEFAULT_DETECT, DEFAULT_REFINE, DetectConfig, RefineConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """One annotation type on some images.
+
+    Args:
+        annotation: what is labelled; ``mask`` writes the ground truth.
+        images: indices of the images.
+        out: folder of the artefact.
+        teachers: folders of the teacher step by role, as `Recipe.teachers` names them.
+        detections: folder of the detect step (none, class, point).
+        detect: confidence and NMS of detections that become prompts.
+        refine: Algorithm 1.
+        noise: of the weak labels.
+        seed: of the weak labels.
+    """
+
+    annotation: AnnotationType
+    images: Sequence[int]
+    out: Path
+    teachers: Mapping[str, Path] = field(default_factory=dict)
+    detections: Path | None = None
+    detect: DetectConfig = DEFAULT_DETECT
+    refine: RefineConfig = DEFAULT_REFINE
+    noise: AnnotatorNoise = PERFECT
+    seed: int = 0
+
+    @property
+    def identity(self) -> str:
+        """Names the job's scratch folder: the same job after a restart finds its parts again."""
+        told = {
+            "annotation": self.annotation,
+            "images": [int(index) for index in self.images],
+            "teachers": {role: str(path) for role, path in self.teachers.items()},
+            "detections": str(self.detections),
+            "detect": self.detect.identity(),
+            "refine": self.refine.identity(),
+            "noise": self.noise.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
