@@ -188,4 +188,4 @@ def _dress(axes: Axes, info: PlanInfo) -> None:
     seen = [c.percent[c.hours >= low] for c in info.types.values()]
     bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
     axes.set_ylim(max(bottom - 3, 0), 102)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 5, 10]))
