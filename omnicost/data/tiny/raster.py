@@ -53,7 +53,7 @@ class Polygons(NamedTuple):
     """Convex polygons of one object, all their vertices in a row.
 
     Attributes:
-        vertices: (V, 2), counter-clockwise on a picture whose y points down.
+        vertices: (V, 2), in the order that makes the shoelace area positive.
         following: (V,), index of the next vertex of the same polygon.
         firsts: where each polygon begins.
     """

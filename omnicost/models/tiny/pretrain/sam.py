@@ -116,6 +116,17 @@ class Targets(NamedTuple):
     boxes: NDArray[np.float32]
     kinds: NDArray[np.str_]
 
+    def take(self, rows: slice) -> Targets:
+        """Some of the masks, of the same pictures."""
+        return Targets(
+            self.images,
+            self.scene_index[rows],
+            self.masks[rows],
+            self.points[rows],
+            self.boxes[rows],
+            self.kinds[rows],
+        )
+
 
 class _Packed(NamedTuple):
     """A scene's picture and its masks as bits."""
@@ -137,7 +148,8 @@ def training_targets(step: int) -> Targets:
     """The batch of a step."""
     draw = generator("tiny", "sam", "batch", step)
     kinds = np.repeat(list(PROMPTS_PER_SCENE), list(PROMPTS_PER_SCENE.values()))
-    images, masks = [], []
+    images: list[NDArray[np.uint8]] = []
+    masks: list[NDArray[np.bool_]] = []
     while len(images) < SCENES_PER_STEP:
         packed = _web_scene(int(draw.integers(POOL)))
         if len(packed.mask_bits):
@@ -294,8 +306,7 @@ def _overlaps(model: SamModel, embedding: Tensor, targets: Targets) -> tuple[Ten
     """IoU of every answer, (T, M), and what the model takes it for; all prompts of one kind."""
     overlaps, ratings = [], []
     for first in range(0, len(targets.masks), PROMPTS_AT_ONCE):
-        some = slice(first, first + PROMPTS_AT_ONCE)
-        part = Targets(targets.images, *(column[some] for column in targets[1:]))
+        part = targets.take(slice(first, first + PROMPTS_AT_ONCE))
         _, answer = ask(model, embedding, part, part.kinds[0])
         overlaps.append(ious(answer.logits, torch.from_numpy(part.masks)))
         ratings.append(answer.iou)
