@@ -105,6 +105,15 @@ def test_pseudo_masks_of_other_data(
         Merged(dataset, np.array([POINT] * 3), made)
 
 
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, merged: Merged) -> None:
+    """Writing below a file names the path."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_coco_json(tmp_path / "file" / "merged.json", merged.dataset, [])
+    with pytest.raises(InputError, match="cannot be written"):
+        write_tasks(tmp_path / "file", merged)
+
+
 # --- Label Studio
 
 

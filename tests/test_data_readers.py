@@ -389,6 +389,18 @@ def test_the_cache_follows_the_content(tmp_path: Path) -> None:
     assert changed.fingerprint != one.fingerprint
 
 
+def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    """A cache in a place that is a file, and one that lost a column, name the folder."""
+    folder = write(tmp_path / "data", every_form())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written \(.*; name a place"):
+        open_dataset(folder, "train", cache=tmp_path / "file")
+    open_dataset(folder, "train", cache=tmp_path / "cache")
+    next((tmp_path / "cache" / "columns").glob("*/boxes.npy")).unlink()
+    with pytest.raises(InputError, match=r"damaged cache \(.*delete that folder"):
+        open_dataset(folder, "train", cache=tmp_path / "cache")
+
+
 def _open_in_worker(arguments: tuple[Path, Path]) -> str:
     folder, cache = arguments
     return open_dataset(folder, "train", cache=cache).fingerprint

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnicost.errors import InputError
+
 Progress = Callable[[int, int], None]  # done, total
 COLUMNS_VERSION = 1  # raise it when what the files hold changes: old caches are then left alone
 
@@ -115,15 +117,22 @@ def save(folder: Path, header: Header, columns: Columns) -> None:
 
 
 def load(folder: Path) -> tuple[Header, Columns, str]:
-    """Open saved columns as read-only memory maps; the third part is their `digest`."""
-    described = json.loads((folder / "header.json").read_text())
-    header = Header(
-        tuple(described["class_names"]),
-        tuple(described["category_ids"]),
-        SizeBounds(*described["size_bounds"]),
-    )
-    arrays = {name: _map(folder / f"{name}.npy") for name in Columns._fields}
-    return header, Columns(**arrays), described["digest"]
+    """Open saved columns as read-only memory maps; the third part is their `digest`.
+
+    Raises:
+        InputError: if they are damaged.
+    """
+    try:
+        described = json.loads((folder / "header.json").read_text())
+        header = Header(
+            tuple(described["class_names"]),
+            tuple(described["category_ids"]),
+            SizeBounds(*described["size_bounds"]),
+        )
+        arrays = {name: _map(folder / f"{name}.npy") for name in Columns._fields}
+        return header, Columns(**arrays), described["digest"]
+    except (OSError, ValueError, KeyError) as fault:
+        raise InputError(folder, f"damaged cache ({fault})", "delete that folder") from None
 
 
 def _map(path: Path) -> np.ndarray:
@@ -136,15 +145,21 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Have `write` fill a scratch folder beside `folder`, then rename it into place.
 
     When another process was faster its folder stays and ours is dropped: both hold the same.
+
+    Raises:
+        InputError: if it cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    scratch = folder
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         write(scratch)
         scratch.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from colleagues
         os.rename(scratch, folder)
-    except OSError:
+    except OSError as fault:
         if not folder.is_dir():
-            raise
+            remedy = "name a place with room that you may write to"
+            raise InputError(folder, f"cannot be written ({fault.strerror})", remedy) from None
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch != folder:
+            shutil.rmtree(scratch, ignore_errors=True)

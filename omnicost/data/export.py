@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from pycocotools import mask as mask_api
@@ -147,21 +147,33 @@ def write_coco_json(
 
 
 def write_pieces(path: Path, head: str, items: Iterable[Any], tail: str) -> None:
-    """Write a JSON list between a head and a tail, item by item; the file appears whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write a JSON list between a head and a tail, item by item; the file appears whole.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(head)
-            for n, item in enumerate(items):
-                file.write(",\n" if n else "")
-                file.write(json.dumps(item, separators=(",", ":"), allow_nan=False))
-            file.write(tail)
-        os.chmod(scratch, 0o644)  # mkstemp's 0600 is for secrets
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                _write_list(file, head, items, tail)
+            os.chmod(scratch, 0o644)  # mkstemp's 0600 is for secrets
+            os.replace(scratch, path)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+    except OSError as fault:
+        remedy = "name a place with room that you may write to"
+        raise InputError(path, f"cannot be written ({fault.strerror})", remedy) from None
+
+
+def _write_list(file: TextIO, head: str, items: Iterable[Any], tail: str) -> None:
+    file.write(head)
+    for n, item in enumerate(items):
+        file.write(",\n" if n else "")
+        file.write(json.dumps(item, separators=(",", ":"), allow_nan=False))
+    file.write(tail)
 
 
 def _frame(dataset: Dataset) -> dict[str, Any]:

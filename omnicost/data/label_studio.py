@@ -123,11 +123,13 @@ def write_tasks(
 
     Returns:
         The files written.
+
+    Raises:
+        InputError: if they cannot be written.
     """
     indices = np.flatnonzero(~merged.is_human).tolist()
-    folder.mkdir(parents=True, exist_ok=True)
     config = folder / "labelling_config.xml"
-    config.write_text(labelling_config(merged.dataset.class_names), encoding="utf-8")
+    write_pieces(config, labelling_config(merged.dataset.class_names), (), "")
     written = [config]
     for start in range(0, len(indices), tasks_per_file):
         chosen = indices[start : start + tasks_per_file]
