@@ -47,6 +47,9 @@ def main(
       python -m omnicost.models.tiny.pretrain text --out out/tiny
       python -m omnicost.models.tiny.pretrain all --out out/trial --steps 20
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of files written and read
     names = ORDER if recipe is Recipe.ALL else (recipe.value,)
     try:
         for name in names:

@@ -100,36 +100,34 @@ def _set_loss(predictions: Predictions, targets: Sequence[Target]) -> dict[str, 
 @torch.no_grad()
 def _matched(predictions: Predictions, targets: Sequence[Target]) -> tuple[Tensor, Tensor, Tensor]:
     """Picture, query and object (counted over all pictures) of every matched pair."""
-    pairs, first = [], 0
+    costs = _costs(predictions, targets)
+    pictures, queries, objects = [], [], []
+    first = 0
     for picture, target in enumerate(targets):
-        cost = _cost(predictions.logits[picture], predictions.boxes[picture], target)
-        queries, objects = linear_sum_assignment(cost.numpy())
-        pairs.append(
-            torch.stack(
-                [
-                    torch.full((len(queries),), picture),
-                    torch.from_numpy(queries),
-                    torch.from_numpy(objects) + first,
-                ]
-            )
-        )
-        first += len(target.boxes)
-    joined = torch.cat(pairs, dim=1)
-    return joined[0], joined[1], joined[2]
+        own = slice(first, first + len(target.boxes))
+        rows, columns = linear_sum_assignment(costs[picture, :, own].numpy())
+        pictures += [picture] * len(rows)
+        queries += rows.tolist()
+        objects += (columns + first).tolist()
+        first = own.stop
+    return torch.tensor(pictures), torch.tensor(queries), torch.tensor(objects)
 
 
-def _cost(logits: Tensor, boxes: Tensor, target: Target) -> Tensor:
-    """Matching cost ``(Q, N)``; the class part is the mean over the tokens of a name."""
-    positive = _focal(logits, torch.ones_like(logits))
-    negative = _focal(logits, torch.zeros_like(logits))
-    gain = torch.where(logits.isfinite(), positive - negative, 0.0)
-    share = target.tokens.float() / target.tokens.sum(1, keepdim=True).clamp(min=1)
-    overlap = generalized_box_iou(_corners(boxes), _corners(target.boxes))
-    return (
-        CLASS_COEFFICIENT * gain @ share.T
-        + BOX_COEFFICIENT * torch.cdist(boxes, target.boxes, p=1)
-        - OVERLAP_COEFFICIENT * overlap
-    )
+def _costs(predictions: Predictions, targets: Sequence[Target]) -> Tensor:
+    """Matching costs ``(B, Q, objects of all pictures)``; only a picture's own are meaningful.
+
+    The class part is the mean over the tokens of a name.
+    """
+    logits, boxes = predictions
+    tokens = torch.cat([target.tokens for target in targets]).float()
+    truth = torch.cat([target.boxes for target in targets])
+    gain = _focal(logits, torch.ones_like(logits)) - _focal(logits, torch.zeros_like(logits))
+    gain = torch.where(logits.isfinite(), gain, 0.0)
+    share = tokens / tokens.sum(1, keepdim=True).clamp(min=1)
+    flat = boxes.flatten(0, 1)
+    overlap = generalized_box_iou(_corners(flat), _corners(truth))
+    places = BOX_COEFFICIENT * torch.cdist(flat, truth, p=1) - OVERLAP_COEFFICIENT * overlap
+    return CLASS_COEFFICIENT * gain @ share.T + places.unflatten(0, boxes.shape[:2])
 
 
 def _focal(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer
 
 FOLDER = "detector"
 SCHEDULE = Schedule(
-    steps=6000,
+    steps=3000,
+    horizon=6000,
     learning_rate=6e-4,
     warmup_steps=200,
     weight_decay=1e-3,
@@ -165,6 +166,14 @@ def _loss_at(
     return loss, {name: value.item() for name, value in losses.items()}
 
 
+def save(model: Any, tokenizer: BertTokenizer, folder: Path) -> None:
+    """Write the model like a released GroundingDINO, with tokenizer and image processor."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"shortest_edge": 64, "longest_edge": 128}
+    GroundingDinoImageProcessor(size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
+
+
 def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
     """Train the model in ``work`` and write it, its tokenizer and its card into ``folder``.
 
@@ -184,10 +193,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None
         evaluate=lambda model: figures(model, tokenizer),
         report=report,
     )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    size = {"shortest_edge": 64, "longest_edge": 128}
-    GroundingDinoImageProcessor(size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
+    save(model, tokenizer, folder)
     write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
 
 

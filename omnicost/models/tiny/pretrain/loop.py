@@ -38,7 +38,9 @@ class Schedule:
     """How long and how fast: AdamW with linear warm-up, then a cosine down to ``final_share``.
 
     ``average_decay`` is that of the exponential average of the weights that is kept and shipped
-    (0: the last weights). ``evaluate_every`` 0 evaluates at the end only.
+    (0: the last weights). ``evaluate_every`` 0 evaluates at the end only. ``horizon`` is the step
+    at which the cosine ends, when it is not the last one: a run that stops before it leaves the
+    cooling down to the average.
     """
 
     steps: int
@@ -51,12 +53,14 @@ class Schedule:
     log_every: int = 50
     checkpoint_every: int = 250
     evaluate_every: int = 0
+    horizon: int | None = None
 
     def rate_at(self, step: int) -> float:
         """Learning rate of ``step`` (from 0)."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        last = self.horizon or self.steps
+        done = (step - self.warmup_steps) / max(1, last - self.warmup_steps)
         share = self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * done))
         return self.learning_rate * share
 
@@ -243,7 +247,7 @@ def _resume(state: _State, schedule: Schedule, work: Path) -> None:
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if metadata.get("schedule") != json.dumps(asdict(schedule)):
+    if not _same_schedule(metadata.get("schedule", "{}"), schedule):
         raise InputError(
             path,
             f"is of another schedule ({metadata.get('schedule')})",
@@ -258,6 +262,14 @@ def _resume(state: _State, schedule: Schedule, work: Path) -> None:
     state.optimiser.load_state_dict(_optimiser_state(state.optimiser, tensors))
     torch.set_rng_state(tensors["random"])
     state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+
+def _same_schedule(written: str, schedule: Schedule) -> bool:
+    """Whether a checkpoint is of this schedule; settings that it does not know have defaults."""
+    try:
+        return Schedule(**json.loads(written)) == schedule
+    except TypeError:
+        return False
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -37,7 +37,9 @@ from omnicost.models.tiny.pretrain.pictures import (
 from omnicost.models.tiny.pretrain.vocabulary import CLIP_LENGTH, clip_tokenizer
 
 FOLDER = "clip"
-SCHEDULE = Schedule(steps=3000, learning_rate=1e-3, weight_decay=0.05, evaluate_every=1000)
+SCHEDULE = Schedule(
+    steps=1000, horizon=3000, learning_rate=1e-3, weight_decay=0.05, evaluate_every=1000
+)
 SCENES_PER_STEP = 10
 CROP_SIDE = 32
 MARGINS = (0.0, 0.5)  # of the box's longer side, drawn anew for every crop
@@ -142,6 +144,16 @@ def _loss_at(
     return contrastive_loss(scores, target), {"top1": right}
 
 
+def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Write the model like a released CLIP, with tokenizer and image processor."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"height": CROP_SIDE, "width": CROP_SIDE}
+    CLIPImageProcessor(
+        size=size, do_center_crop=False, image_mean=MEAN, image_std=STD
+    ).save_pretrained(folder)
+
+
 def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
     """Train the model in ``work`` and write it, its tokenizer and its card into ``folder``."""
     names = [name for world in (WEB, *DATASETS) for name in SPECS[world].class_names]
@@ -155,12 +167,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None
         evaluate=lambda model: figures(model, tokenizer),
         report=report,
     )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    size = {"height": CROP_SIDE, "width": CROP_SIDE}
-    CLIPImageProcessor(
-        size=size, do_center_crop=False, image_mean=MEAN, image_std=STD
-    ).save_pretrained(folder)
+    save(model, tokenizer, folder)
     write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
 
 
