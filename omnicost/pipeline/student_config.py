@@ -90,6 +90,15 @@ class StudentConfig(Config):
     log_every: int = runtime_field(default=20, ge=1)
 
     @model_validator(mode="after")
+    def _weights_are_read(self) -> StudentConfig:
+        if self.pseudo_weight != "one" and self.architecture.kind != "mask2former":
+            raise ValueError(
+                f"pseudo_weight {self.pseudo_weight!r} needs architecture.kind mask2former: "
+                f"{self.architecture.kind} has no instance weights"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _frozen_statistics(self) -> StudentConfig:
         if self.checkpoint_activations and not getattr(self.architecture, "freeze_batchnorm", True):
             raise ValueError(
