@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -115,7 +115,17 @@ def pseudomask(context: StageContext) -> None:
 
 def quality(context: StageContext) -> None:
     """How far pseudo-masks agree with the ground truth."""
-    raise NotImplementedError
+    from omnicost.pipeline import mask_quality as step
+
+    dataset = _dataset(context, "train")
+    policy = Policy.of(context.params["policy"])
+    step.run(
+        dataset,
+        assign(dataset, policy, context.settings["seed"]),
+        list(_by_role(context, "pseudomask.").values()),
+        out=context.out,
+        report=context.report,
+    )
 
 
 def student(context: StageContext) -> None:
@@ -192,6 +202,3 @@ def _world() -> World:
     if not (distributed.is_available() and distributed.is_initialized()):
         return World()
     return World(distributed.get_rank(), distributed.get_world_size())
-
-
-__all__: list[Any] = ["detect", "embed", "evaluate", "pseudomask", "quality", "student", "teacher"]

@@ -38,6 +38,7 @@ _ENVIRONMENT: Final = {
 }
 
 _WATCH_SECONDS: Final = 2.0
+_START_ATTEMPTS: Final = 4
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def ray_session(address: str | None = None, cpus: int | None = None) -> Iterator
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+        _start_local(ray, cpus, quiet)
         session = Path(ray._private.worker._global_node.get_session_dir_path())
     else:
         _connect(ray, address, quiet)
@@ -79,6 +80,20 @@ def _remove_session(session: Path) -> None:
     if latest.is_symlink() and Path(os.readlink(latest)) == session:
         latest.unlink()
     shutil.rmtree(session, ignore_errors=True)
+
+
+def _start_local(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
+    """Start Ray here; it gives a node 30 s, which a busy machine may need more than once."""
+    for attempts_left in reversed(range(_START_ATTEMPTS)):
+        try:
+            ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            if not attempts_left:
+                raise StageError("Ray did not start; free some of this machine's CPUs") from None
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:

@@ -139,6 +139,7 @@ def _compute(
         inputs=dict(stage.inputs),
         fingerprints=dict(stage.fingerprints),
         salt=stage.salt,
+        units=stage.units,
         wall_seconds=wall_seconds,
         cpu_seconds=cpu_seconds + foreign_cpu_seconds,
         earlier_wall_seconds=sum(e.wall_seconds for e in earlier),

@@ -37,6 +37,7 @@ class Stage:
         inputs: role -> key of the stage whose artefact is read in that role.
         fingerprints: role -> fingerprint of a data set or model that is read.
         settings: plain JSON data that cannot change the output (paths, device).
+        units: how much work it is, in images that pass through the model; None if not known.
         salt: non-empty keeps a stage to itself (`--no-share`).
     """
 
@@ -47,6 +48,7 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     label: str = ""
+    units: float | None = None
     salt: str = ""
 
     @cached_property
@@ -84,6 +86,7 @@ class StageBook:
         fingerprints: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         label: str = "",
+        units: float | None = None,
     ) -> Stage:
         """Write one stage down; the same stage twice is one stage."""
         resources = self._resources.get(kind.name, self._resources.get("default", Resources()))
@@ -95,6 +98,7 @@ class StageBook:
             settings=dict(settings or {}),
             resources=resources,
             label=label or kind.name,
+            units=units,
             salt=self._salt,
         )
         return self._stages.setdefault(stage.key, stage)

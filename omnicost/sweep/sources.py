@@ -12,6 +12,15 @@ from omnicost.errors import MissingError
 from omnicost.sweep.spec import DatasetSpec
 
 WeightsKind = Literal["sam", "detector", "text", "backbone"]
+# COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine, as released.
+PUBLISHED_IMAGES: Final = {
+    ("coco", "train"): 118_287,
+    ("coco", "val"): 5_000,
+    ("ade20k", "train"): 20_210,
+    ("ade20k", "val"): 2_000,
+    ("cityscapes", "train"): 2_975,
+    ("cityscapes", "val"): 500,
+}
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
 
 
@@ -45,6 +54,11 @@ class Sources:
         dataset = self.dataset(spec, split)
         return f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
 
+    def images(self, spec: DatasetSpec, split: str) -> int | None:
+        """Images of a split; of a missing one, what the published data set has, if it is one."""
+        dataset = self.dataset(spec, split)
+        return PUBLISHED_IMAGES.get((spec.name, split)) if dataset is None else len(dataset)
+
     def model_fingerprint(self, spec: str, kind: WeightsKind) -> str:
         """Fingerprint of weights, or a stand-in."""
         from omnicost.models.loading import fingerprint
@@ -74,7 +88,7 @@ class Sources:
             return None
 
 
-def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, str | None]:
+def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:
     """Arguments of `open_dataset`, as plain data that every node understands."""
     return {
         "name_or_path": spec.name,

@@ -77,8 +77,7 @@ class _CellStages:
     def plan(self) -> CellPlan:
         policy = self.cell.policy
         pseudo = {kind: self._pseudomask(kind) for kind in policy.weak_types}
-        scores = {f"quality.{kind}": self._quality(stage) for kind, stage in pseudo.items()}
-        outputs = {role: stage.key for role, stage in scores.items()}
+        outputs = {"quality": self._quality(pseudo).key} if pseudo else {}
         if self.cell.measure == "teacher":
             return CellPlan(self.cell, self.book.stages, (), outputs)
         student = self._student(pseudo)
@@ -89,6 +88,10 @@ class _CellStages:
     @cached_property
     def _data(self) -> str:
         return self.sources.data_fingerprint(self.cell.dataset, self.cell.dataset.train)
+
+    @property
+    def _train_images(self) -> int | None:
+        return self.sources.images(self.cell.dataset, self.cell.dataset.train)
 
     def _model(self, kind: WeightsKind) -> str:
         return self.sources.model_fingerprint(getattr(self.recipe.models, kind), kind)
@@ -111,6 +114,7 @@ class _CellStages:
             fingerprints={"data": self._data, "sam": self._model("sam")},
             settings=self._settings(),
             label=f"embed {self.cell.dataset.name}",
+            units=self._train_images,
         )
 
     def _detect(self, kind: AnnotationType) -> Stage:
@@ -127,6 +131,7 @@ class _CellStages:
             fingerprints={"data": self._data, "detector": self._model("detector")},
             settings=self._settings(annotation=annotation, seed=self.cell.seed),
             label=f"detect {self.cell.dataset.name} {params['mode']}",
+            units=self._train_images,
         )
 
     @property
@@ -148,6 +153,7 @@ class _CellStages:
                 fingerprints={"sam": self._model("sam")},
                 settings=self._settings(),
                 label=f"teacher {kind} released",
+                units=0,
             )
         params = {
             "kind": str(kind),
@@ -167,6 +173,7 @@ class _CellStages:
             fingerprints=fingerprints,
             settings=self._settings(),
             label=f"teacher {kind} {self.cell.dataset.name} mask={share:g} seed={seed}",
+            units=self.recipe.teacher.steps * self.recipe.teacher.batch_images,
         )
 
     def _pseudomask(self, kind: AnnotationType) -> Stage:
@@ -207,6 +214,7 @@ class _CellStages:
             fingerprints=fingerprints,
             settings=self._settings(seed=self.cell.seed),
             label=f"pseudo-masks {self._labelled_policy(kind)} {self.cell.dataset.name}",
+            units=_share_of(self._train_images, self._labelled_policy(kind)[kind]),
         )
 
     def _labelled_policy(self, kind: AnnotationType) -> Policy:
@@ -218,17 +226,23 @@ class _CellStages:
         drawn = kind is AnnotationType.POINT or self.recipe.noise != PERFECT
         return drawn or len(self._labelled_policy(kind).shares) > 1
 
-    def _quality(self, pseudomask: Stage) -> Stage:
+    def _quality(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:
+        covered = self._labelled_policy(next(iter(pseudo)))
+        params: dict[str, Any] = {"policy": covered.as_dict()}
+        if len(covered.shares) > 1:
+            params["seed"] = self.cell.seed
         return self.book.add(
             QUALITY,
-            {},
-            inputs={"pseudomask": pseudomask},
+            params,
+            inputs={f"pseudomask.{kind}": stage for kind, stage in pseudo.items()},
             fingerprints={"data": self._data},
-            settings=self._settings(),
-            label=f"quality of {pseudomask.label}",
+            settings=self._settings(seed=self.cell.seed),
+            label=f"quality of pseudo-masks {covered} {self.cell.dataset.name}",
+            units=self._train_images,
         )
 
     def _student(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:
+        schedule = self.recipe.student.schedule
         return self.book.add(
             STUDENT,
             {
@@ -240,6 +254,7 @@ class _CellStages:
             fingerprints={"data": self._data, "backbone": self._model("backbone")},
             settings=self._settings(),
             label=f"student {self.cell.id}",
+            units=schedule.steps * schedule.batch_images,
         )
 
     def _evaluate(self, student: Stage) -> Stage:
@@ -251,4 +266,9 @@ class _CellStages:
             fingerprints={"data": self.sources.data_fingerprint(spec, spec.val)},
             settings=self._settings(),
             label=f"evaluate {self.cell.id}",
+            units=self.sources.images(spec, spec.val),
         )
+
+
+def _share_of(images: int | None, share: float) -> float | None:
+    return None if images is None else images * share

@@ -57,6 +57,7 @@ class Manifest(BaseModel):
     inputs: dict[str, str]
     fingerprints: dict[str, str]
     salt: str = ""
+    units: float | None = None  # images or training images: what the time is proportional to
     wall_seconds: float
     cpu_seconds: float
     earlier_wall_seconds: float = 0.0

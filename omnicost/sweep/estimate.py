@@ -1,0 +1,254 @@
+"""What a sweep costs before it runs: device time, disk and memory, with sharing and without.
+
+Times of stages that ran before come from the store's manifests, per image that went through the
+model; what never ran is priced with a prior, and the dry run says which is which.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from omnicost.sweep.graph import Graph, Stage
+from omnicost.sweep.spec import Hardware
+from omnicost.sweep.store import Manifest, Store
+
+GROUPS: Final[Mapping[str, str]] = {
+    "embed": "embeddings",
+    "detect": "detection",
+    "teacher": "teachers",
+    "pseudomask": "pseudo-masks",
+    "quality": "scores",
+    "student": "students",
+    "evaluate": "scores",
+}
+
+
+class Prior(NamedTuple):
+    """What a stage takes where nothing was timed.
+
+    `seconds` is device time for an image that goes through the model once; `memory_gb` of a device
+    is `memory_fixed` + `memory_image` for each image at once.
+    """
+
+    seconds: float
+    artefact_mb_fixed: float = 0.0
+    artefact_mb_image: float = 0.0
+    memory_fixed: float = 0.5
+    memory_image: float = 0.0
+
+
+# An A10 or V100. Student: the author's 3 days on 8 V100 for 368,750 batches of 16. The others are
+# arithmetic from throughputs of that class of device: 24 teachers of 36,874 batches of 32 take
+# about 200 GPU-hours on cached embeddings, and ViT-H encodes 6-7 images a second. Memory from
+# memory of the released configurations: 2 images of 1024 x 1024 fit 16 GB in mixed precision.
+PAPER_SCALE: Final[Mapping[str, Prior]] = {
+    "embed": Prior(0.15, artefact_mb_image=2.1, memory_fixed=3.0, memory_image=0.6),
+    "detect": Prior(0.10, artefact_mb_image=0.002, memory_fixed=1.5, memory_image=0.8),
+    "teacher": Prior(0.0254, artefact_mb_fixed=20, memory_fixed=3.0, memory_image=0.25),
+    "pseudomask": Prior(0.0132, artefact_mb_image=0.003, memory_fixed=4.0),
+    "quality": Prior(0.001, artefact_mb_fixed=0.01, memory_fixed=1.0),
+    "student": Prior(0.3515, artefact_mb_fixed=180, memory_fixed=1.5, memory_image=6.5),
+    "evaluate": Prior(0.10, artefact_mb_fixed=0.01, memory_fixed=3.0),
+}
+# One core, the embedded tiny models.
+TINY_SCALE: Final[Mapping[str, Prior]] = {
+    "embed": Prior(0.01, artefact_mb_image=0.05),
+    "detect": Prior(0.06, artefact_mb_image=0.002),
+    "teacher": Prior(0.02, artefact_mb_fixed=2.5),
+    "pseudomask": Prior(0.03, artefact_mb_image=0.001),
+    "quality": Prior(0.001, artefact_mb_fixed=0.01),
+    "student": Prior(0.013, artefact_mb_fixed=4),
+    "evaluate": Prior(0.008, artefact_mb_fixed=0.01),
+}
+# By crop, from the same source: 576, 146 and 100 GPU-hours for the three published schedules.
+STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
+    (1024, 1024): 0.3515,
+    (640, 640): 0.2055,
+    (512, 1024): 0.25,
+}
+_ZERO: Final = Prior(0.0)
+
+
+class Hours(NamedTuple):
+    """Device-hours of one group of stages."""
+
+    naive: float
+    shared: float
+    left: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The figures of a dry run; hours are device-hours, days those of the card's hardware.
+
+    Args:
+        recorded: groups whose times come from stages that ran before.
+        memory_gb: of a device, the most that a stage needs; by stage.
+    """
+
+    cells: int
+    stages: int
+    naive_stages: int
+    stages_left: int
+    hours: Mapping[str, Hours]
+    recorded: tuple[str, ...]
+    disk_gb: float
+    memory_gb: Mapping[str, float]
+    hardware: Hardware
+
+    @property
+    def total(self) -> Hours:
+        """Sums over the groups."""
+        return (
+            Hours(*map(sum, zip(*self.hours.values(), strict=True)))
+            if self.hours
+            else Hours(0, 0, 0)
+        )
+
+    def days(self, device_hours: float) -> float:
+        """Days that this many device-hours take on the card's hardware."""
+        return device_hours / 24 / self.hardware.devices
+
+
+class Timings:
+    """Expected device seconds of stages: recorded where there are any, priors elsewhere."""
+
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        rates: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for manifest in manifests:
+            if manifest.units:
+                seconds = manifest.wall_seconds * manifest.workers
+                rates[_class_of(manifest.stage, manifest.params)].append(seconds / manifest.units)
+        self._rates = {key: median(found) for key, found in rates.items()}
+
+    @classmethod
+    def of_store(cls, store: Store | None) -> Timings:
+        """From everything that a store holds."""
+        return cls([] if store is None else map(store.manifest, store.keys()))
+
+    def is_recorded(self, stage: Stage) -> bool:
+        """Whether stages like this one have been timed."""
+        return _class_of(stage.name, stage.params) in self._rates
+
+    def rate(self, stage: Stage) -> float:
+        """Device seconds per image through the model."""
+        recorded = self._rates.get(_class_of(stage.name, stage.params))
+        return prior_of(stage).seconds if recorded is None else recorded
+
+    def seconds(self, stage: Stage) -> float:
+        """Device seconds of the whole stage."""
+        return self.rate(stage) * (stage.units or 0.0)
+
+
+def _class_of(name: str, params: Mapping[str, Any]) -> tuple[str, str]:
+    """Stages whose time per image is alike: of a student, those of one architecture and crop."""
+    config = params.get("config", {})
+    if name != "student":
+        return name, str(params.get("mode", ""))
+    return name, f"{config.get('architecture')} {config.get('augment', {}).get('crop')}"
+
+
+def prior_of(stage: Stage) -> Prior:
+    """The prior of a stage's scale."""
+    prior = _scale(stage).get(stage.name, _ZERO)
+    if stage.name != "student" or _is_tiny(stage):
+        return prior
+    crop = tuple(stage.params.get("config", {}).get("augment", {}).get("crop", ()))
+    return prior._replace(seconds=STUDENT_SECONDS.get(crop, prior.seconds))
+
+
+def _scale(stage: Stage) -> Mapping[str, Prior]:
+    return TINY_SCALE if _is_tiny(stage) else PAPER_SCALE
+
+
+def _is_tiny(stage: Stage) -> bool:
+    models = stage.settings.get("recipe", {}).get("models", {})
+    return models.get("backbone" if stage.name in ("student", "evaluate") else "sam") == "tiny"
+
+
+def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
+    """Price a graph.
+
+    Without sharing every cell detects for itself, and its teacher and pseudo-masks encode each
+    image whenever it comes up.
+    """
+    timings = Timings.of_store(store)
+    done = (lambda key: False) if store is None else store.has
+    needed = graph.needed(done)
+    hours: dict[str, list[float]] = {group: [0.0, 0.0, 0.0] for group in GROUPS.values()}
+    encode = _encode_rate(graph, timings)
+    for plan in graph.plans:
+        for stage in plan.stages:
+            hours[_group(stage)][0] += _naive_seconds(stage, timings, encode) / 3600
+    for stage in graph.stages.values():
+        passing = encode * _uncached_share(stage) if stage.name == "pseudomask" else 0.0
+        seconds = timings.seconds(stage) + passing * (stage.units or 0.0)
+        hours[_group(stage)][1] += seconds / 3600
+        hours[_group(stage)][2] += seconds / 3600 if stage.key in needed else 0.0
+    recorded = {_group(stage) for stage in graph.stages.values() if timings.is_recorded(stage)}
+    return Estimate(
+        cells=len(graph.plans),
+        stages=len(graph.stages),
+        naive_stages=graph.naive_count,
+        stages_left=len(needed),
+        hours={group: Hours(*values) for group, values in hours.items() if any(values)},
+        recorded=tuple(sorted(recorded)),
+        disk_gb=sum(disk_mb(graph.stages[key]) for key in needed) / 1e3,
+        memory_gb=_memory(graph),
+        hardware=hardware,
+    )
+
+
+def _group(stage: Stage) -> str:
+    return GROUPS.get(stage.name, stage.name)
+
+
+def _encode_rate(graph: Graph, timings: Timings) -> float:
+    return next((timings.rate(s) for s in graph.stages.values() if s.name == "embed"), 0.0)
+
+
+def _naive_seconds(stage: Stage, timings: Timings, encode: float) -> float:
+    if stage.name == "embed":
+        return 0.0  # each reader encodes for itself
+    extra = encode if stage.name in ("teacher", "pseudomask") else 0.0
+    return (timings.rate(stage) + extra) * (stage.units or 0.0)
+
+
+def _uncached_share(stage: Stage) -> float:
+    """Share of the images whose embeddings do not fit the cache and are made in passing."""
+    limit = stage.settings.get("recipe", {}).get("embed", {}).get("limit_gigabytes")
+    whole = (stage.units or 0.0) * _scale(stage)["embed"].artefact_mb_image
+    return max(0.0, 1 - 1e3 * limit / whole) if limit is not None and whole else 0.0
+
+
+def disk_mb(stage: Stage) -> float:
+    """Megabytes of the stage's artefact; embeddings stop at their limit."""
+    prior = prior_of(stage)
+    size = prior.artefact_mb_fixed + prior.artefact_mb_image * (stage.units or 0.0)
+    limit = stage.settings.get("recipe", {}).get("embed", {}).get("limit_gigabytes")
+    return min(size, 1e3 * limit) if stage.name == "embed" and limit is not None else size
+
+
+def _memory(graph: Graph) -> dict[str, float]:
+    """Gigabytes that each kind of stage needs on a device."""
+    needs: dict[str, float] = {}
+    for stage in graph.stages.values():
+        prior = prior_of(stage)
+        at_once = _images_at_once(stage) / stage.resources.workers
+        need = prior.memory_fixed + prior.memory_image * at_once
+        needs[stage.name] = max(needs.get(stage.name, 0.0), need)
+    return needs
+
+
+def _images_at_once(stage: Stage) -> float:
+    recipe = stage.settings.get("recipe", {})
+    if stage.name == "student":
+        student = recipe.get("student", {})
+        return student.get("micro_batch_images") or student.get("schedule", {}).get(
+            "batch_images", 1
+        )
+    return recipe.get(stage.name, {}).get("batch_images", 1)

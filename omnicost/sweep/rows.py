@@ -1,0 +1,185 @@
+"""From a cell's artefacts to its row, and rows to their file.
+
+`RESULT_FIELDS` are the measured result, equal bit for bit over two cold runs of one seed; the
+other fields say how long it took, where, and with which versions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from omnicost.annotation import AnnotationType
+from omnicost.cost import hours, seconds_per_image
+from omnicost.data.splits import assign
+from omnicost.results import Row, append_row, read_rows
+from omnicost.sweep.graph import CellPlan
+from omnicost.sweep.keys import canonical_json, digest
+from omnicost.sweep.sources import Sources
+from omnicost.sweep.spec import Cell
+from omnicost.sweep.stages import recipe_of
+from omnicost.sweep.store import Store
+
+_HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
+RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)
+DEFAULT_RECIPE: Final = "default"
+_FIGURES: Final = {
+    "ap": "AP",
+    "ap_small": "AP_S",
+    "ap_medium": "AP_M",
+    "ap_large": "AP_L",
+    "ap50": "AP50",
+    "ap75": "AP75",
+}
+
+
+class TeacherRow(BaseModel):
+    """One teacher's pseudo-masks against the ground truth; percents, None where not defined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: str
+    policy: dict[str, float]
+    seed: int
+    recipe: str
+    config_hash: str
+    annotation: str
+    miou: float | None = None
+    precision50: float | None = None
+    recall50: float | None = None
+
+
+def row_of(plan: CellPlan, store: Store, sources: Sources) -> Row:
+    """The row of a cell whose outputs are all in the store."""
+    cell = plan.cell
+    dataset = sources.dataset(cell.dataset, cell.dataset.train)
+    assert dataset is not None  # a cell without data cannot have run
+    metrics = read_metrics(store, plan.outputs["evaluate"])
+    seconds = seconds_per_image(cell.policy, dataset.stats())
+    strengths = assign(dataset, cell.policy, cell.seed)
+    return Row(
+        dataset=cell.dataset.name,
+        policy=cell.policy,
+        seed=cell.seed,
+        recipe=cell.variant or DEFAULT_RECIPE,
+        config_hash=config_hash(cell, sources),
+        schedule=cell.schedule,
+        teacher_miou=_teacher_miou(plan, store),
+        images=len(dataset),
+        masks=int((strengths == AnnotationType.MASK.strength).sum()),
+        seconds_per_image=seconds,
+        hours=hours(seconds * len(dataset)),
+        source=f"store:{plan.outputs['evaluate'][:16]}",
+        **{field: metrics[name] for field, name in _FIGURES.items()},
+        **_effort(plan, store),
+    )
+
+
+def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[TeacherRow]:
+    """A row for each annotation type whose pseudo-masks a cell made."""
+    cell = plan.cell
+    figures = read_metrics(store, plan.outputs["quality"])
+    return [
+        TeacherRow(
+            dataset=cell.dataset.name,
+            policy=cell.policy.as_dict(),
+            seed=cell.seed,
+            recipe=cell.variant or DEFAULT_RECIPE,
+            config_hash=config_hash(cell, sources),
+            annotation=kind,
+            miou=own.get("mIoU"),
+            precision50=own.get("precision50"),
+            recall50=own.get("recall50"),
+        )
+        for kind, own in figures.items()
+    ]
+
+
+def read_metrics(store: Store, key: str) -> dict[str, Any]:
+    """The figures of an artefact of the evaluate or quality stage."""
+    return json.loads((store.path(key) / "metrics.json").read_text())
+
+
+def config_hash(cell: Cell, sources: Sources) -> str:
+    """Identifies how the cell was made, whatever its data, policy and seed: recipe and weights."""
+    recipe = recipe_of(cell)
+    models = {
+        "sam": sources.model_fingerprint(recipe.models.sam, "sam"),
+        "detector": sources.model_fingerprint(recipe.models.detector, "detector"),
+        "text": sources.model_fingerprint(recipe.models.text, "text"),
+        "backbone": sources.model_fingerprint(recipe.models.backbone, "backbone"),
+    }
+    noise = recipe.noise.model_dump(mode="json")
+    return digest({"recipe": {**recipe.identity(), "noise": noise}, "models": models})[:16]
+
+
+def _teacher_miou(plan: CellPlan, store: Store) -> float | None:
+    """Mean IoU over the weakly labelled instances; None where labels have no instances."""
+    if "quality" not in plan.outputs:
+        return None
+    figures = read_metrics(store, plan.outputs["quality"]).values()
+    known = [(own["mIoU"], own["instances"]) for own in figures if own.get("mIoU") is not None]
+    instances = sum(count for _, count in known)
+    return sum(miou * count for miou, count in known) / instances if instances else None
+
+
+def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
+    """Wall time of the cell's own stages; device time of all its stages, shared ones in full."""
+    manifests = {stage.key: store.manifest(stage.key) for stage in plan.stages}
+    own = [manifests[key] for key in plan.trial]
+    return {
+        "wall_seconds": sum(manifest.wall_seconds for manifest in own),
+        "device_seconds": sum(m.wall_seconds * m.workers for m in manifests.values()),
+        "versions": own[0].versions,
+    }
+
+
+def record_row(path: Path, row: Row) -> None:
+    """Have the row in its file: appended, or in place of an older one of the same cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = _existing(path)
+    places = [place for place, other in enumerate(rows) if _identity(other) == _identity(row)]
+    if not places:
+        append_row(path, row)
+    elif rows[places[-1]] != row or len(places) > 1:
+        kept = [other for place, other in enumerate(rows) if place not in places]
+        _rewrite(path, [other.model_dump_json(exclude_none=True) for other in [*kept, row]])
+
+
+def _existing(path: Path) -> list[Row]:
+    if not path.exists() or not path.stat().st_size:
+        return []
+    return read_rows(path)
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    return (row.dataset, row.policy, row.seed, row.recipe, row.config_hash, row.schedule)
+
+
+def write_teacher_rows(path: Path, rows: Sequence[TeacherRow]) -> None:
+    """Write the rows of a card that measures teachers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _rewrite(path, [row.model_dump_json() for row in rows])
+
+
+def _rewrite(path: Path, lines: Sequence[str]) -> None:
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside.write_text("".join(f"{line}\n" for line in lines))
+    os.replace(beside, path)
+
+
+def results_path(folder: Path, card_name: str, measure: str) -> Path:
+    """Where a card's rows go."""
+    return folder / (f"{card_name}.jsonl" if measure == "student" else f"{card_name}.teacher.jsonl")
+
+
+def same_results(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows, as plain data, agree in every field that is a result."""
+    return all(
+        canonical_json(one.get(name)) == canonical_json(other.get(name)) for name in RESULT_FIELDS
+    )

@@ -1,0 +1,188 @@
+"""What a sweep says: the dry run's figures and the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from omnicost.annotation import Policy
+from omnicost.results import Row
+from omnicost.sweep.estimate import Estimate
+from omnicost.sweep.progress import duration
+from omnicost.sweep.rows import DEFAULT_RECIPE, TeacherRow
+
+
+def full_supervision(rows: Sequence[Row], row: Row) -> Row | None:
+    """The row with masks on every image that belongs to a row: same data, seed and recipe."""
+    for other in rows:
+        alike = (other.dataset, other.seed, other.recipe, other.config_hash) == (
+            row.dataset,
+            row.seed,
+            row.recipe,
+            row.config_hash,
+        )
+        if alike and other.mask_share == 1:
+            return other
+    return None
+
+
+def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each row's AP as a share of full supervision, and how many times cheaper its labels are."""
+    found = []
+    for row in rows:
+        full = full_supervision(rows, row)
+        known = full is not None and full.ap > 0
+        cheap = full is not None and row.seconds_per_image > 0
+        found.append(
+            {
+                "dataset": row.dataset,
+                "policy": row.policy.as_dict(),
+                "seed": row.seed,
+                "recipe": row.recipe,
+                "ap": row.ap,
+                "share_of_full": row.ap / full.ap if full and known else None,
+                "seconds_per_image": row.seconds_per_image,
+                "saving": full.seconds_per_image / row.seconds_per_image
+                if full and cheap
+                else None,
+                "teacher_miou": row.teacher_miou,
+                "truncated": row.truncated,
+            }
+        )
+    return found
+
+
+def results_table(rows: Sequence[Row], title: str) -> Table:
+    """Cell, AP, share of full, seconds per image, saving: fits 80 columns."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("cell", overflow="fold")
+    for name in ("AP", "of full", "teacher mIoU", "s/image", "saving"):
+        table.add_column(name, justify="right")
+    several = len({(row.seed, row.recipe) for row in rows}) > 1
+    datasets = len({row.dataset for row in rows}) > 1
+    for row, figures in zip(rows, compared(rows), strict=True):
+        table.add_row(
+            _cell_name(row, several, datasets),
+            f"{row.ap:.1f}{'*' if row.truncated else ''}",
+            _optional(figures["share_of_full"], "{:.0%}"),
+            _optional(row.teacher_miou, "{:.1f}"),
+            f"{row.seconds_per_image:.1f}",
+            _optional(figures["saving"], "{:.1f}x"),
+        )
+    if any(row.truncated for row in rows):
+        table.caption = "* stopped before its schedule ended"
+    return table
+
+
+def _cell_name(row: Row, several: bool, datasets: bool) -> str:
+    parts = [policy_name(row.policy)]
+    if datasets:
+        parts.insert(0, row.dataset)
+    if several:
+        parts.append(f"seed {row.seed}")
+        parts += [row.recipe] if row.recipe != DEFAULT_RECIPE else []
+    return " ".join(parts)
+
+
+def policy_name(policy: Policy) -> str:
+    """``10% mask, 90% point``; ``point`` alone when it is all."""
+    if len(policy.shares) == 1:
+        return f"all {next(iter(policy))}"
+    return ", ".join(f"{share:.3g}% {kind}" for kind, share in _percents(policy))
+
+
+def _percents(policy: Policy) -> list[tuple[str, float]]:
+    return [(str(kind), 100 * share) for kind, share in reversed(policy.shares)]
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
+    """Table 5's form: how well each teacher's masks agree with the ground truth."""
+    table = Table(title=title, title_justify="left")
+    for name in ("masks", "type", "recipe"):
+        table.add_column(name)
+    for name in ("mIoU", "precision", "recall"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        figures = (row.miou, row.precision50, row.recall50)
+        table.add_row(
+            f"{row.policy.get('mask', 0.0):.3g}",
+            row.annotation,
+            row.recipe,
+            *(_optional(value, "{:.1f}") for value in figures),
+        )
+    return table
+
+
+def estimate_table(figures: Estimate, title: str) -> Table:
+    """Device-hours by group of stages: naive, shared, and what is left to do."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("device-hours")
+    for name in ("naive", "shared", "left"):
+        table.add_column(name, justify="right")
+    table.add_column("from")
+    for group, hours in figures.hours.items():
+        origin = "recorded" if group in figures.recorded else "prior"
+        table.add_row(group, *map(_hours, hours), origin)
+    table.add_section()
+    table.add_row("all", *map(_hours, figures.total), "")
+    days = [duration(3600 * 24 * figures.days(hours)) for hours in figures.total]
+    machine = f"on {figures.hardware.devices} x {figures.hardware.device}"
+    table.add_row(machine, *days, "")
+    return table
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.3g}"
+
+
+def estimate_lines(figures: Estimate) -> list[str]:
+    """What the table does not say."""
+    most = max(figures.memory_gb.items(), key=lambda item: item[1], default=("", 0.0))
+    fits = most[1] <= figures.hardware.memory_gb
+    return [
+        f"{figures.cells} cells; {figures.stages} unique stages instead of "
+        f"{figures.naive_stages}; {figures.stages - figures.stages_left} are in the store",
+        f"disk: about {figures.disk_gb:,.1f} GB more",
+        f"memory of a device: about {most[1]:.0f} GB ({most[0]}), "
+        f"{'fits' if fits else 'MORE THAN'} {figures.hardware.memory_gb:g} GB",
+    ]
+
+
+def estimate_json(figures: Estimate) -> dict[str, Any]:
+    """The dry run as plain data."""
+    return {
+        "cells": figures.cells,
+        "stages": figures.stages,
+        "naive_stages": figures.naive_stages,
+        "stages_left": figures.stages_left,
+        "device_hours": {k: v._asdict() for k, v in figures.hours.items()},
+        "device_hours_total": figures.total._asdict(),
+        "days": {k: figures.days(v) for k, v in figures.total._asdict().items()},
+        "recorded": list(figures.recorded),
+        "disk_gb": figures.disk_gb,
+        "memory_gb": dict(figures.memory_gb),
+        "hardware": figures.hardware.model_dump(),
+    }
+
+
+def next_command(rows: Sequence[Row], path: Path) -> str:
+    """What to try with the rows."""
+    dataset = rows[0].dataset if rows else "coco"
+    half = 0.5 * max((row.hours for row in rows), default=100.0)
+    budget = f"{half:.3g}h"
+    return f"omnicost plan --results {path} --dataset {dataset} --budget {budget}"
+
+
+def failure_lines(failed: Mapping[str, str]) -> list[str]:
+    """Every failed cell with its cause, cells of one cause together."""
+    by_cause: dict[str, list[str]] = {}
+    for cell, cause in failed.items():
+        by_cause.setdefault(cause, []).append(cell)
+    return [f"{', '.join(cells)}: {cause}" for cause, cells in by_cause.items()]
