@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from omnicost.data.tiny.layout import HORIZON_PERCENT, Placement
 from omnicost.data.tiny.raster import (
     PIXEL,
-    Cover,
+    Covers,
     Draws,
     Polygons,
     Pose,
     blend,
     hsv_to_rgb,
+    opacity,
     pack,
     spread,
 )
@@ -24,6 +25,7 @@ from omnicost.data.tiny.shapes import KINDS, TONES
 from omnicost.data.tiny.specs import Range, Style
 
 Canvas = NDArray[np.int32]  # (size, size, 3), grey levels
+Colour = tuple[int, int, int]
 SCRAPS = tuple(
     pack([outline])
     for outline in (
@@ -115,7 +117,7 @@ class Scrap(NamedTuple):
 
     shape: Polygons
     pose: Pose
-    colour: tuple[int, int, int]
+    colour: Colour
 
 
 def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> Scrap:
@@ -132,29 +134,16 @@ def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> 
 
 
 class Brush:
-    """Paints one object: draws how it differs from others of its kind, then paints its parts."""
+    """How one object differs from others of its kind."""
 
     def __init__(self, placement: Placement, style: Style, size: int, draws: Draws) -> None:
-        self._style = style
         self._turn = draw_range(style.hue_turn, draws)
         self._saturation = draw_range(style.saturation, draws)
         self._value = draw_range(style.value, draws)
-        self._light = _light(placement, style, size, draws.integer(2, 4))
+        self.light = _light(placement, style, size, draws.integer(2, 4))
 
-    def paint(self, canvas: Canvas, area: Cover, name: str, tone: str) -> None:
-        """Paint one part in a tone of a class' colours."""
-        colour = np.array(self._colour(name, tone), np.int32)
-        shade = self._light[area.window]
-        if self._style.rim:
-            hollow = np.maximum(2 * PIXEL - area.depth, 0)
-            shade = shade - hollow * (self._style.rim * 8 // 100)
-        inset = 0
-        if self._style.outline:
-            blend(canvas, area, colour * 45 // 100)
-            inset = PIXEL * 3 // 4
-        blend(canvas, area, colour * shade[:, :, None] >> 8, inset)
-
-    def _colour(self, name: str, tone: str) -> tuple[int, int, int]:
+    def colour(self, name: str, tone: str) -> Colour:
+        """A tone of the colours of a class."""
         kind, (saturation, value, turn) = KINDS[name], TONES[tone]
         return hsv_to_rgb(
             kind.hue + self._turn + turn,
@@ -180,6 +169,46 @@ def pose(placement: Placement) -> Pose:
     kind = KINDS[placement.name]
     sides = (placement.side * kind.width // 100, placement.side * kind.height // 100)
     return Pose(placement.centre, sides, placement.turn, placement.mirrored)
+
+
+class Stroke(NamedTuple):
+    """A polygon's colour, and the light on its object, (size, size); None for flat clutter."""
+
+    colour: Colour
+    light: NDArray[np.int32] | None = None
+
+
+def paint(canvas: Canvas, areas: Covers, strokes: Sequence[Stroke], style: Style) -> None:
+    """Paint polygons one over the other; what can be is computed for all of them at once."""
+    shaded = np.array([stroke.light is not None for stroke in strokes]).repeat(areas.counts)
+    plain = np.array([stroke.colour for stroke in strokes], np.int32)
+    plain = plain.repeat(areas.counts, axis=0)
+    colours = plain * _shade(areas, strokes, shaded, style)[:, None] >> 8
+    inset = PIXEL * 3 // 4 if style.outline else 0
+    alphas = opacity(areas.depth - shaded.astype(np.int32) * inset)[:, None]
+    layers = [areas.views(colours), areas.views(alphas)]
+    if style.outline:  # beneath each part, a darker one that shows at the edge
+        layers += [
+            areas.views(plain * 45 // 100),
+            areas.views((opacity(areas.depth) * shaded)[:, None]),
+        ]
+    for window, colour, alpha, *edge in zip(areas.windows, *layers, strict=True):
+        view = canvas[window]
+        if edge:
+            blend(view, edge[0], edge[1])
+        blend(view, colour, alpha)
+
+
+def _shade(
+    areas: Covers, strokes: Sequence[Stroke], shaded: NDArray[np.bool_], style: Style
+) -> NDArray[np.int32]:
+    """Brightness of every pixel of every polygon, (N,); 256 is plain."""
+    hollow = np.maximum(2 * PIXEL - areas.depth, 0) * (style.rim * 8 // 100)
+    shade = np.full(areas.depth.shape, 256, np.int32)
+    for window, stroke, view in zip(areas.windows, strokes, areas.views(shade), strict=True):
+        if stroke.light is not None:
+            view[:] = stroke.light[window]
+    return shade - hollow * shaded
 
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:

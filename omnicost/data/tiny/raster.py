@@ -6,8 +6,9 @@ root of an integer, which is correctly rounded everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,16 +80,27 @@ class Pose(NamedTuple):
     mirrored: bool
 
 
-class Cover(NamedTuple):
-    """Where a polygon lies: a window of the picture, and the distance inside the outline.
+class Covers(NamedTuple):
+    """Where P polygons lie: a window of the picture for each, their pixels in one row.
 
     Attributes:
-        window: rows and columns.
-        depth: (h, w) int32, fixed-point distance from the outline, positive inside.
+        windows: rows and columns of each; empty for a polygon outside the picture.
+        counts: pixels in each window.
+        depth: (N,) int32, fixed-point distance of a window's pixels from its polygon's outline,
+            positive inside, row by row, window after window.
     """
 
-    window: tuple[slice, slice]
+    windows: list[tuple[slice, slice]]
+    counts: list[int]
     depth: NDArray[np.int32]
+
+    def views(self, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """`values`, (N, ...), in the shapes of the windows, (h, w, ...)."""
+        first = 0
+        for (rows, columns), count in zip(self.windows, self.counts, strict=True):
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            yield values[first : first + count].reshape(shape + values.shape[1:])
+            first += count
 
 
 def pack(polygons: list[list[tuple[int, int]]]) -> Polygons:
@@ -110,30 +122,34 @@ def _doubled_area(polygon: list[tuple[int, int]]) -> int:
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(polygon, turned, strict=True))
 
 
-def covers(shapes: Sequence[tuple[Polygons, Pose]], size: int) -> list[Cover | None]:
+def covers(shapes: Sequence[tuple[Polygons, Pose]], size: int) -> Covers:
     """Distance fields of all polygons of all shapes, in order, on a size x size picture.
 
     One call for a whole picture: numpy's calls cost more than its work on so few pixels.
-
-    Returns:
-        One per polygon; None for one outside the picture.
     """
     if not shapes:
-        return []
+        return Covers([], [], np.zeros(0, np.int32))
     points, along, signs = _edges(shapes)
-    across, down = _distances(points, along, signs, size)
     starts = _starts(shapes)
-    firsts = np.array(starts[:-1])
-    lowest = np.maximum(np.minimum.reduceat(points, firsts) // PIXEL - 1, 0).tolist()
-    highest = np.minimum(np.maximum.reduceat(points, firsts) // PIXEL + 2, size).tolist()
-    found: list[Cover | None] = []
-    for first, last, (x0, y0), (x1, y1) in zip(starts, starts[1:], lowest, highest, strict=False):
-        if x0 >= x1 or y0 >= y1:
-            found.append(None)
-            continue
-        spans = across[first:last, :, x0:x1] + down[first:last, y0:y1]
-        found.append(Cover((slice(y0, y1), slice(x0, x1)), spans.min(axis=0) >> 8))
-    return found
+    windows = _windows(points, starts[:-1], size)
+    counts = [(rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in windows]
+    found = Covers(windows, counts, np.empty(sum(counts), np.int32))
+    across, down = _distances(points, along, signs, size)
+    for (first, last), window, depth in zip(
+        pairwise(starts), windows, found.views(found.depth), strict=True
+    ):
+        if depth.size:
+            spans = across[first:last, :, window[1]] + down[first:last, window[0]]
+            np.minimum.reduce(spans, axis=0, out=depth)
+    return found._replace(depth=found.depth >> 8)
+
+
+def _windows(points: Ints, firsts: list[int], size: int) -> list[tuple[slice, slice]]:
+    """The polygons' bounding boxes, a pixel wider, as far as they are on the picture."""
+    lowest = np.clip(np.minimum.reduceat(points, firsts) // PIXEL - 1, 0, size)
+    highest = np.clip(np.maximum.reduceat(points, firsts) // PIXEL + 2, 0, size)
+    corners = np.concatenate([lowest, np.maximum(lowest, highest)], axis=1).tolist()
+    return [(slice(y0, y1), slice(x0, x1)) for x0, y0, x1, y1 in corners]
 
 
 def _starts(shapes: Sequence[tuple[Polygons, Pose]]) -> list[int]:
@@ -186,21 +202,14 @@ def _distances(
     return across[:, None, :], down[:, :, None]
 
 
-def opacity(depth: NDArray[np.int32], inset: int = 0) -> NDArray[np.int32]:
-    """0 outside to `PIXEL` inside, over one pixel across the outline.
-
-    Args:
-        inset: how far inside the outline to stop, fixed-point.
-    """
-    return np.minimum(np.maximum(depth + (PIXEL // 2 - inset), 0), PIXEL)
+def opacity(depth: NDArray[np.int32]) -> NDArray[np.int32]:
+    """0 outside to `PIXEL` inside, over one pixel across the outline."""
+    return np.minimum(np.maximum(depth + PIXEL // 2, 0), PIXEL)
 
 
-def blend(
-    canvas: NDArray[np.int32], area: Cover, colour: NDArray[np.int32], inset: int = 0
-) -> None:
-    """Paint a colour, (3,) or (h, w, 3), over a polygon of the canvas, with soft edges."""
-    window = canvas[area.window]
-    window += (colour - window) * opacity(area.depth, inset)[:, :, None] >> 4
+def blend(window: NDArray[np.int32], colour: NDArray[np.int32], alpha: NDArray[np.int32]) -> None:
+    """Mix a colour into part of a canvas in place, `PIXEL` being opaque; all (h, w, 1 or 3)."""
+    window += (colour - window) * alpha >> 4
 
 
 def hsv_to_rgb(hue: int, saturation: int, value: int) -> tuple[int, int, int]:

@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.layout import Placement, arrange
-from omnicost.data.tiny.paint import Brush, Scrap, background, draw_scrap, finish, pose
-from omnicost.data.tiny.raster import Draws, blend, covers
-from omnicost.data.tiny.shapes import KINDS, SELF, packed
+from omnicost.data.tiny.paint import (
+    Brush,
+    Stroke,
+    background,
+    draw_scrap,
+    finish,
+    paint,
+    pose,
+)
+from omnicost.data.tiny.raster import Covers, Draws, covers
+from omnicost.data.tiny.shapes import KINDS, SELF, Part, packed
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
@@ -62,7 +70,12 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
         draw_scrap(style, hues, spec.size, draws) for _ in range(draws.integer(*style.clutter))
     ]
     brushes = [Brush(placement, style, spec.size, draws) for placement in placements]
-    painted = _paint(canvas, scraps, placements, brushes)
+    shapes = [(each.shape, each.pose) for each in scraps]
+    shapes += [(packed(placement.name), pose(placement)) for placement in placements]
+    areas = covers(shapes, spec.size)
+    strokes = [Stroke(each.colour) for each in scraps] + _strokes(placements, brushes)
+    paint(canvas, areas, strokes, style)
+    painted = _stack(areas, len(scraps), placements, spec.size)
     image = finish(canvas, style, draws)
     names, masks = _instances(spec, painted)
     shown = [_misname(spec, name, draws) for name in names]
@@ -74,28 +87,31 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     )
 
 
-def _paint(
-    canvas: NDArray[np.int32],
-    scraps: list[Scrap],
-    placements: list[Placement],
-    brushes: list[Brush],
-) -> _Painted:
-    shapes = [(scrap.shape, scrap.pose) for scrap in scraps]
-    shapes += [(packed(placement.name), pose(placement)) for placement in placements]
-    areas = iter(covers(shapes, canvas.shape[0]))
-    for scrap, area in zip(scraps, areas, strict=False):
-        if area is not None:
-            blend(canvas, area, np.array(scrap.colour, np.int32))
-    top = np.zeros(canvas.shape[:2], np.int64)
+def _strokes(placements: list[Placement], brushes: list[Brush]) -> list[Stroke]:
+    """How the parts of the objects are painted, in order."""
+    return [
+        Stroke(brush.colour(_label(placement, part) or placement.name, part.tone), brush.light)
+        for placement, brush in zip(placements, brushes, strict=True)
+        for part in KINDS[placement.name].parts
+    ]
+
+
+def _label(placement: Placement, part: Part) -> str | None:
+    return placement.name if part.label == SELF else part.label
+
+
+def _stack(areas: Covers, scraps: int, placements: list[Placement], size: int) -> _Painted:
+    """What shows where, given that the first of the areas are scraps and the rest parts."""
+    top = np.zeros((size, size), np.int64)
+    insides = areas.views(areas.depth >= 0)
+    for number, (window, inside) in enumerate(zip(areas.windows, insides, strict=True)):
+        if number >= scraps:
+            top[window][inside] = number - scraps + 1
     owners, labels = [-1], [-1]
-    for number, (placement, brush) in enumerate(zip(placements, brushes, strict=True)):
-        for part in KINDS[placement.name].parts:
-            label = placement.name if part.label == SELF else part.label
-            if (area := next(areas)) is not None:
-                brush.paint(canvas, area, label or placement.name, part.tone)
-                top[area.window][area.depth >= 0] = len(owners)
-            owners.append(number)
-            labels.append(-1 if label is None else NUMBERS[label])
+    for owner, placement in enumerate(placements):
+        found = [_label(placement, part) for part in KINDS[placement.name].parts]
+        owners += [owner] * len(found)
+        labels += [-1 if label is None else NUMBERS[label] for label in found]
     return _Painted(top, np.array(owners), np.array(labels))
 
 
