@@ -8,6 +8,7 @@ the interactive part (further points from the error, mask prompts), which the pi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -248,8 +249,8 @@ def ious(logits: Tensor, masks: Tensor) -> Tensor:
     return both / either.clamp(min=1)
 
 
-def _loss_at(model: SamModel, step: int) -> tuple[Tensor, dict[str, float]]:
-    targets = training_targets(step)
+def _loss_at(model: SamModel, step: int, skipped: int = 0) -> tuple[Tensor, dict[str, float]]:
+    targets = training_targets(skipped + step)
     masks = torch.from_numpy(targets.masks).float()
     embedding = embed(model, targets.images)
     total, figures = torch.zeros(()), {}
@@ -329,18 +330,25 @@ def save(model: SamModel, folder: Path) -> None:
 
 
 def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
-    """Train the model in ``work`` and write it and its card into ``folder``."""
-    trained = train(
-        model := build(),
-        partial(_loss_at, model),
+    """Train the model in ``work`` and write it and its card into ``folder``.
+
+    The learning rate goes up and down twice, the second time to half the height in half the steps.
+    """
+    model = build()
+    first = train(model, partial(_loss_at, model), schedule, work, evaluate=figures, report=report)
+    again = replace(
         schedule,
-        work,
-        evaluate=figures,
-        report=report,
+        steps=max(schedule.steps // 2, 1),
+        learning_rate=schedule.learning_rate / 2,
+        warmup_steps=schedule.warmup_steps // 5,
     )
+    # Batches that the first part has not seen.
+    loss_at = partial(_loss_at, model, skipped=schedule.steps)
+    second = train(model, loss_at, again, work / "again", evaluate=figures, report=report)
     save(model, folder)
     shipped = SamModel.from_pretrained(folder)
-    write_card(folder, _card(shipped, trained.steps, trained.seconds, figures(shipped)))
+    steps, seconds = first.steps + second.steps, first.seconds + second.seconds
+    write_card(folder, _card(shipped, steps, seconds, figures(shipped)))
 
 
 def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
