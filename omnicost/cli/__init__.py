@@ -36,10 +36,14 @@ from omnicost.cli.data import data as _data  # noqa: E402
 from omnicost.cli.export import export as _export  # noqa: E402
 from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
+from omnicost.cli.store import store as _store  # noqa: E402
+from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
 
 app.command("cost")(_cost)
 app.command("plan")(_plan)
 app.command("calibrate")(_calibrate)
+app.command("sweep")(_sweep)
+app.add_typer(_store)
 app.add_typer(_plot)
 app.add_typer(_data)
 app.command("export")(_export)

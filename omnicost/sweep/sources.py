@@ -21,6 +21,12 @@ PUBLISHED_IMAGES: Final = {
     ("cityscapes", "train"): 2_975,
     ("cityscapes", "val"): 500,
 }
+# What their owners let people download, unpacked.
+LAYOUTS: Final = {
+    "coco": "annotations/instances_{train,val}2017.json, train2017/ and val2017/",
+    "ade20k": "images/ and annotations_instance/",
+    "cityscapes": "leftImg8bit/ and gtFine/",
+}
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
 
 
@@ -33,9 +39,11 @@ class Sources:
 
     Args:
         cache: folder for converted annotations and drawn data sets, seen by all nodes.
+        progress: told of (done, total) while a data set is drawn or converted.
     """
 
     cache: Path
+    progress: Callable[[int, int], None] = lambda done, total: None
     missing: dict[str, MissingError] = field(default_factory=dict)
     _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
     _models: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -45,7 +53,8 @@ class Sources:
         key = (spec, split)
         if key not in self._datasets:
             self._datasets[key] = self._found(
-                spec.name, lambda: open_dataset(**location(spec, split, self.cache))
+                spec.name,
+                lambda: open_dataset(**location(spec, split, self.cache), progress=self.progress),
             )
         return self._datasets[key]
 
@@ -76,9 +85,9 @@ class Sources:
             MissingError: naming all of it, with the way to get each.
         """
         if self.missing:
-            first, *others = self.missing.values()
-            remedy = "; ".join([first.remedy, *map(str, others)])
-            raise MissingError(first.where, first.problem, remedy)
+            *others, last = (_advice(what, error) for what, error in self.missing.items())
+            advice = " and ".join([", ".join(others), last]) if others else last
+            raise MissingError(", ".join(self.missing), "not on this machine", advice)
 
     def _found(self, what: str, find: Callable[[], Any]) -> Any:
         try:
@@ -86,6 +95,15 @@ class Sources:
         except MissingError as error:
             self.missing[what] = error
             return None
+
+
+def _advice(what: str, error: MissingError) -> str:
+    """How to get one thing, short enough to stand beside the others."""
+    if what in LAYOUTS:
+        return f"put {what}'s {LAYOUTS[what]} into a folder and name it with --data"
+    if "hf download" in error.remedy:
+        return f"`hf download {what.partition(' ')[2]}`"
+    return error.remedy
 
 
 def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ building/<key>.<id>/   an artefact being written
 work/<key>/            a stage's scratch (checkpoints), kept over restarts until it is done
 locks/                 who computes what, with heartbeats
 logs/<key>.log         what a stage printed, every attempt
+data/                  converted annotations and drawn data sets
 executions/<key>.jsonl every start and end of a stage
 ```
 """
@@ -30,7 +31,7 @@ from omnicost.sweep.lease import LEASE_SECONDS, Locks, write_json_atomically
 
 STORE_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
-_FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions")
+_FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions", "data")
 
 
 class StoredFile(BaseModel):
@@ -104,7 +105,10 @@ class Store:
         if not marker.exists():
             if not create:
                 raise InputError(self.root, "is not a store", "name a folder made by a sweep")
-            if self.root.is_dir() and any(not _is_marker_part(p) for p in self.root.iterdir()):
+            foreign = self.root.is_dir() and any(
+                not _is_marker_part(path) for path in self.root.iterdir()
+            )
+            if foreign and not marker.exists():  # another process may just have made it
                 raise InputError(self.root, "holds other files", "name a new or empty folder")
             self.root.mkdir(parents=True, exist_ok=True)
             _create_marker(marker)
@@ -166,6 +170,11 @@ class Store:
         folder = self.root / "work" / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def data(self) -> Path:
+        """Folder for converted annotations and drawn data sets."""
+        return self.root / "data"
 
     def log(self, key: str) -> Path:
         """The stage's log file."""

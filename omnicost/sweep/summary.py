@@ -11,6 +11,7 @@ from rich.table import Table
 from omnicost.annotation import Policy
 from omnicost.results import Row
 from omnicost.sweep.estimate import Estimate
+from omnicost.sweep.launch import Finished
 from omnicost.sweep.progress import duration
 from omnicost.sweep.rows import DEFAULT_RECIPE, TeacherRow
 
@@ -169,6 +170,19 @@ def estimate_json(figures: Estimate) -> dict[str, Any]:
         "disk_gb": figures.disk_gb,
         "memory_gb": dict(figures.memory_gb),
         "hardware": figures.hardware.model_dump(),
+    }
+
+
+def finished_json(finished: Finished, plot: Path | None) -> dict[str, Any]:
+    """The end of a sweep as plain data."""
+    return {
+        "results": str(finished.path),
+        "plot": None if plot is None else str(plot),
+        "computed_stages": len(finished.end.computed),
+        "rows": [row.model_dump(mode="json") for row in finished.rows],
+        "compared": compared(finished.rows),
+        "teacher_rows": [row.model_dump(mode="json") for row in finished.teacher_rows],
+        "failed": dict(finished.end.failed),
     }
 
 

@@ -1,0 +1,235 @@
+"""`omnicost sweep`: measure what each kind of label buys."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.progress import progress_bar
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    from omnicost.sweep.launch import Finished, Prepared, Request
+    from omnicost.sweep.store import Store
+
+FAILED_CELLS = 2  # exit code
+
+
+def sweep(
+    card: Annotated[
+        str | None, typer.Argument(help="A shipped card's name, or a card of your own.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder that the data set is unpacked in.")
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", help="Folder of finished stages, shared by sweeps.")
+    ] = Path("store"),
+    results: Annotated[
+        Path, typer.Option("--results", help="Folder for the rows and the plot.")
+    ] = Path("results"),
+    seeds: Annotated[str | None, typer.Option("--seeds", help="A count, or a list as 0,7.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Cells to run, as mask=0.1,type=point; repeats."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats."),
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The card, shrunk to a trial run.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count, price, say what is missing; run nothing.")
+    ] = False,
+    no_share: Annotated[
+        bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster; this machine if absent.")
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option("--cpus", min=1, help="CPUs of this machine to use; all if absent."),
+    ] = None,
+    list_cards: Annotated[
+        bool, typer.Option("--list", help="List the shipped cards and stop.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of cards and stop.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a card: train teachers and students over its grid, one row a student.
+
+    Interrupted at any moment, the same command goes on where it was: finished stages
+    are never redone. Rows go to results/CARD.jsonl, a plot beside them. Exit code 2
+    if a cell failed; the others finish.
+
+    \b
+    Example:
+      omnicost sweep demo
+      omnicost sweep coco --data ~/coco --dry-run
+      omnicost sweep coco --data ~/coco --address auto --seeds 3
+      omnicost sweep mine.yaml --only mask=0.1,type=point --set recipe.teacher.steps=500
+    """
+    if list_cards or schema:
+        _describe(schema, as_json)
+        return
+    if card is None:
+        raise InputError("card", "none is named", "see omnicost sweep --list")
+    from omnicost.sweep.cards import Changes
+    from omnicost.sweep.launch import Request
+
+    changes = Changes(tuple(settings or ()), seeds, smoke, data)
+    request = Request(card, changes, tuple(only or ()), not no_share)
+    if dry_run:
+        _dry_run(request, store, as_json)
+    else:
+        _run(request, store, results, address, cpus, as_json)
+
+
+def _describe(schema: bool, as_json: bool) -> None:
+    from omnicost.sweep.cards import header, shipped_cards
+    from omnicost.sweep.spec import Card
+
+    cards = {path.stem: header(path) for path in shipped_cards()}
+    if schema:
+        print_json(Card.model_json_schema())
+    elif as_json:
+        print_json(cards)
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("card", "claim", "takes")
+        for name, told in cards.items():
+            table.add_row(name, told.get("Claim", ""), told.get("Takes", ""))
+        Console().print(table)
+
+
+def _dry_run(request: Request, root: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from omnicost.sweep.estimate import estimate
+    from omnicost.sweep.summary import estimate_json, estimate_lines, estimate_table
+
+    with _existing_store(root) as (store, cache):
+        prepared = _prepare(request, cache)
+        figures = estimate(prepared.graph, store, prepared.card.hardware)
+    missing = [str(error) for error in prepared.sources.missing.values()]
+    cells = [plan.cell.id for plan in prepared.graph.plans]
+    if as_json:
+        print_json({**estimate_json(figures), "missing": missing, "cell_names": cells})
+        return
+    console = Console()
+    console.print(*cells, sep="\n", highlight=False)
+    console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
+    for line in [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextlib.contextmanager
+def _existing_store(root: Path) -> Iterator[tuple[Store | None, Path]]:
+    """The store if there is one, and where to convert data; a dry run leaves nothing behind."""
+    from omnicost.sweep.store import Store
+
+    if (root / "store.json").exists():
+        store = Store(root, create=False)
+        yield store, store.data
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield None, Path(scratch)
+
+
+def _prepare(request: Request, cache: Path) -> Prepared:
+    from omnicost.sweep.launch import prepare
+
+    with progress_bar("opening data sets") as progress:
+        return prepare(request, cache, progress)
+
+
+def _run(
+    request: Request,
+    root: Path,
+    results: Path,
+    address: str | None,
+    cpus: int | None,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+
+    from omnicost.sweep.launch import run
+    from omnicost.sweep.progress import Progress, Watcher
+    from omnicost.sweep.runner import RunOptions
+    from omnicost.sweep.store import Store
+
+    errors = Console(stderr=True)
+    store = Store(root)
+    prepared = _prepare(request, store.data)
+    prepared.sources.require()
+    watcher = Watcher(prepared.graph, store)
+    if not prepared.graph.needed(store.has):
+        count = len(prepared.graph.stages)
+        errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
+    progress = Progress(watcher, errors)
+    options = RunOptions(address, cpus, prepared.card.scheduler)
+    try:
+        with progress.shown():
+            finished = run(prepared, store, results, options, progress.on_cell)
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on from here", soft_wrap=True)
+        raise typer.Exit(130) from None
+    _report(prepared, finished, as_json)
+    if finished.end.failed:
+        raise typer.Exit(FAILED_CELLS)
+
+
+def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
+    from rich.console import Console
+
+    from omnicost.sweep.summary import (
+        failure_lines,
+        finished_json,
+        next_command,
+        results_table,
+        teacher_table,
+    )
+
+    plot = _plot(finished)
+    if as_json:
+        print_json(finished_json(finished, plot))
+        return
+    console = Console()
+    title = f"{prepared.card.name} ({prepared.card.schedule} schedule)"
+    lines = []
+    if finished.teacher_rows:
+        console.print(teacher_table(finished.teacher_rows, title))
+        lines.append(f"rows: {finished.path}")
+    if finished.rows:
+        console.print(results_table(finished.rows, title))
+        lines += [f"rows: {finished.path}", f"plot: {plot}"]
+        lines.append(f"next: {next_command(finished.rows, finished.path)}")
+    lines += [f"failed: {line}" for line in failure_lines(finished.end.failed)]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _plot(finished: Finished) -> Path | None:
+    """The Pareto plot of the card's rows, beside them; None without a comparable row."""
+    from omnicost.plot.info import compute_pareto_info
+    from omnicost.plot.pareto import draw_pareto
+
+    path = finished.path.with_suffix(".png")
+    by_recipe = {row.recipe for row in finished.rows if not row.truncated}
+    if len(by_recipe) != 1:
+        return None  # a front uses one recipe, never a mixture
+    draw_pareto(compute_pareto_info(finished.rows), path)
+    return path

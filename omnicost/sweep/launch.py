@@ -1,0 +1,134 @@
+"""A sweep from card to rows: what `omnicost sweep` does, without the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnicost.results import Row
+from omnicost.sweep.cards import Changes, load_card, only
+from omnicost.sweep.graph import CellPlan, Graph, build_graph
+from omnicost.sweep.rows import (
+    TeacherRow,
+    record_row,
+    results_path,
+    row_of,
+    teacher_rows_of,
+    write_teacher_rows,
+)
+from omnicost.sweep.runner import RunOptions, SweepEnd, run_graph
+from omnicost.sweep.sources import Sources
+from omnicost.sweep.spec import Card
+from omnicost.sweep.stages import planner
+from omnicost.sweep.store import Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for.
+
+    Args:
+        filters: as of `--only`; none takes every cell.
+        share: whether cells share stages.
+    """
+
+    card: str | Path
+    changes: Changes = field(default_factory=Changes)
+    filters: Sequence[str] = ()
+    share: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A card with its cells planned; `sources.missing` says what it lacks."""
+
+    card: Card
+    graph: Graph
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a sweep left behind.
+
+    Args:
+        rows: of this card's finished cells, in its order; empty where it measures teachers.
+        path: the file that holds them.
+    """
+
+    end: SweepEnd
+    rows: tuple[Row, ...]
+    teacher_rows: tuple[TeacherRow, ...]
+    path: Path
+
+
+def prepare(
+    request: Request, cache: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Prepared:
+    """Read the card, open what it reads, plan its cells.
+
+    Args:
+        cache: folder for converted annotations and drawn data sets.
+        progress: told of (done, total) while a data set is drawn or converted.
+
+    Raises:
+        InputError, ConfigError: on a fault of the card or of a data set.
+    """
+    card = load_card(request.card, request.changes)
+    sources = Sources(cache, progress)
+    cells = only(card.cells(), request.filters)
+    graph = build_graph(cells, planner(card, sources), share=request.share)
+    return Prepared(card, graph, sources)
+
+
+def run(
+    prepared: Prepared,
+    store: Store,
+    results: Path,
+    options: RunOptions,
+    watch: Callable[[CellPlan, str], None] = lambda plan, state: None,
+) -> Finished:
+    """Run what is missing and have every finished cell's row in its file.
+
+    Args:
+        results: folder for the rows.
+        watch: told of every change of a cell's state, after its row is written.
+
+    Raises:
+        MissingError: naming all data and weights that are missing.
+    """
+    prepared.sources.require()
+    path = results_path(results, prepared.card.name, prepared.card.measure)
+
+    def on_cell(plan: CellPlan, state: str) -> None:
+        if _is_finished(plan, store) and prepared.card.measure == "student":
+            record_row(path, row_of(plan, store, prepared.sources))
+        watch(plan, state)
+
+    end = run_graph(prepared.graph, store, options, on_cell)
+    done = [plan for plan in prepared.graph.plans if _is_finished(plan, store)]
+    if prepared.card.measure == "teacher":
+        found = _teacher_rows(done, store, prepared.sources)
+        if found:
+            write_teacher_rows(path, found)
+        return Finished(end, (), found, path)
+    rows = tuple(row_of(plan, store, prepared.sources) for plan in done)
+    for row in rows:
+        record_row(path, row)
+    return Finished(end, rows, (), path)
+
+
+def _is_finished(plan: CellPlan, store: Store) -> bool:
+    return all(map(store.has, plan.outputs.values()))
+
+
+def _teacher_rows(
+    plans: Sequence[CellPlan], store: Store, sources: Sources
+) -> tuple[TeacherRow, ...]:
+    """A row for each measured teacher, once where recipes differ in what it does not use."""
+    by_output = {plan.outputs["quality"]: plan for plan in reversed(plans)}
+    kept = set(map(id, by_output.values()))
+    return tuple(
+        row for plan in plans if id(plan) in kept for row in teacher_rows_of(plan, store, sources)
+    )
