@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+from transformers import SamConfig, SamImageProcessor, SamModel
 
 from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene, render
@@ -324,8 +324,8 @@ def save(model: SamModel, folder: Path) -> None:
     halves = {name: value.half() for name, value in load_file(path).items()}
     save_file(halves, path, metadata={"format": "pt"})
     frame, longest = {"height": SIDE, "width": SIDE}, {"longest_edge": SIDE}
-    SamProcessor(
-        SamImageProcessor(size=longest, pad_size=frame, mask_size=longest, mask_pad_size=frame)
+    SamImageProcessor(
+        size=longest, pad_size=frame, mask_size=longest, mask_pad_size=frame
     ).save_pretrained(folder)
 
 
