@@ -100,6 +100,68 @@ def curves(
     _report(info, out, as_json)
 
 
+@plot.command("masks")
+def masks(
+    data: Annotated[str, typer.Argument(help="The data set: its folder, or a tiny set's name.")],
+    pseudomasks: Annotated[
+        Path, typer.Option("--pseudomasks", help="What the pseudo-mask step wrote.")
+    ],
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", help="Another one on the same images: the untuned teacher's."),
+    ] = None,
+    detections: Annotated[
+        Path | None, typer.Option("--detections", help="What the detect step wrote.")
+    ] = None,
+    image: Annotated[
+        list[int] | None, typer.Option("--image", help="Id of an image to show; repeats.")
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", min=1, max=40, help="Images drawn where none is named.")
+    ] = 4,
+    split: Annotated[str, typer.Option("--split", help="Split of the data set.")] = "train",
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder that a tiny set is drawn in.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    out: OutOption = Path("masks.png"),
+    width: WidthOption = 7.2,
+    as_json: JsonOption = False,
+) -> None:
+    """Weak labels, prompts, pseudo-masks before and after tuning, and ground truth.
+
+    A row an image; each instance keeps its colour, and a mask on no instance is grey.
+
+    \b
+    Example:
+      omnicost plot masks ~/coco --pseudomasks pseudomasks/ --out masks.png
+      omnicost plot masks ~/coco --pseudomasks tuned/ --before untuned/ \\
+        --detections detections/ --image 139 --image 285
+    """
+    from omnicost.data import open_dataset
+    from omnicost.pipeline.mask_examples import examples
+    from omnicost.plot.masks import compute_masks_info, draw_masks
+    from omnicost.plot.style import check_format
+
+    check_format(out)
+    dataset = open_dataset(data, split, root=root)
+    shown = examples(dataset, pseudomasks, before, detections, image or (), images, seed=seed)
+    info = compute_masks_info(shown)
+    draw_masks(info, out, width)
+    if as_json:
+        rows = [
+            {
+                "image": row.example.name,
+                "annotation": row.example.kind,
+                "mean_iou": {name: panel.mean_iou for name, panel in row.panels.items()},
+            }
+            for row in info.rows
+        ]
+        print_json({"picture": str(out), "rows": rows})
+    else:
+        typer.echo(f"wrote {out}")
+
+
 def _read(results: list[Path] | None, dataset: str | None, recipe: str | None) -> list[Row]:
     from omnicost.cost import BUILT_IN
     from omnicost.errors import InputError

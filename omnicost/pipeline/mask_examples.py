@@ -1,0 +1,132 @@
+"""From a data set and pseudo-mask tables to the pictures that `plot.masks` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.data import Dataset
+from omnicost.data.seeding import generator
+from omnicost.errors import InputError
+from omnicost.pipeline import pseudomask
+from omnicost.pipeline.proposals import Detections
+from omnicost.plot.masks import Drawn, MaskExample
+
+
+def examples(
+    dataset: Dataset,
+    after: Path,
+    before: Path | None = None,
+    detections: Path | None = None,
+    image_ids: Sequence[int] = (),
+    images: int = 4,
+    min_score: float = 0.3,
+    seed: int = 0,
+) -> list[MaskExample]:
+    """Some images with all that is known of how their masks came about.
+
+    Args:
+        dataset: with the pictures and the ground truth.
+        after: artefact of the pseudo-mask step: whose prompts and masks are shown.
+        before: another one on the same images, such as of the untuned teacher.
+        detections: artefact of the detect step, to show GroundingDINO's boxes.
+        image_ids: which images; a seeded draw from those with pseudo-masks if none.
+        images: how many to draw.
+        min_score: of GroundingDINO's boxes shown.
+        seed: of the draw.
+
+    Raises:
+        InputError: if an image has no pseudo-mask in the table.
+    """
+    shown, earlier = _Table(after), None if before is None else _Table(before)
+    found = None if detections is None else Detections(detections)
+    chosen = _chosen(shown.image_ids, image_ids, images, seed, after)
+    return [_example(dataset, image_id, shown, earlier, found, min_score) for image_id in chosen]
+
+
+def _chosen(
+    have: np.ndarray, wanted: Sequence[int], count: int, seed: int, table: Path
+) -> list[int]:
+    for image_id in wanted:
+        if image_id not in have:
+            raise InputError(
+                table, f"no pseudo-mask on image {image_id}", f"choose among {len(have)} others"
+            )
+    if wanted:
+        return list(wanted)
+    drawn = generator(seed, "plot masks").permutation(have)[:count]
+    return sorted(int(image_id) for image_id in drawn)
+
+
+class _Table:
+    """A pseudo-mask table, by image."""
+
+    def __init__(self, path: Path) -> None:
+        table = pseudomask.read(path)
+        self._rows: list[dict[str, Any]] = table.to_pylist()
+        self._places: dict[int, list[int]] = {}
+        for place, image_id in enumerate(table["image_id"].to_pylist()):
+            self._places.setdefault(image_id, []).append(place)
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        return np.array(sorted(self._places), np.int64)
+
+    def of(self, image_id: int) -> list[dict[str, Any]]:
+        return [self._rows[place] for place in self._places.get(image_id, [])]
+
+
+def _example(
+    dataset: Dataset,
+    image_id: int,
+    after: _Table,
+    before: _Table | None,
+    detections: Detections | None,
+    min_score: float,
+) -> MaskExample:
+    index = dataset.index_of(image_id)
+    rows, truth = after.of(image_id), dataset.instances(index)
+    kind = rows[0]["source"]
+    boxes = None
+    if detections is not None:
+        proposals = detections.of(image_id)
+        boxes = proposals.boxes[proposals.scores >= min_score]
+    tags = sorted({dataset.class_names[place] for place in truth.class_indices.tolist()})
+    labelled = [row for row in rows if row["annotation_id"] >= 0]
+    return MaskExample(
+        name=Path(str(dataset.file_names[index])).name,
+        image=dataset.image(index),
+        kind=kind,
+        class_names=dataset.class_names,
+        truth=Drawn(truth.annotation_ids, truth.class_indices, truth.masks()),
+        tags=tuple(tags) if kind == "class" else (),
+        points=_stacked(labelled, "point") if kind == "point" else None,
+        boxes=_stacked(labelled, "prompt_box") if kind == "box" else None,
+        label_ids=np.array([row["annotation_id"] for row in labelled], np.int64),
+        sam_boxes=_stacked(rows, "sam_box"),
+        detector_boxes=boxes,
+        prompt_boxes=_stacked(rows, "prompt_box"),
+        before=None if before is None else _drawn(before.of(image_id), truth.size),
+        after=_drawn(rows, truth.size),
+    )
+
+
+def _stacked(rows: Sequence[dict[str, Any]], column: str) -> np.ndarray | None:
+    values = [row[column] for row in rows if row[column] is not None]
+    return np.array(values, np.float32) if values else None
+
+
+def _drawn(rows: Sequence[dict[str, Any]], size: tuple[int, int]) -> Drawn:
+    codes = [{"size": list(size), "counts": row["rle"]} for row in rows]
+    masks = np.zeros((0, *size), bool)
+    if codes:
+        masks = mask_api.decode(codes).transpose(2, 0, 1).astype(bool)
+    return Drawn(
+        np.array([row["annotation_id"] for row in rows], np.int64),
+        np.array([row["class_index"] for row in rows], np.int64),
+        masks,
+    )
