@@ -25,11 +25,12 @@ from rich.progress import track
 from rich.table import Table
 from tiny_world import enlarge, overlay, tile
 from torch.nn.functional import interpolate
-from transformers import AutoBackbone, AutoTokenizer, CLIPModel, GroundingDinoForObjectDetection
+from transformers import AutoBackbone, AutoTokenizer, CLIPModel
 from transformers.utils import logging
 
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.errors import MissingError
+from omnicost.models.detector import load_detector
 from omnicost.models.sam import load_sam
 from omnicost.models.tiny import TINY_MODELS, TinyModel, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, sam, text
@@ -46,10 +47,12 @@ def load(name: TinyModel) -> tuple[Any, Any]:
     path = weights_path(name)
     if name == "sam":
         return load_sam("tiny"), None
+    if name == "detector":
+        detector = load_detector("tiny")
+        return detector.model, detector.tokenizer
     if name == "backbone":
         return AutoBackbone.from_pretrained(path).eval(), None
-    kind = GroundingDinoForObjectDetection if name == "detector" else CLIPModel
-    return kind.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
+    return CLIPModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
 
 
 def measure(name: TinyModel, model: Any, tokenizer: Any) -> dict[str, float]:

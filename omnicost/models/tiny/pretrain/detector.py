@@ -48,13 +48,13 @@ from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer
 
 FOLDER = "detector"
 SCHEDULE = Schedule(
-    steps=3000,
+    steps=2000,
     horizon=6000,
     learning_rate=6e-4,
     warmup_steps=200,
     weight_decay=1e-3,
     checkpoint_every=200,
-    evaluate_every=1500,
+    evaluate_every=500,
 )
 SCENES_PER_STEP = 8
 WIDTH = 64
