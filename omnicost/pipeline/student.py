@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pycocotools import mask as mask_api
 from torch import nn
 
 from omnicost.data import Dataset
@@ -19,6 +20,7 @@ from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
 from omnicost.models.students import interface
 from omnicost.models.students.interface import Student
+from omnicost.models.students.settings import Detectron2Settings
 from omnicost.pipeline import student_checkpoint
 from omnicost.pipeline.compute import Report, autocast
 from omnicost.pipeline.student_config import OptimizerConfig, StudentConfig
@@ -31,6 +33,9 @@ from omnicost.pipeline.student_data import (
     loader,
     read_pseudo_labels,
 )
+
+if TYPE_CHECKING:
+    from omnicost.models.students.detectron2_backend import Picture
 
 WEIGHTS = "student.safetensors"
 LOG = "log.jsonl"
@@ -72,10 +77,6 @@ def run(
         StageError: when the loss stops being finite, naming the images.
         InputError: when nothing can be learnt from, or a setting cannot hold.
     """
-    if config.architecture.kind == "detectron2":
-        from omnicost.models.students import detectron2_backend
-
-        raise NotImplementedError(detectron2_backend)
     if config.schedule.batch_images % world.size:
         raise InputError(
             "student.schedule.batch_images",
@@ -84,12 +85,68 @@ def run(
         )
     pseudo = read_pseudo_labels(pseudomasks, config.pseudo_min_score)
     training = TrainingSet(dataset, strengths, pseudo, config)
-    student = build_student(config, len(dataset.class_names), backbone, seed).to(device)
-    batches = StepBatches(training, config, seed, world)
-    train_loop(student, batches, config, seed, work, device, report, world)
+    student: Student
+    if config.architecture.kind == "detectron2":
+        student = _trained_by_detectron2(training, config, seed, work, device, report, world)
+    else:
+        student = build_student(config, len(dataset.class_names), backbone, seed).to(device)
+        batches = StepBatches(training, config, seed, world)
+        train_loop(student, batches, config, seed, work, device, report, world)
     if world.rank == 0:
         interface.save(out / WEIGHTS, student)
         shutil.copyfile(work / LOG, out / LOG)
+
+
+def _trained_by_detectron2(
+    training: TrainingSet,
+    config: StudentConfig,
+    seed: int,
+    work: Path,
+    device: str,
+    report: Report,
+    world: World,
+) -> Student:
+    """detectron2 keeps its own trainer, checkpoints and views; see its backend."""
+    from omnicost.models.students import detectron2_backend as backend
+
+    settings, schedule = config.architecture, config.schedule
+    if not isinstance(settings, Detectron2Settings) or world.size > 1:
+        raise InputError("student.architecture.kind", "detectron2 on several processes", "use one")
+    work.mkdir(parents=True, exist_ok=True)
+    plan = backend.Plan(
+        schedule.steps,
+        schedule.batch_images,
+        schedule.drop_at,
+        config.checkpoint_every,
+        config.log_every,
+        config.workers,
+        derive_seed(seed, "student detectron2"),
+    )
+    names = training.dataset.class_names
+    return backend.train(settings, _pictures(training), names, plan, work, device, report)
+
+
+def _pictures(training: TrainingSet) -> list[Picture]:
+    """What each usable image teaches, for a trainer that reads pictures itself."""
+    from omnicost.models.students.detectron2_backend import Picture
+
+    dataset, pictures = training.dataset, []
+    for index in training.indices.tolist():
+        labels = training.labels(index)
+        boxes = mask_api.toBbox(list(labels.rles)) if labels.rles else np.zeros((0, 4))
+        boxes[:, 2:] += boxes[:, :2]
+        height, width = dataset.sizes[index].tolist()
+        pictures.append(
+            Picture(
+                dataset.path(index),
+                int(dataset.image_ids[index]),
+                (height, width),
+                boxes.astype(np.float32),
+                labels.classes,
+                labels.rles,
+            )
+        )
+    return pictures
 
 
 def build_student(config: StudentConfig, num_classes: int, backbone: str, seed: int) -> Student:

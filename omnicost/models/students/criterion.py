@@ -111,10 +111,10 @@ def match(
         - settings.class_weight * _class_probabilities(class_logits, truth)
     )
     # A prediction that is not a number may be matched last, as in transformers.
-    costs = torch.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=1e9).cpu().numpy()
+    finite = torch.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=1e9).cpu().numpy()
     pairs = [
         linear_sum_assignment(cost[:, :number])
-        for cost, number in zip(costs, truth.sizes, strict=True)
+        for cost, number in zip(finite, truth.sizes, strict=True)
     ]
     return _matches(pairs, truth.sizes, mask_logits.device)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class Student(nn.Module, ABC):
         """Work activations out again in the backward pass instead of keeping them."""
         checkpoint_layers(self.backbone)
 
-    def train(self, mode: bool = True) -> Student:
+    def train(self, mode: bool = True) -> Self:
         """Training mode, in which frozen batch norms stay as they are."""
         super().train(mode)
         if self.settings.freeze_batchnorm:
@@ -150,6 +150,7 @@ def quiet() -> Iterator[None]:
 REGISTRY: dict[str, str] = {
     "mask2former": "omnicost.models.students.mask2former",
     "maskrcnn": "omnicost.models.students.maskrcnn",
+    "detectron2": "omnicost.models.students.detectron2_backend",
 }
 
 
@@ -197,7 +198,7 @@ def save(path: Path, student: Student) -> None:
     described = {
         "settings": student.settings.model_dump(mode="json"),
         "num_classes": student.num_classes,
-        "backbone": student.backbone_config.to_dict(),
+        "backbone": None if student.backbone_config is None else student.backbone_config.to_dict(),
     }
     weights = {name: value.contiguous() for name, value in student.state_dict().items()}
     # One key: safetensors writes several in any order, and equal students should be equal files.
@@ -228,5 +229,5 @@ def _rebuild(described: dict[str, Any]) -> Student:
 
     settings = TypeAdapter(Architecture).validate_python(described["settings"])
     raw = described["backbone"]
-    config = AutoConfig.for_model(raw.pop("model_type"), **raw)
+    config = None if raw is None else AutoConfig.for_model(raw.pop("model_type"), **raw)
     return build(settings, described["num_classes"], Backbone(config))
