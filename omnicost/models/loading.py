@@ -127,6 +127,7 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
+    logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
     if not (path / "config.json").exists():
         raise MissingError(f"{kind} weights {path}", "no config.json in it", remedy)
