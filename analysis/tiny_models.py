@@ -51,7 +51,7 @@ def load(name: TinyModel) -> tuple[Any, Any]:
         detector = load_detector("tiny")
         return detector.model, detector.tokenizer
     if name == "backbone":
-        return AutoBackbone.from_pretrained(path).eval(), None
+        return AutoBackbone.from_pretrained(str(path)).eval(), None
     return CLIPModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
 
 
@@ -131,9 +131,9 @@ def boxes_found(
             present = number in scene.class_indices
             colour = "lime" if present else "red"
             pen.rectangle((box * ZOOM).tolist(), outline=colour)
-            label = f"{SPECS[world].class_names[number]} {score:.2f}"
+            label = f"{SPECS[world].class_names[number]} {score:.1f}"
             where = (float(box[0]) * ZOOM + 2, float(box[1]) * ZOOM)
-            pen.text(where, label, fill=colour, stroke_width=1, stroke_fill="black")
+            pen.text(where, label, fill="white", stroke_width=1, stroke_fill="black")
     return np.asarray(canvas)
 
 

@@ -118,8 +118,9 @@ def box_ap50(pictures: Sequence[Scene], found: Sequence[Detections], world: str)
     evaluation = COCOeval(truth, truth.load_res(_coco_rows(found)), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
-    evaluation.summarize()
-    return float(evaluation.stats[1])
+    # IoU thresholds from 0.5 up x recall x classes x areas x detections; -1 where there is nothing.
+    precision = np.asarray(evaluation.eval["precision"])[0, :, :, 0, -1]
+    return float(precision[precision > -1].mean())
 
 
 def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:

@@ -53,19 +53,16 @@ SCHEDULE = Schedule(
     learning_rate=6e-4,
     warmup_steps=200,
     weight_decay=1e-3,
-    checkpoint_every=100,
+    checkpoint_every=200,
     evaluate_every=500,
 )
 SCENES_PER_STEP = 8
 WIDTH = 64
 QUERIES = 30
 BACKBONE_STAGES = 3  # strides 4, 8 and 16
-# Captions of a step's pictures: their own classes, or those and a few absent ones. Web captions say
-# what is there; a detector that is also told all that is not (half of the steps with up to 25 absent
-# classes, a fifth with all) makes no more mistakes with every class in the caption than with the
-# picture's own, so that class tags would buy nothing.
-CAPTION_SHARES = {"own": 0.85, "some": 0.15}
-MOST_ABSENT = 4
+# Captions of a step's pictures: their own classes, those and some absent ones, or all names.
+CAPTION_SHARES = {"own": 0.3, "some": 0.5, "all": 0.2}
+MOST_ABSENT = 25
 
 
 def build(tokenizer: BertTokenizer) -> GroundingDinoForObjectDetection:
@@ -134,7 +131,7 @@ def asked_classes(
     for scene in pictures:
         own = {int(index) for index in scene.class_indices}
         absent = random.permutation([i for i in range(classes) if i not in own])
-        extra = int(random.integers(1, MOST_ABSENT + 1)) if kind == "some" else 0
+        extra = {"own": 0, "some": int(random.integers(1, MOST_ABSENT + 1)), "all": classes}[kind]
         asked = [*own, *(int(index) for index in absent[:extra])]
         captions.append([int(index) for index in random.permutation(asked)])
     return captions
