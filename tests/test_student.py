@@ -343,3 +343,16 @@ def test_a_student_learns(dataset: Dataset, backbone: str, tmp_path: Path) -> No
     evaluate.run(dataset, out / student.WEIGHTS, out=out, device="cpu", report=lambda *a: None)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["AP50"] > 30, metrics
+
+
+def test_backbone_of_rate_zero_stays(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """A backbone factor of 0 trains the head only, and works out no gradient for the rest."""
+    config = config_of(schedule={"steps": 2}, optimizer={"backbone_factor": 0.0})
+    out = train(dataset, backbone, tmp_path, config)
+    original = interface.read_backbone(backbone).weights
+    assert original is not None
+    trained = interface.load(out / student.WEIGHTS).backbone.state_dict()
+    assert all(torch.equal(trained[name], value) for name, value in original.items())
+    model = student.build_student(config, 3, backbone, seed=0)
+    student.build_optimizer(model, config.optimizer)
+    assert not any(part.requires_grad for part in model.backbone.parameters())
