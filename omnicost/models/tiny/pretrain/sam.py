@@ -26,7 +26,7 @@ from omnicost.data.tiny.world import SPECS, Scene, render
 from omnicost.models.decode import Decoded, decode
 from omnicost.models.frame import pixel_values, to_prompts
 from omnicost.models.tiny.pretrain.card import Card, write_card
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.loop import Report, Schedule, Trained, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
 
 FOLDER = "sam"
@@ -334,21 +334,33 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None
 
     The learning rate goes up and down twice, the second time to half the height in half the steps.
     """
-    model = build()
-    first = train(model, partial(_loss_at, model), schedule, work, evaluate=figures, report=report)
     again = replace(
         schedule,
         steps=max(schedule.steps // 2, 1),
         learning_rate=schedule.learning_rate / 2,
         warmup_steps=schedule.warmup_steps // 5,
     )
-    # Batches that the first part has not seen.
-    loss_at = partial(_loss_at, model, skipped=schedule.steps)
-    second = train(model, loss_at, again, work / "again", evaluate=figures, report=report)
+    total = schedule.steps + again.steps
+    model = build()
+    first = _train(model, schedule, work, 0, total, report)
+    second = _train(model, again, work / "again", schedule.steps, total, report)
     save(model, folder)
     shipped = SamModel.from_pretrained(folder)
-    steps, seconds = first.steps + second.steps, first.seconds + second.seconds
-    write_card(folder, _card(shipped, steps, seconds, figures(shipped)))
+    seconds = first.seconds + second.seconds
+    write_card(folder, _card(shipped, total, seconds, figures(shipped)))
+
+
+def _train(
+    model: SamModel, schedule: Schedule, work: Path, skipped: int, total: int, report: Report | None
+) -> Trained:
+    """One cycle, on the batches that come after `skipped` steps."""
+
+    def report_all(done: int, _: int, latest: dict[str, float]) -> None:
+        if report is not None:
+            report(skipped + done, total, latest)
+
+    loss_at = partial(_loss_at, model, skipped=skipped)
+    return train(model, loss_at, schedule, work, evaluate=figures, report=report_all)
 
 
 def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
@@ -359,8 +371,8 @@ def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, flo
             "A Segment Anything model for 64 x 64 pictures in the format of facebook/sam-vit-huge. "
             "Figures are mean IoU, without any training on the data set, on every instance of "
             f"{HELD_OUT_PICTURES} held-out pictures: from a tight box; from a random point, with "
-            "the mask of three that the model itself rates highest; with the best of the three. It is "
-            "weak on objects under 80 pixels: its grid has a cell for every 16."
+            "the mask of three that the model itself rates highest; with the best of the three. It "
+            "is weak on objects under 80 pixels: its grid has a cell for every 16."
         ),
         data=(
             f"labelled extents, parts, wholes and groups in {WEB}, without classes; "
