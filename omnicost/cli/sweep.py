@@ -168,6 +168,7 @@ def _run(
 
     from omnicost.sweep.launch import run
     from omnicost.sweep.progress import Progress, Watcher
+    from omnicost.sweep.rows import headline
     from omnicost.sweep.runner import RunOptions
     from omnicost.sweep.store import Store
 
@@ -179,7 +180,7 @@ def _run(
     if not prepared.graph.needed(store.has):
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
-    progress = Progress(watcher, errors)
+    progress = Progress(watcher, errors, lambda plan: headline(plan, store))
     options = RunOptions(address, cpus, prepared.card.scheduler)
     try:
         with progress.shown():

@@ -50,7 +50,9 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
     path = find_card(card)
     content = _with_bases(path, ())
     smoke = content.pop("smoke", {})
-    content = merged(content, smoke) if changes.smoke else content
+    if changes.smoke:
+        name = f"{content.get('name')}-smoke"  # its rows are kept apart
+        content = {**merged(content, smoke), "name": name, "schedule": "smoke"}
     content = merged(content, nested(_settings(changes.settings)))
     if changes.seeds is not None:
         content["seeds"] = parse_seeds(changes.seeds)

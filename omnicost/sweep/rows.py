@@ -105,6 +105,12 @@ def read_metrics(store: Store, key: str) -> dict[str, Any]:
     return json.loads((store.path(key) / "metrics.json").read_text())
 
 
+def headline(plan: CellPlan, store: Store) -> str:
+    """The one figure of a finished cell, for whoever watches."""
+    key = plan.outputs.get("evaluate")
+    return "" if key is None else f"AP {read_metrics(store, key)['AP']:.1f}"
+
+
 def config_hash(cell: Cell, sources: Sources) -> str:
     """Identifies how the cell was made, whatever its data, policy and seed: recipe and weights."""
     recipe = recipe_of(cell)
