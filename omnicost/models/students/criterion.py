@@ -64,6 +64,36 @@ def _mean_over_processes(count: int, world_size: int, device: torch.device) -> t
     return total.clamp(min=1.0)
 
 
+def shares(
+    part: Sequence[Target],
+    whole: Sequence[Target],
+    settings: Mask2FormerSettings,
+    world_size: int = 1,
+    device: torch.device | str = "cpu",
+) -> dict[str, torch.Tensor]:
+    """A part's share in what the losses of the whole batch are divided by.
+
+    With these, the gradients of micro-batches add up to that of one batch. Where an image has more
+    instances than queries and unlike weights, the class loss takes the mean of their weights.
+    """
+    place = torch.device(device)
+    of_part, of_whole = (
+        _mean_over_processes(sum(len(each.classes) for each in targets), world_size, place)
+        for targets in (part, whole)
+    )
+    weights = [sum(_query_weight(each, settings) for each in group) for group in (part, whole)]
+    masks = of_part / of_whole
+    return {"class": torch.tensor(weights[0] / weights[1]), "mask": masks, "dice": masks}
+
+
+def _query_weight(target: Target, settings: Mask2FormerSettings) -> float:
+    """Sum of the class loss's weights over one image's queries, once they are matched."""
+    count = len(target.weights)
+    matched = min(count, settings.queries)
+    found = matched * float(target.weights.mean()) if count else 0.0
+    return found + settings.no_object_weight * (settings.queries - matched)
+
+
 def losses(
     mask_logits: Sequence[torch.Tensor],
     class_logits: Sequence[torch.Tensor],

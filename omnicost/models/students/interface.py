@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -80,6 +81,25 @@ class Student(nn.Module, ABC):
             targets: one an image.
             world_size: processes that average their gradients.
         """
+
+    def shares(
+        self,
+        part: Sequence[Target],
+        whole: Sequence[Target],
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> Mapping[str, float | torch.Tensor]:
+        """What each loss of a part of a batch counts, so that the parts' add up to the whole's.
+
+        Here every picture counts alike, which is right up to means over drawn samples.
+
+        Args:
+            part: of one micro-batch.
+            whole: of all micro-batches of this process.
+            world_size: processes that average their gradients.
+            device: where processes exchange numbers.
+        """
+        return defaultdict(lambda: len(part) / len(whole))
 
     @abstractmethod
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:

@@ -93,6 +93,16 @@ class Mask2FormerStudent(Student):
             truth = criterion.collate(targets, world_size)
             return criterion.losses(masks, classes, truth, self.settings)
 
+    def shares(
+        self,
+        part: Sequence[Target],
+        whole: Sequence[Target],
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> dict[str, torch.Tensor]:
+        """By instances for masks, by weights of queries for classes: exact (see `criterion`)."""
+        return criterion.shares(part, whole, self.settings, world_size, device)
+
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """The best `settings.detections` of queries x classes in each picture."""
