@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from tiny_world import enlarge, overlay, tile
 from torch.nn.functional import interpolate
-from transformers import AutoBackbone, AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer, CLIPModel, ResNetBackbone
 from transformers.utils import logging
 
 from omnicost.data.tiny.world import SPECS, Scene
@@ -51,7 +51,7 @@ def load(name: TinyModel) -> tuple[Any, Any]:
         detector = load_detector("tiny")
         return detector.model, detector.tokenizer
     if name == "backbone":
-        return AutoBackbone.from_pretrained(str(path)).eval(), None
+        return ResNetBackbone.from_pretrained(path).eval(), None
     return CLIPModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
 
 

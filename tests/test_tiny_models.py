@@ -327,9 +327,9 @@ def measure_clip(pictures: int) -> dict[str, float]:
 
 
 def measure_backbone(pictures: int) -> dict[str, float]:
-    from transformers import AutoBackbone
+    from transformers import ResNetBackbone
 
-    return backbone.figures(AutoBackbone.from_pretrained(str(weights_path("backbone"))), pictures)
+    return backbone.figures(ResNetBackbone.from_pretrained(weights_path("backbone")), pictures)
 
 
 def measure_detector(pictures: int) -> dict[str, float]:
@@ -353,8 +353,8 @@ def assert_as_on_card(name: str, pictures: int | None, tolerance: float) -> None
     """None: as many pictures as the card's figures are of."""
     card = read_figures(weights_path(name))  # type: ignore[arg-type]
     for figure, value in MEASURES[name](pictures or HELD_OUT[name]).items():
-        # False boxes are a count a picture; everything else is a share.
-        allowed = tolerance * max(1.0, card[figure])
+        # False boxes are a count a picture and come in clusters; everything else is a share.
+        allowed = tolerance * (4 if figure.endswith("false") else 1)
         assert value == pytest.approx(card[figure], abs=allowed), figure
 
 
