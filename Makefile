@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready
 .PHONY: test test-slow demo check format docs clean
 
 $(READY): pyproject.toml
+	@echo "Setting up $(VENV) (a few minutes, once)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sweep,dev]'
 	touch $@
@@ -18,6 +19,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+demo: $(READY)
+	$(BIN)/omnicost sweep demo
 
 check: $(READY)
 	$(BIN)/ruff format --check .
