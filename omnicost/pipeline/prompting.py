@@ -15,6 +15,8 @@ from omnicost.pipeline.compute import autocast
 from omnicost.pipeline.config import Precision
 from omnicost.pipeline.kinds import TeacherKind
 
+FULL_SIZE_ELEMENTS = 1 << 22  # logits scaled up at once: 16 MB in fp32
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -123,8 +125,7 @@ def _decode(
 
 
 def _masks(logits: torch.Tensor, size: tuple[int, int], side: int) -> np.ndarray:
-    """``(P, H, W) bool``, one mask at a time: full-size logits of many would not fit."""
-    masks = np.zeros((len(logits), *size), bool)
-    for row, low in zip(masks, logits, strict=True):
-        row[:] = (full_size_logits(low[None], size, side)[0] > 0).cpu().numpy()
-    return masks
+    """``(P, H, W) bool``, a few masks at a time: full-size logits of many would not fit."""
+    at_once = max(1, FULL_SIZE_ELEMENTS // max(side * side, size[0] * size[1]))
+    parts = [(full_size_logits(low, size, side) > 0).cpu().numpy() for low in logits.split(at_once)]
+    return np.concatenate(parts) if parts else np.zeros((0, *size), bool)
