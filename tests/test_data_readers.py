@@ -389,6 +389,14 @@ def test_the_cache_follows_the_content(tmp_path: Path) -> None:
     assert changed.fingerprint != one.fingerprint
 
 
+def test_any_name_for_ones_own_folder(tmp_path: Path) -> None:
+    """A set at `root` goes by the name that its owner gives it, and is otherwise the same."""
+    folder = write(tmp_path / "data", every_form())
+    named = open_dataset("mine", "train", root=folder)
+    assert named.name == "mine"
+    assert named.image_ids.tolist() == open_dataset(folder, "train").image_ids.tolist()
+
+
 def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     """A cache in a place that is a file, and one that lost a column, name the folder."""
     folder = write(tmp_path / "data", every_form())

@@ -24,9 +24,9 @@ def open_dataset(
     """A split of a data set.
 
     Args:
-        name_or_path: a folder or COCO-format file; or `coco`, `ade20k`, `cityscapes`, whose
-            unpacked folder is then `root`; or `tiny-coco`, `tiny-ade20k`, `tiny-cityscapes`,
-            which are drawn into `cache` once.
+        name_or_path: a folder or COCO-format file; or any name, such as `coco`, of the folder or
+            file at `root`; or `tiny-coco`, `tiny-ade20k`, `tiny-cityscapes`, which are drawn into
+            `cache` once.
         split: `train` or `val`, or what the file is called; `all` of a set with one file.
         root: see above.
         cache: folder for converted annotations, keyed by their content, so that the next opening
@@ -42,12 +42,12 @@ def open_dataset(
     if name.startswith(TINY) and not Path(name).exists():
         cache = _cache_of_tiny(name, root, cache)
         source = find(_tiny_folder(name, Path(cache), progress), split)._replace(name=name)
-    elif name in PUBLISHED and root is not None:
-        source = find(Path(root), split)._replace(name=name)
+    elif root is not None:
+        source = find(Path(root).expanduser(), split)._replace(name=name)
     elif name in PUBLISHED and not Path(name).exists():
         raise MissingError(name, "not downloaded by omnicost", "name its unpacked folder (--data)")
     else:
-        source = find(Path(name_or_path), split)
+        source = find(Path(name_or_path).expanduser(), split)
     return _open(source, Path(cache) if cache is not None else None, progress)
 
 

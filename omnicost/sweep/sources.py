@@ -111,6 +111,6 @@ def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:
     return {
         "name_or_path": spec.name,
         "split": split,
-        "root": None if spec.root is None else str(Path(spec.root).absolute()),
+        "root": None if spec.root is None else str(Path(spec.root).expanduser().absolute()),
         "cache": str(cache),
     }
