@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from omnicost.errors import InputError
+from omnicost.errors import InputError, OmnicostError
 from omnicost.models.loading import read_folder, read_pth, read_tokenizer, resolve
 
 # Swin-B was trained on COCO among others, Swin-T was not (IDEA-Research/GroundingDINO, README).
 _SEEN_COCO = re.compile(r"grounding-?dino[-_](base|swinb)", re.IGNORECASE)
+SWIN_B_WIDTH = 128  # of its first stage; Swin-T's is 96
 BERT = "google-bert/bert-base-uncased"  # the vocabulary that an official `.pth` was trained with
 
 
@@ -143,8 +145,23 @@ def load_detector(spec: str, device: str = "cpu") -> Detector:
 
 
 def trained_on_coco(spec: str) -> bool:
-    """Whether a spec names a checkpoint known to have learnt from COCO's boxes."""
-    return bool(_SEEN_COCO.search(spec))
+    """Whether a spec names a checkpoint known to have learnt from COCO's boxes.
+
+    Known by the authors' name for it, or, under any other, by its Swin-B backbone. False where
+    the weights are not on this machine and the name says nothing.
+    """
+    return bool(_SEEN_COCO.search(spec)) or _swin_width(spec) == SWIN_B_WIDTH
+
+
+def _swin_width(spec: str) -> int | None:
+    try:
+        path = resolve(spec, "detector")
+        if path.is_file():
+            return len(read_pth(path, "detector")["backbone.0.patch_embed.proj.weight"])
+        config = json.loads((path / "config.json").read_text())
+        return int(config["backbone_config"]["embed_dim"])
+    except (OmnicostError, OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _vocabulary_of(path: Path) -> Path:

@@ -8,13 +8,13 @@ what it lacks.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -32,7 +32,13 @@ _TINY_FOLDERS: dict[WeightsKind, TinyModel] = {
     "text": "clip",
     "backbone": "backbone",
 }
-Loaded = TypeVar("Loaded")
+# `model_type` in the config of each kind; a backbone's is any that transformers has a backbone for.
+_MODEL_TYPES: dict[WeightsKind, tuple[str, ...]] = {
+    "sam": ("sam",),
+    "detector": ("grounding-dino",),
+    "text": ("clip", "clip_text_model"),
+}
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
 def resolve(spec: str, kind: WeightsKind) -> Path:
@@ -61,7 +67,8 @@ def _hub_folder(spec: str, kind: WeightsKind) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repository, _, revision = spec.partition("@")
-    wanted = os.environ.get(DOWNLOAD_VARIABLE) == "1" and not constants.HF_HUB_OFFLINE
+    allowed = os.environ.get(DOWNLOAD_VARIABLE) == "1"
+    wanted = allowed and not constants.HF_HUB_OFFLINE
     try:
         folder = snapshot_download(
             repository,
@@ -74,11 +81,11 @@ def _hub_folder(spec: str, kind: WeightsKind) -> Path:
             f"{kind} weights {spec}", "neither a file, a folder nor a hub id", "check the spelling"
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        setting = "unset HF_HUB_OFFLINE" if allowed else f"set {DOWNLOAD_VARIABLE}=1"
         raise MissingError(
             f"{kind} weights {spec}",
             f"no such folder, and not in the hub cache {constants.HF_HUB_CACHE}",
-            f"get it with `hf download {repository}`, or set {DOWNLOAD_VARIABLE}=1, "
-            "or name a folder",
+            f"get it with `hf download {repository}`, or {setting}, or name a folder",
         ) from None
     return Path(folder)
 
@@ -87,10 +94,12 @@ def fingerprint(spec: str, kind: WeightsKind) -> str:
     """SHA-256 of the weights, config and vocabulary that a spec stands for.
 
     Raises:
-        MissingError: if they are not on this machine.
+        MissingError: if they are not on this machine, or the folder holds none.
     """
     path = resolve(spec, kind)
     files = [path] if path.is_file() else _weight_files(path)
+    if not files:
+        raise MissingError(f"{kind} weights {path}", "the folder holds none", "check the path")
     hasher = hashlib.sha256()
     for file in files:
         status = file.stat()
@@ -129,8 +138,7 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
-    if not (path / "config.json").exists():
-        raise MissingError(f"{kind} weights {path}", "no config.json in it", remedy)
+    _check_folder(path, kind, remedy)
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
@@ -144,6 +152,29 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     return model
 
 
+def _check_folder(path: Path, kind: WeightsKind, remedy: str) -> None:
+    """Refuse what is no folder of that kind of model before any weight is read."""
+    where = f"{kind} weights {path}"
+    if path.is_file():
+        raise InputError(where, "a file", "name a hub id or a folder with config.json and weights")
+    try:
+        found = json.loads((path / "config.json").read_text())["model_type"]
+    except FileNotFoundError:
+        raise MissingError(where, "no config.json in it", remedy) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(where, "its config.json names no model", remedy) from None
+    if found not in _types_of(kind):
+        raise InputError(where, f"holds a model of type {found!r}", f"name a {kind} model")
+
+
+def _types_of(kind: WeightsKind) -> Collection[str]:
+    if kind != "backbone":
+        return _MODEL_TYPES[kind]
+    from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NAMES
+
+    return MODEL_FOR_BACKBONE_MAPPING_NAMES.keys()
+
+
 def read_tokenizer(path: Path, kind: WeightsKind) -> Any:
     """The tokenizer that lies in a folder.
 
@@ -152,13 +183,15 @@ def read_tokenizer(path: Path, kind: WeightsKind) -> Any:
     """
     from transformers import AutoTokenizer
 
+    remedy = "get tokenizer.json or vocab.txt beside it"
+    if not any((path / name).exists() for name in _VOCABULARIES):
+        # transformers would make do with an empty vocabulary and read every word as unknown.
+        raise MissingError(f"{kind} tokenizer {path}", "no vocabulary in it", remedy)
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes the readers raise
         line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise InputError(
-            f"{kind} tokenizer {path}", line[0][:120], "get tokenizer.json or vocab.txt beside it"
-        ) from None
+        raise InputError(f"{kind} tokenizer {path}", f"damaged ({line[0][:120]})", remedy) from None
 
 
 def read_pth(path: Path, kind: WeightsKind) -> dict[str, torch.Tensor]:
@@ -169,7 +202,7 @@ def read_pth(path: Path, kind: WeightsKind) -> dict[str, torch.Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError, KeyError):
+    except Exception:  # whatever a damaged file makes the readers raise
         raise InputError(
             f"{kind} weights {path}", "damaged, or not a file of tensors", "download it again"
         ) from None
