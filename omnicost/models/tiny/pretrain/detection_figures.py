@@ -115,7 +115,7 @@ def detect_in_batches(
 def box_ap50(pictures: Sequence[Scene], found: Sequence[Detections], world: str) -> float:
     """COCO's box AP at IoU 0.5, in [0, 1]."""
     truth = COCO(_coco_truth(pictures, len(SPECS[world].class_names)))
-    evaluation = COCOeval(truth, truth.load_res(_coco_rows(found)), "bbox")
+    evaluation: Any = COCOeval(truth, truth.load_res(_coco_rows(found)), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     # IoU thresholds from 0.5 up x recall x classes x areas x detections; -1 where there is nothing.
