@@ -118,6 +118,7 @@ def _describe(schema: bool, as_json: bool) -> None:
 def _dry_run(request: Request, root: Path, as_json: bool) -> None:
     from rich.console import Console
 
+    from omnicost.sweep.caveats import caveats
     from omnicost.sweep.estimate import estimate
     from omnicost.sweep.summary import estimate_json, estimate_lines, estimate_table
 
@@ -126,13 +127,16 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         figures = estimate(prepared.graph, store, prepared.card.hardware)
     missing = [str(error) for error in prepared.sources.missing.values()]
     cells = [plan.cell.id for plan in prepared.graph.plans]
+    notes = caveats(prepared.graph)
     if as_json:
-        print_json({**estimate_json(figures), "missing": missing, "cell_names": cells})
+        told = {"missing": missing, "cell_names": cells, "caveats": notes}
+        print_json({**estimate_json(figures), **told})
         return
     console = Console()
     console.print(*cells, sep="\n", highlight=False)
     console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
-    for line in [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]:
+    lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
+    for line in [*estimate_lines(figures), *lines]:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -196,6 +200,7 @@ def _run(
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
     from rich.console import Console
 
+    from omnicost.sweep.caveats import caveats
     from omnicost.sweep.summary import (
         failure_lines,
         finished_json,
@@ -205,8 +210,9 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
     )
 
     plot = _plot(finished)
+    notes = caveats(prepared.graph)
     if as_json:
-        print_json(finished_json(finished, plot))
+        print_json({**finished_json(finished, plot), "caveats": notes})
         return
     console = Console()
     title = f"{prepared.card.name} ({prepared.card.schedule} schedule)"
@@ -218,6 +224,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         console.print(results_table(finished.rows, title))
         lines += [f"rows: {finished.path}", f"plot: {plot}"]
         lines.append(f"next: {next_command(finished.rows, finished.path)}")
+    lines += [f"note: {text}" for text in notes]
     lines += [f"failed: {line}" for line in failure_lines(finished.end.failed)]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
