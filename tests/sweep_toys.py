@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from omnicost.sweep.execute import StageContext
-from omnicost.sweep.graph import CellPlan, StageBook, StageKind
+from omnicost.sweep.graph import CellPlan, Stage, StageBook, StageKind
 from omnicost.sweep.spec import Card, Cell, Resources
 
 DATA = StageKind("data", 1, "sweep_toys:make_data")
@@ -21,6 +21,7 @@ LABEL = StageKind("label", 1, "sweep_toys:label_data")
 STUDENT = StageKind("student", 1, "sweep_toys:fit_student")
 COMPARE = StageKind("student", 1, "sweep_toys:climb")
 TOGETHER = StageKind("student", 1, "sweep_toys:add_ranks")
+SALVAGE = StageKind("salvage", 1, "sweep_toys:score_stopped")
 SCORE = StageKind("score", 1, "sweep_toys:score_student")
 
 
@@ -77,6 +78,10 @@ def add_ranks(context: StageContext) -> None:
 def score_student(context: StageContext) -> None:
     student = np.load(context.inputs["student"] / "student.npy")
     (context.out / "metrics.json").write_text(json.dumps({"ap": float(np.abs(student).sum())}))
+
+
+def score_stopped(context: StageContext) -> None:
+    (context.out / "metrics.json").write_text(json.dumps({"ap": 0.0}))
 
 
 def _iterate(context: StageContext, x: np.ndarray, name: str) -> None:
@@ -148,7 +153,8 @@ def plan_toy_cell(cell: Cell, resources: Mapping[str, Resources], salt: str) -> 
         label=f"student {cell.id}",
     )
     score = book.add(SCORE, {}, inputs={"student": student}, label=f"score {cell.id}")
-    return CellPlan(cell, book.stages, (student.key, score.key), {"score": score.key})
+    salvage = Stage(SALVAGE, {"student": student.key})
+    return CellPlan(cell, book.stages, (student.key, score.key), {"score": score.key}, salvage)
 
 
 def rows_of(store_root: Path, plans: Any) -> dict[str, float]:

@@ -108,10 +108,13 @@ def test_scheduler_stops_variants_within_their_group(ray_on_two_cores: None, sto
     end = run_graph(graph, store, RunOptions(scheduler=card.scheduler))
     assert end.failed == {}
     assert set(end.stopped) == {"toys/none=1/seed=0/bad", "toys/box=1/seed=0/bad"}
-    for report in end.stopped.values():
-        assert 2 <= report["step"] < 12
+    for stopped in end.stopped.values():
+        assert 2 <= stopped.report["step"] < 12
+        assert store.manifest(stopped.scores).stage == "salvage"
     kept = [plan for plan in graph.plans if plan.cell.variant == "good"]
     assert all(store.has(plan.outputs["score"]) for plan in kept)
+    again = run_graph(graph, store, RunOptions(scheduler=card.scheduler))
+    assert again == runner.SweepEnd(stopped=end.stopped)  # what was stopped stays so
 
 
 def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:

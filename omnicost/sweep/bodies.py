@@ -10,6 +10,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.splits import assign
+from omnicost.errors import InputError
 from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.execute import StageContext
@@ -158,6 +159,41 @@ def evaluate(context: StageContext) -> None:
     step.run(
         _dataset(context, "val"),
         context.inputs["student"] / WEIGHTS,
+        out=context.out,
+        device=context.device,
+        report=context.report,
+    )
+
+
+def evaluate_stopped(context: StageContext) -> None:
+    """AP of a student that was stopped, from its last checkpoint.
+
+    Raises:
+        InputError: if it was stopped before its first.
+    """
+    import torch
+
+    from omnicost.models.students import interface
+    from omnicost.pipeline import evaluate as step
+    from omnicost.pipeline import student_checkpoint
+    from omnicost.pipeline.student import WEIGHTS, build_optimizer, build_student
+
+    recipe = _recipe(context)
+    config, seed = recipe.student, context.params["seed"]
+    train = _dataset(context, "train")
+    student = build_student(config, len(train.class_names), recipe.models.backbone, seed)
+    identity = {**config.identity(), "seed": seed, "data": train.fingerprint}
+    scaler = torch.amp.GradScaler(enabled=False)
+    work = context.work.parent / context.params["student"]
+    steps = student_checkpoint.restore(
+        work, identity, student, build_optimizer(student, config.optimizer), scaler
+    )
+    if not steps:
+        raise InputError(work, "the student was stopped before its first checkpoint", "none")
+    interface.save(context.work / WEIGHTS, student)
+    step.run(
+        _dataset(context, "val"),
+        context.work / WEIGHTS,
         out=context.out,
         device=context.device,
         report=context.report,

@@ -89,19 +89,22 @@ class StageBook:
         units: float | None = None,
     ) -> Stage:
         """Write one stage down; the same stage twice is one stage."""
-        resources = self._resources.get(kind.name, self._resources.get("default", Resources()))
         stage = Stage(
             kind=kind,
             params=dict(params),
             inputs={role: stage.key for role, stage in (inputs or {}).items()},
             fingerprints=dict(fingerprints or {}),
             settings=dict(settings or {}),
-            resources=resources,
+            resources=self.resources_of(kind),
             label=label or kind.name,
             units=units,
             salt=self._salt,
         )
         return self._stages.setdefault(stage.key, stage)
+
+    def resources_of(self, kind: StageKind) -> Resources:
+        """What the card gives stages of a kind."""
+        return self._resources.get(kind.name, self._resources.get("default", Resources()))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -118,12 +121,14 @@ class CellPlan:
         trial: keys of those that only this cell's own trial runs, in order (student, its scores);
             the others are shared.
         outputs: role -> key of the artefacts that the cell's row is read from.
+        salvage: scores a trial that a scheduler stopped, from what it left in its work folder.
     """
 
     cell: Cell
     stages: tuple[Stage, ...]
     trial: tuple[str, ...]
     outputs: Mapping[str, str]
+    salvage: Stage | None = None
 
     @property
     def waits_for(self) -> frozenset[str]:

@@ -113,7 +113,9 @@ def run(
         if found:
             write_teacher_rows(path, found)
         return Finished(end, (), found, path)
-    rows = tuple(row_of(plan, store, prepared.sources) for plan in done)
+    scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
+    done += [plan for plan in prepared.graph.plans if plan.cell.id in scores]
+    rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.cell.id)) for plan in done)
     for row in rows:
         record_row(path, row)
     return Finished(end, rows, (), path)

@@ -19,6 +19,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.cost import hours, seconds_per_image
 from omnicost.data.splits import assign
 from omnicost.results import Row, append_row, read_rows
+from omnicost.sweep.execute import package_versions
 from omnicost.sweep.graph import CellPlan
 from omnicost.sweep.keys import canonical_json, digest
 from omnicost.sweep.sources import Sources
@@ -54,12 +55,19 @@ class TeacherRow(BaseModel):
     recall50: float | None = None
 
 
-def row_of(plan: CellPlan, store: Store, sources: Sources) -> Row:
-    """The row of a cell whose outputs are all in the store."""
+def row_of(
+    plan: CellPlan, store: Store, sources: Sources, stopped_scores: str | None = None
+) -> Row:
+    """The row of a cell whose outputs are all in the store.
+
+    Args:
+        stopped_scores: key of the scores of a student that was stopped; the row is truncated.
+    """
     cell = plan.cell
+    scores = stopped_scores or plan.outputs["evaluate"]
     dataset = sources.dataset(cell.dataset, cell.dataset.train)
     assert dataset is not None  # a cell without data cannot have run
-    metrics = read_metrics(store, plan.outputs["evaluate"])
+    metrics = read_metrics(store, scores)
     seconds = seconds_per_image(cell.policy, dataset.stats())
     strengths = assign(dataset, cell.policy, cell.seed)
     return Row(
@@ -74,7 +82,8 @@ def row_of(plan: CellPlan, store: Store, sources: Sources) -> Row:
         masks=int((strengths == AnnotationType.MASK.strength).sum()),
         seconds_per_image=seconds,
         hours=hours(seconds * len(dataset)),
-        source=f"store:{plan.outputs['evaluate'][:16]}",
+        truncated=stopped_scores is not None,
+        source=f"store:{scores[:16]}",
         **{field: metrics[name] for field, name in _FIGURES.items()},
         **_effort(plan, store),
     )
@@ -136,8 +145,11 @@ def _teacher_miou(plan: CellPlan, store: Store) -> float | None:
 
 def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
     """Wall time of the cell's own stages; device time of all its stages, shared ones in full."""
-    manifests = {stage.key: store.manifest(stage.key) for stage in plan.stages}
-    own = [manifests[key] for key in plan.trial]
+    present = [stage.key for stage in plan.stages if store.has(stage.key)]
+    manifests = {key: store.manifest(key) for key in present}
+    own = [manifests[key] for key in plan.trial if key in manifests]
+    if not own:  # a stopped student
+        return {"versions": package_versions()}
     return {
         "wall_seconds": sum(manifest.wall_seconds for manifest in own),
         "device_seconds": sum(m.wall_seconds * m.workers for m in manifests.values()),

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from omnicost.sweep.board import DONE, FAILED, Board
+from omnicost.sweep.board import Board
 from omnicost.sweep.cluster import ray_session, require_resources, require_shared_store
 from omnicost.sweep.graph import CellPlan, Graph
 from omnicost.sweep.spec import SchedulerSpec
+from omnicost.sweep.stopped import Stopped, remembered, salvage
 from omnicost.sweep.store import Store
 from omnicost.sweep.tasks import submit
 from omnicost.sweep.tune import run_trials
@@ -41,12 +41,12 @@ class SweepEnd:
 
     Args:
         failed: cell -> why.
-        stopped: cell -> the last report of a student that the card's scheduler stopped.
+        stopped: cell -> how far it came before the card's scheduler stopped it.
         computed: keys of the stages that this run added to the store.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
-    stopped: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    stopped: Mapping[str, Stopped] = field(default_factory=dict)
     computed: frozenset[str] = frozenset()
 
 
@@ -64,20 +64,24 @@ def run_graph(
         InputError: if the cluster cannot run the stages or does not share the store.
     """
     options = options or RunOptions()
-    needed = graph.needed(store.has)
+    stopped = remembered(graph.plans, store, options.scheduler)
+    wanted = Graph(tuple(p for p in graph.plans if p.cell.id not in stopped), graph.stages)
+    needed = wanted.needed(store.has)
     if not needed:
-        return SweepEnd()
+        return SweepEnd(stopped=stopped)
     with ray_session(options.address, options.cpus), _scratch(store) as scratch:
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
         references = submit(store, (stage for stage in graph.shared if stage.key in needed))
-        open_plans = [plan for plan in graph.plans if needed & set(plan.trial)]
+        open_plans = [plan for plan in wanted.plans if needed & set(plan.trial)]
         board = Board(open_plans, references, watch)
         run_trials(board, store, scratch, options.scheduler)
         board.wait_for_stages()
+        if options.scheduler is not None:
+            stopped |= salvage(board.plans, board.stopped, store, options.scheduler)
     return SweepEnd(
-        failed=_failures(graph, store, board),
-        stopped=board.stopped,
+        failed=_failures(wanted, store, board),
+        stopped=stopped,
         computed=frozenset(key for key in needed if store.has(key)),
     )
 
@@ -107,6 +111,3 @@ def _scratch(store: Store) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-__all__ = ["DONE", "FAILED", "RunOptions", "SweepEnd", "run_graph"]

@@ -31,7 +31,7 @@ PSEUDOMASK: Final = StageKind("pseudomask", 1, "omnicost.sweep.bodies:pseudomask
 QUALITY: Final = StageKind("quality", 1, "omnicost.sweep.bodies:quality")
 STUDENT: Final = StageKind("student", 1, "omnicost.sweep.bodies:student")
 EVALUATE: Final = StageKind("evaluate", 1, "omnicost.sweep.bodies:evaluate")
-KINDS: Final = (EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, STUDENT, EVALUATE)
+SALVAGE: Final = StageKind("salvage", 1, "omnicost.sweep.bodies:evaluate_stopped")
 
 # Applied when proposals are used, so that changing them detects nothing anew.
 _LATE_DETECT_FIELDS: Final = ("threshold", "nms_iou", "nms")
@@ -83,7 +83,8 @@ class _CellStages:
         student = self._student(pseudo)
         evaluate = self._evaluate(student)
         outputs |= {"student": student.key, "evaluate": evaluate.key}
-        return CellPlan(self.cell, self.book.stages, (student.key, evaluate.key), outputs)
+        trial = (student.key, evaluate.key)
+        return CellPlan(self.cell, self.book.stages, trial, outputs, self._salvage(student))
 
     @cached_property
     def _data(self) -> str:
@@ -255,6 +256,19 @@ class _CellStages:
             settings=self._settings(),
             label=f"student {self.cell.id}",
             units=schedule.steps * schedule.batch_images,
+        )
+
+    def _salvage(self, student: Stage) -> Stage:
+        """Scores of a stopped student; not among the cell's stages, since it rarely runs."""
+        evaluate = self.book.resources_of(EVALUATE)
+        spec = self.cell.dataset
+        return Stage(
+            kind=SALVAGE,
+            params={"student": student.key, "seed": self.cell.seed},
+            fingerprints={"data": self.sources.data_fingerprint(spec, spec.val)},
+            settings=self._settings(),
+            resources=evaluate,
+            label=f"evaluate stopped {self.cell.id}",
         )
 
     def _evaluate(self, student: Stage) -> Stage:

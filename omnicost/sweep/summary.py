@@ -183,6 +183,7 @@ def finished_json(finished: Finished, plot: Path | None) -> dict[str, Any]:
         "compared": compared(finished.rows),
         "teacher_rows": [row.model_dump(mode="json") for row in finished.teacher_rows],
         "failed": dict(finished.end.failed),
+        "stopped": {cell: dict(far.report) for cell, far in finished.end.stopped.items()},
     }
 
 
