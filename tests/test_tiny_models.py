@@ -59,10 +59,10 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, module: Any, step: int | None) -> N
     original = module.__dict__.get("_unkilled_loss_at", module._loss_at)
     monkeypatch.setattr(module, "_unkilled_loss_at", original, raising=False)
 
-    def loss_at(*arguments: Any) -> Any:
+    def loss_at(*arguments: Any, **settings: Any) -> Any:
         if arguments[-1] == step:
             raise Killed
-        return original(*arguments)
+        return original(*arguments, **settings)
 
     monkeypatch.setattr(module, "_loss_at", loss_at)
 
