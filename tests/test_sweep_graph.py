@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_toys import TEACHER, toy_card, toy_planner
 
@@ -19,6 +19,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)  # of a busy machine
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=4))
 def test_key_ignores_the_order_of_parameters(params: dict) -> None:
     """Equal parameters in any order make one key."""

@@ -179,7 +179,8 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
     timings = Timings.of_store(store)
     done = (lambda key: False) if store is None else store.has
     needed = graph.needed(done)
-    hours: dict[str, list[float]] = {group: [0.0, 0.0, 0.0] for group in GROUPS.values()}
+    groups = dict.fromkeys([*GROUPS.values(), *map(_group, graph.stages.values())])
+    hours: dict[str, list[float]] = {group: [0.0, 0.0, 0.0] for group in groups}
     encode = _encode_rate(graph, timings)
     for plan in graph.plans:
         for stage in plan.stages:
