@@ -31,7 +31,12 @@ class Sweep:
 
     def __init__(self, root: Path, arguments: tuple[str, ...]) -> None:
         self.root = root
-        environment = {**os.environ, "PYTHONPATH": str(DRIVER.parent), "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(DRIVER.parent),
+            "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",  # Ray's 15 would starve the stages on a busy machine
+        }
         self.process = subprocess.Popen(
             [sys.executable, str(DRIVER), str(root), *arguments],
             env=environment,
