@@ -2,8 +2,8 @@
 
 python analysis/benchmarks/demo_sharing.py --out out/demo-sharing
 
-Runs the demo from an empty store twice, then the same nine cells with sharing switched off, each in
-a process of its own, and prints: wall time; process CPU seconds of the stages over wall time x CPUs;
+Runs the demo from an empty store twice, then the same nine cells with sharing switched off, each
+in a process of its own. Prints wall time; process CPU seconds of the stages over wall time x CPUs;
 whether every stage ran exactly once; whether the rows of the two cold runs are equal bit for bit;
 and how much longer the cells take without sharing. The data set is drawn beforehand: it is no
 stage. Take it on an idle machine.
@@ -21,7 +21,6 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from omnicost.results import read_rows
-from omnicost.sweep.cards import Changes
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.rows import same_results
 from omnicost.sweep.store import Store
