@@ -122,15 +122,31 @@ def _compute(
     body: Body,
 ) -> Outcome:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    earlier = [e for e in store.executions(stage.key) if e.event in ("failed", "lost")]
     context = _context(store, stage, lease, building, observe)
     with _logged(store.log(stage.key), stage), _failures_named(store.log(stage.key), stage):
         prepare_process(stage)
         foreign_cpu_seconds = body(stage, context)
     if not lease.is_held():
         raise StageFailure(f"{stage.label}: lost its lease while it was suspended")
-    wall_seconds, cpu_seconds = lease.seconds
-    manifest = Manifest(
+    wall_seconds, own_cpu_seconds = lease.seconds
+    cpu_seconds = own_cpu_seconds + foreign_cpu_seconds
+    manifest = _manifest(store, stage, context.device, started, wall_seconds, cpu_seconds)
+    published = store.publish(building, manifest)
+    store.record(stage.key, "done" if published else "discarded", wall_seconds, cpu_seconds)
+    shutil.rmtree(store.root / "work" / stage.key, ignore_errors=True)
+    return Outcome(stage.key, not published, wall_seconds)
+
+
+def _manifest(
+    store: Store,
+    stage: Stage,
+    device: str,
+    started: str,
+    wall_seconds: float,
+    cpu_seconds: float,
+) -> Manifest:
+    earlier = [e for e in store.executions(stage.key) if e.event in ("failed", "lost")]
+    return Manifest(
         key=stage.key,
         stage=stage.name,
         version=stage.kind.version,
@@ -141,21 +157,17 @@ def _compute(
         salt=stage.salt,
         units=stage.units,
         wall_seconds=wall_seconds,
-        cpu_seconds=cpu_seconds + foreign_cpu_seconds,
+        cpu_seconds=cpu_seconds,
         earlier_wall_seconds=sum(e.wall_seconds for e in earlier),
         earlier_cpu_seconds=sum(e.cpu_seconds for e in earlier),
         started=started,
         host=platform.node(),
-        device=device_name(context.device),
+        device=device_name(device),
         threads=stage.resources.threads,
         workers=stage.resources.workers,
         versions=package_versions(),
         files={},
     )
-    published = store.publish(building, manifest)
-    store.record(stage.key, "done" if published else "discarded", wall_seconds, cpu_seconds)
-    shutil.rmtree(store.root / "work" / stage.key, ignore_errors=True)
-    return Outcome(stage.key, not published, wall_seconds)
 
 
 def _context(
