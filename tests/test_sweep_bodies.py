@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,3 +145,25 @@ def test_card_of_teachers_writes_teacher_rows(world: World, tmp_path: Path) -> N
     assert [row.annotation for row in finished.teacher_rows] == ["point", "box"]
     lines = (tmp_path / "small.teacher.jsonl").read_text().splitlines()
     assert [json.loads(line)["miou"] for line in lines] == [r.miou for r in finished.teacher_rows]
+
+
+def test_stopped_student_is_scored_from_its_checkpoint(world: World, tmp_path: Path) -> None:
+    """What a stopped student left gives a row that is marked truncated."""
+    changes = Changes(settings=["recipe.student.checkpoint_every=1", "recipe.student.log_every=1"])
+    prepared = prepare(Request(world.card, changes, ["mask=1"]), world.card.parent / "cache")
+    (plan,) = prepared.graph.plans
+    store = Store(tmp_path / "store")
+    student = prepared.graph.stages[plan.trial[0]]
+
+    def stop(done: int, total: int, figures: dict) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(store, student, observe=stop)
+    assert plan.salvage is not None
+    salvage = replace(plan.salvage, params={**plan.salvage.params, "step": 1})
+    execute(store, salvage)
+    row = row_of(plan, store, prepared.sources, salvage.key)
+    assert row.truncated
+    assert row.policy.mask_share == 1

@@ -98,7 +98,10 @@ def test_scheduler_stops_variants_within_their_group(ray_on_two_cores: None, sto
         grid={"mask_shares": [0.0], "types": ["none", "box"]},
         variants={"good": {"gain": 2.0}, "bad": {"gain": 1.0}},
         recipe={"steps": 12, "step_seconds": 0.05, "compare": True},
-        scheduler={"name": "asha", "options": {"grace_period": 2}},
+        scheduler={
+            **{"name": "asha", "metric": "ap", "mode": "max"},
+            "options": {"grace_period": 2},
+        },
     )
     graph = graph_of(card)
     end = run_graph(graph, store, RunOptions(scheduler=card.scheduler))

@@ -9,6 +9,7 @@ import _thread
 import logging
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ _ENVIRONMENT: Final = {
 
 _WATCH_SECONDS: Final = 2.0
 _START_ATTEMPTS: Final = 4
+_CONNECT_SECONDS: Final = 10.0
 
 
 @contextmanager
@@ -97,13 +99,19 @@ def _start_local(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
+    where, remedy = f"--address {address}", "check `ray status`"
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        except OSError as error:
+            problem = f"no Ray cluster answers ({error.strerror or error})"
+            raise InputError(where, problem, remedy) from None
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise InputError(
-            f"--address {address}", f"no Ray cluster answers ({first})", "check `ray status`"
-        ) from None
+        raise InputError(where, f"no Ray cluster answers ({first})", remedy) from None
 
 
 @contextmanager

@@ -99,8 +99,8 @@ class SchedulerSpec(Strict):
     """
 
     name: Literal["asha", "median"]
-    metric: str = "ap"
-    mode: Literal["min", "max"] = "max"
+    metric: str = "loss"  # what students report as they train
+    mode: Literal["min", "max"] = "min"
     options: dict[str, int | float | str] = {}
 
 
