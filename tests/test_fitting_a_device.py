@@ -14,6 +14,7 @@ import torch
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
+from omnicost.models.step_log import StepLog
 from omnicost.models.students import criterion
 from omnicost.pipeline import compute, student, teacher
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
@@ -22,7 +23,7 @@ from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.prompting import Teacher
 from omnicost.pipeline.student_config import StudentConfig
 from omnicost.pipeline.student_data import PseudoLabels, StepBatches, TrainingSet, World
-from omnicost.pipeline.teacher_checkpoint import Checkpoints, Log
+from omnicost.pipeline.teacher_checkpoint import Checkpoints
 from omnicost.pipeline.teacher_data import Lessons
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength
@@ -149,7 +150,7 @@ class TeacherWorld:
         model = teacher.build_model(self.sam, POINT_BOX, self.text)
         ready = Teacher(model, POINT_BOX, True, self.text)
         lessons = Lessons(self.dataset, range(6), self.embeddings, config, POINT_BOX, 64, seed=0)
-        log = Log(self.root / "log.jsonl")
+        log = StepLog(self.root / "log.jsonl")
         return teacher.Trainer(ready, lessons, config, Checkpoints(self.root), log, "cpu")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from torch import nn
 from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
+from omnicost.models.step_log import StepLog
 from omnicost.models.students import interface
 from omnicost.models.students.interface import Student
 from omnicost.models.students.settings import Detectron2Settings
@@ -177,7 +177,9 @@ def train_loop(
     scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device != "cpu")
     identity = {**config.identity(), "seed": seed, "data": batches.training.dataset.fingerprint}
     start = student_checkpoint.restore(work, identity, student, optimizer, scaler)
-    log = _Log(work / LOG, start, write=world.rank == 0)
+    log = StepLog(work / LOG)
+    if world.rank == 0:
+        log.rewind(start)
     network = _wrapped(student, config, world, device)
     for batch in loader(batches, start, device):
         factor = config.schedule.factor(batch.step)
@@ -188,7 +190,8 @@ def train_loop(
         done = batch.step + 1
         if done % config.log_every == 0 or done == len(batches):
             figures = {**losses, "learning_rate": config.optimizer.learning_rate * factor}
-            log.append({"step": done, **figures})
+            if world.rank == 0:
+                log.write(done, figures)
             report(done, len(batches), figures)
         if world.rank == 0 and done % config.checkpoint_every == 0 and done < len(batches):
             student_checkpoint.save(work, done, identity, student, optimizer, scaler)
@@ -323,20 +326,3 @@ class _seeded:
 
     def __exit__(self, *error: Any) -> None:
         self._fork.__exit__(*error)
-
-
-class _Log:
-    """Losses as JSON lines; lines after the checkpoint that training goes on from are dropped."""
-
-    def __init__(self, path: Path, start: int, write: bool) -> None:
-        self._path = path if write else None
-        if self._path is None:
-            return
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= start]
-        path.write_text("".join(f"{line}\n" for line in kept))
-
-    def append(self, figures: dict[str, Any]) -> None:
-        if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps(figures) + "\n")

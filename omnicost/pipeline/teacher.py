@@ -21,6 +21,7 @@ from omnicost.models.class_aware import ClassAwareSam, PromptedSam
 from omnicost.models.decode import prompts_at_once
 from omnicost.models.frame import join_prompts
 from omnicost.models.sam import load_sam
+from omnicost.models.step_log import StepLog
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import Report, ahead, autocast, silent, whole_file
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
@@ -28,7 +29,7 @@ from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.points import ce_loss, dice_loss, sample_at, uncertain_points
 from omnicost.pipeline.prompting import Teacher
-from omnicost.pipeline.teacher_checkpoint import Checkpoints, Log
+from omnicost.pipeline.teacher_checkpoint import Checkpoints
 from omnicost.pipeline.teacher_data import Lesson, Lessons
 from omnicost.pipeline.teacher_quality import mean_iou
 
@@ -91,7 +92,7 @@ def run(
     class_text = _class_text(dataset, text, config, device) if kind.class_aware else None
     teacher = Teacher(build_model(model, kind, class_text, seed), kind, True, class_text)
     teacher.model.to(device)
-    trainer = Trainer(teacher, lessons, config, Checkpoints(work), Log(work / LOG), device)
+    trainer = Trainer(teacher, lessons, config, Checkpoints(work), StepLog(work / LOG), device)
     if validation is not None:
         held_out = Embeddings(None, validation, lambda: encoder)
         trainer.validate_on(validation, held_out)
@@ -161,7 +162,7 @@ class Trainer:
         lessons: Lessons,
         config: TeacherConfig,
         checkpoints: Checkpoints,
-        log: Log,
+        log: StepLog,
         device: str,
     ) -> None:
         self.teacher = teacher

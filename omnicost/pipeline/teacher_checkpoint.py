@@ -1,11 +1,10 @@
-"""Where a teacher's training takes up: one safetensors file, and the log cut to match."""
+"""Where a teacher's training takes up: one safetensors file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -79,25 +78,3 @@ class Checkpoints:
                 }
         scaler.load_state_dict(json.loads(metadata["scaler"]))
         return int(metadata["done"]), json.loads(metadata["unlogged"])
-
-
-class Log:
-    """Figures by step, one JSON object a line.
-
-    Args:
-        path: the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def rewind(self, done: int) -> None:
-        """Drop what was written after a step: it comes again."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= done]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
-
-    def write(self, done: int, figures: Mapping[str, Any]) -> None:
-        """Add the figures after a step."""
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": done, **figures}) + "\n")

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnicost.errors import InputError
+from omnicost.models.step_log import StepLog
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -115,7 +116,8 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     state = _State(model, _optimiser(model, schedule), _copy_of(model))
     _resume(state, schedule, work)
-    log = _Log(work / LOG, state.step)
+    log = StepLog(work / LOG)
+    log.rewind(state.step)
     figures: dict[str, float] = {}
     model.train()
     began = time.perf_counter() - state.seconds
@@ -123,9 +125,9 @@ def train(
         figures = _step(state, loss_at, schedule)
         state.seconds = time.perf_counter() - began
         if state.step % schedule.log_every == 0 or state.step == schedule.steps:
-            log.write(state, figures)
+            _logged(log, state, figures)
         if schedule.evaluate_every and state.step % schedule.evaluate_every == 0:
-            log.write(state, _evaluated(state, evaluate))
+            _logged(log, state, _evaluated(state, evaluate))
         if state.step % schedule.checkpoint_every == 0 or state.step == schedule.steps:
             _save(state, schedule, work)
         if report is not None:
@@ -204,22 +206,10 @@ def _evaluated(state: _State, evaluate: Evaluate | None) -> dict[str, float]:
     return figures
 
 
-class _Log:
-    """Figures, one JSON object a line; lines past the checkpoint a run resumes from are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        kept = path.read_text().splitlines() if path.exists() else []
-        lines = [line for line in kept if json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in lines))
-
-    def write(self, state: _State, figures: Mapping[str, float]) -> None:
-        if not figures:
-            return
-        row = {"step": state.step, "seconds": round(state.seconds, 1)}
-        row.update({name: float(f"{value:.5g}") for name, value in figures.items()})
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+def _logged(log: StepLog, state: _State, figures: Mapping[str, float]) -> None:
+    if figures:
+        rounded = {name: float(f"{value:.5g}") for name, value in figures.items()}
+        log.write(state.step, {"seconds": round(state.seconds, 1), **rounded})
 
 
 def _save(state: _State, schedule: Schedule, work: Path) -> None:
