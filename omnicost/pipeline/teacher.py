@@ -81,13 +81,15 @@ def run(
     Raises:
         StageError: if the loss is not finite; names step and images.
     """
+    if not (config.tune and config.steps and len(labelled)):
+        _write_released(out, kind, config)
+        return
     model = load_sam(sam, device, embed.attention)
     encoder = ImageEncoder(model, embed, device)
     cache = Embeddings(embeddings, dataset, lambda: encoder)
     lessons = Lessons(dataset, labelled, cache, config, kind, encoder.side, seed)
-    if not (config.tune and config.steps and lessons.images):
-        _write(out, kind, config, {}, steps=0)
-        (out / LOG).touch()
+    if not lessons.images:
+        _write_released(out, kind, config)
         return
     class_text = _class_text(dataset, text, config, device) if kind.class_aware else None
     teacher = Teacher(build_model(model, kind, class_text, seed), kind, True, class_text)
@@ -308,6 +310,11 @@ def _rows(lesson: Lesson, rows: slice) -> Lesson:
 
 def _class_text(dataset: Dataset, text: str, config: TeacherConfig, device: str) -> torch.Tensor:
     return load_text_encoder(text, device).encode(dataset.class_names, config.class_prompt)
+
+
+def _write_released(out: Path, kind: TeacherKind, config: TeacherConfig) -> None:
+    _write(out, kind, config, {}, steps=0)
+    (out / LOG).touch()
 
 
 def _write(
