@@ -90,8 +90,13 @@ def process_identity(pid: int) -> str | None:
 
 def write_json_atomically(path: Path, payload: Any) -> None:
     """Write JSON beside the path and rename it into place."""
+    write_text_atomically(path, json.dumps(payload))
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write text beside the path, under a name that no other writer has, and rename it."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    beside.write_text(json.dumps(payload))
+    beside.write_text(text)
     os.replace(beside, path)
 
 

@@ -7,8 +7,6 @@ other fields say how long it took, where, and with which versions.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +20,7 @@ from omnicost.results import Row, append_row, read_rows
 from omnicost.sweep.execute import package_versions
 from omnicost.sweep.graph import CellPlan
 from omnicost.sweep.keys import canonical_json, digest
+from omnicost.sweep.lease import write_text_atomically
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.spec import Cell
 from omnicost.sweep.stages import recipe_of
@@ -186,9 +185,7 @@ def write_teacher_rows(path: Path, rows: Sequence[TeacherRow]) -> None:
 
 
 def _rewrite(path: Path, lines: Sequence[str]) -> None:
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    beside.write_text("".join(f"{line}\n" for line in lines))
-    os.replace(beside, path)
+    write_text_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
 def results_path(folder: Path, card_name: str, measure: str) -> Path:
