@@ -15,8 +15,3 @@ JsonOption = Annotated[
 def print_json(payload: Any) -> None:
     """Print plain data as indented JSON on standard output; NaN is refused."""
     typer.echo(json.dumps(payload, indent=2, allow_nan=False, default=str))
-
-
-def example(*lines: str) -> str:
-    """The ``Example:`` block of a verb's help, each line kept as it is."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

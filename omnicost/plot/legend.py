@@ -18,9 +18,9 @@ DASHES: Final = (0, (4, 2.2))
 BASELINE_COLOUR: Final = "#A0522D"
 
 
-def draw_legend(figure: Figure, info: ParetoInfo, marked: bool, width_inches: float) -> None:
+def draw_legend(figure: Figure, info: ParetoInfo, width_inches: float) -> None:
     """One legend under all panels: types, mask shares, what is marked."""
-    handles = [*type_handles(info), *_share_handles(info), *_mark_handles(info, marked)]
+    handles = [*type_handles(info), *_share_handles(info), *_mark_handles(info)]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -61,16 +61,14 @@ def _share_handles(info: ParetoInfo) -> list[Any]:
     ]  # fmt: skip
 
 
-def _mark_handles(info: ParetoInfo, marked: bool) -> list[Any]:
+def _mark_handles(info: ParetoInfo) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    handles = []
-    if marked:
-        ring = Line2D([], [], linewidth=0, marker="o", markersize=7.5, markerfacecolor="none",
-                      color=INK, markeredgewidth=0.7, label="Pareto front")  # fmt: skip
-        hull = Line2D([], [], color=INK, linewidth=0.8, linestyle=DASHES,
-                      label="hull (mixing)")  # fmt: skip
-        handles += [ring, hull]
+    ring = Line2D([], [], linewidth=0, marker="o", markersize=7.5, markerfacecolor="none",
+                  color=INK, markeredgewidth=0.7, label="Pareto front")  # fmt: skip
+    hull = Line2D([], [], color=INK, linewidth=0.8, linestyle=DASHES,
+                  label="hull (mixing)")  # fmt: skip
+    handles = [ring, hull]
     if any(panel.baselines for panel in info.panels):
         cross = Line2D([], [], linewidth=0, marker="x", markersize=4.5, color=BASELINE_COLOUR,
                        label="published, R-50")  # fmt: skip

@@ -32,26 +32,23 @@ LEVELS: Final = (0.95, 0.90)
 """Shares of the fully supervised AP that get a line, as in the paper's Table 2."""
 
 
-def draw_pareto(
-    info: ParetoInfo, path: Path, width_inches: float = 7.2, marked: bool = True
-) -> None:
+def draw_pareto(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None:
     """Draw the panels and write the picture, with its numbers beside it as CSV.
 
     Args:
         info: what to draw.
         path: picture; its ending is the format.
         width_inches: of the whole picture; panels wrap into rows as they need.
-        marked: mark front and hull; otherwise only the lines of the types.
     """
     import matplotlib.pyplot as plt
 
     with style.styled():
         figure, grid = panel_grid(len(info.panels), width_inches)
         for axes, panel in zip(grid, info.panels, strict=True):
-            _draw_panel(axes, panel, marked)
+            _draw_panel(axes, panel)
             axes.set_xlabel(info.cost_label)
         grid[0].set_ylabel("mask AP")
-        draw_legend(figure, info, marked, width_inches)
+        draw_legend(figure, info, width_inches)
         style.save(figure, path)
         plt.close(figure)
     info_frame(info).to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
@@ -74,17 +71,15 @@ def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
     return figure, flat[:panels]
 
 
-def _draw_panel(axes: Axes, panel: Panel, marked: bool) -> None:
+def _draw_panel(axes: Axes, panel: Panel) -> None:
     costs = np.array([p.cost for p in panel.points] + [b.cost for b in panel.baselines])
     axis = cost_axis(costs)
     axes.set_title(title_of(panel.dataset))
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
     dress(axes, axis)
-    if marked:
-        _draw_hull(axes, axis, panel)
+    _draw_hull(axes, axis, panel)
     _draw_lines(axes, axis, panel)
-    if marked:
-        _ring_front(axes, axis, panel)
+    _ring_front(axes, axis, panel)
     _draw_baselines(axes, axis, panel)
     axes.margins(y=0.09)
     axes.locator_params(axis="y", nbins=6)
