@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from omnicost.calibrate.timings import KINDS, Timings
-from omnicost.cost import Interval, LabellingTimes, interval
+from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, interval
 from omnicost.cost.times import ANNOTATION_LOG_SD
 from omnicost.errors import InputError
 
@@ -148,7 +148,7 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
         log_sd={kind: _single_log_sd(kept.select(kept.kinds == kind)) for kind in kinds},
         project_log_sd=between,
         idle={kind: _idle(timings.select((timings.kinds == kind) & idle_rows)) for kind in kinds},
-        kept_hours=float(kept.seconds.sum()) / 3600,
+        kept_hours=float(kept.seconds.sum()) / SECONDS_PER_HOUR,
         warnings=_warnings(estimates, people, between),
     )
 
@@ -247,7 +247,7 @@ def _log_error(row: Estimate) -> float:
 
 def _idle(rows: Timings) -> Idle:
     longest = float(rows.seconds.max()) if len(rows) else 0.0
-    return Idle(len(rows), float(rows.seconds.sum()) / 3600, longest)
+    return Idle(len(rows), float(rows.seconds.sum()) / SECONDS_PER_HOUR, longest)
 
 
 def _warnings(

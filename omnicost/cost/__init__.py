@@ -8,6 +8,7 @@ puts them together for a whole project.
 from omnicost.cost.price import Price, price
 from omnicost.cost.seconds import (
     ORDER,
+    SECONDS_PER_HOUR,
     Term,
     arithmetic,
     hours,
@@ -24,7 +25,13 @@ from omnicost.cost.spread import (
     image_variance,
     interval,
 )
-from omnicost.cost.stats import BUILT_IN, DatasetStats, dataset_stats, stats_of_file
+from omnicost.cost.stats import (
+    BUILT_IN,
+    DatasetStats,
+    dataset_stats,
+    stats_of_counts,
+    stats_of_file,
+)
 from omnicost.cost.times import (
     ALTERNATIVES,
     Alternative,
@@ -37,6 +44,7 @@ __all__ = [
     "ALTERNATIVES",
     "BUILT_IN",
     "ORDER",
+    "SECONDS_PER_HOUR",
     "Alternative",
     "DatasetStats",
     "Interval",
@@ -57,6 +65,7 @@ __all__ = [
     "price",
     "saving",
     "seconds_per_image",
+    "stats_of_counts",
     "stats_of_file",
     "type_seconds",
 ]

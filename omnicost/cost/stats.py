@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from omnicost.cost.times import faults
 from omnicost.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from omnicost.coco import CocoStatistics
 
 FITTED: Final = "K of the data set; c and n fitted to Table 1"
 
@@ -123,9 +126,18 @@ def stats_of_file(path: Path | str, name: str | None = None) -> DatasetStats:
     from omnicost.coco import read_coco
 
     counted = read_coco(path, segmentations=False).statistics()
+    return stats_of_counts(counted, name or Path(path).stem, path)
+
+
+def stats_of_counts(counted: CocoStatistics, name: str, where: object) -> DatasetStats:
+    """What was counted in a file or data set, as statistics under a name.
+
+    Raises:
+        ConfigError: naming the place and each count that cannot be.
+    """
     return DatasetStats.of(
-        path,
-        name=name or Path(path).stem,
+        where,
+        name=name,
         images=counted.images,
         classes=counted.classes,
         classes_per_image=counted.classes_per_image,
@@ -133,5 +145,5 @@ def stats_of_file(path: Path | str, name: str | None = None) -> DatasetStats:
         classes_sd=counted.classes_sd,
         instances_sd=counted.instances_sd,
         correlation=counted.correlation,
-        source=f"counted in {path}",
+        source=f"counted in {where}",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from omnicost.coco import CocoFile, CocoStatistics
-from omnicost.cost import DatasetStats
+from omnicost.cost import DatasetStats, stats_of_counts
 from omnicost.data.dataset import Dataset
 from omnicost.errors import InputError
 
@@ -27,19 +27,7 @@ def dataset_stats(dataset: Dataset) -> DatasetStats:
     Raises:
         InputError: if there is no image.
     """
-    counted = count(dataset)
-    return DatasetStats.of(
-        f"{dataset.name} {dataset.split}",
-        name=dataset.name,
-        images=counted.images,
-        classes=counted.classes,
-        classes_per_image=counted.classes_per_image,
-        instances_per_image=counted.instances_per_image,
-        classes_sd=counted.classes_sd,
-        instances_sd=counted.instances_sd,
-        correlation=counted.correlation,
-        source=f"counted in {dataset.name} {dataset.split}",
-    )
+    return stats_of_counts(count(dataset), dataset.name, f"{dataset.name} {dataset.split}")
 
 
 def _as_file(dataset: Dataset) -> CocoFile:

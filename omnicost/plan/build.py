@@ -10,7 +10,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.cost import ORDER, DatasetStats, LabellingTimes, SpendDraws, draw_spend, type_seconds
+from omnicost.cost import (
+    ORDER,
+    SECONDS_PER_HOUR,
+    DatasetStats,
+    LabellingTimes,
+    SpendDraws,
+    draw_spend,
+    type_seconds,
+)
 from omnicost.errors import InputError
 from omnicost.plan.evidence import Evidence, gather, untested
 from omnicost.plan.limits import best_at_confidence, best_with_hours, fit_confidence
@@ -65,7 +73,7 @@ class Question:
     @property
     def budget_seconds(self) -> float | None:
         """The budget in seconds."""
-        return None if self.budget_hours is None else self.budget_hours * 3600
+        return None if self.budget_hours is None else self.budget_hours * SECONDS_PER_HOUR
 
 
 class Alternative(NamedTuple):
@@ -181,7 +189,7 @@ def make_plan(
     images = _tidy(question, worlds, _solve(question, worlds.problem, worlds.spend))
     return Plan(
         images=images,
-        hours=float(problem.cost(images)) / 3600,
+        hours=float(problem.cost(images)) / SECONDS_PER_HOUR,
         question=question,
         stats=stats,
         times=times,
@@ -273,7 +281,7 @@ def _risk(question: Question, worlds: Worlds, images: np.ndarray) -> Risk:
     masks = worlds.problem.mask_grid()
     limit = question.max_hours.get(AnnotationType.MASK)
     if limit is not None:
-        masks = masks[masks * worlds.problem.seconds[MASK] <= limit * 3600]
+        masks = masks[masks * worlds.problem.seconds[MASK] <= limit * SECONDS_PER_HOUR]
     masks = np.unique(np.append(masks, images[MASK]))
     return assess(worlds, images, question.budget_seconds, question.target, masks)
 
@@ -283,7 +291,7 @@ def _alternative(worlds: Worlds, plan: np.ndarray, images: np.ndarray) -> Altern
     full = worlds.problem.surface.full
     return Alternative(
         images=images,
-        hours=float(worlds.problem.cost(images)) / 3600,
+        hours=float(worlds.problem.cost(images)) / SECONDS_PER_HOUR,
         share=share,
         ap=None if full is None else share * full,
         better=float((worlds.shares(images) > worlds.shares(plan)).mean()),
@@ -292,7 +300,7 @@ def _alternative(worlds: Worlds, plan: np.ndarray, images: np.ndarray) -> Altern
 
 def _more(question: Question, worlds: Worlds, images: np.ndarray) -> Alternative | None:
     """The best plan for 10% more; None where the plan already has everything."""
-    spent = float(worlds.problem.cost(images)) / 3600
+    spent = float(worlds.problem.cost(images)) / SECONDS_PER_HOUR
     budget = MORE * (spent if question.budget_hours is None else question.budget_hours)
     wider = replace(question, budget_hours=budget, target=None)
     other = _alternative(

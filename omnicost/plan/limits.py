@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import LinearConstraint, linprog, milp
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import ORDER, SpendDraws
+from omnicost.cost import ORDER, SECONDS_PER_HOUR, SpendDraws
 from omnicost.errors import InputError
 from omnicost.plan.optimise import MASK, Problem
 
@@ -84,7 +84,7 @@ def _best_linear(
         found.append(images[upper >= 0])
     candidates = np.concatenate(found)
     if not len(candidates):
-        text = f"{budget / 3600:,.4g} h fits no policy at {confidence:.0%} confidence"
+        text = f"{budget / SECONDS_PER_HOUR:,.4g} h fits no policy at {confidence:.0%} confidence"
         raise InputError("--budget", text, "raise it, or allow a cheaper type with --types")
     best: np.ndarray = candidates[problem.share_of_full(candidates).argmax()]
     return best
@@ -151,7 +151,7 @@ def _most_images(problem: Problem, max_hours: dict[AnnotationType, float]) -> np
     most = np.full(len(ORDER), problem.images)
     for kind, limit in max_hours.items():
         if problem.seconds[kind.strength] > 0:
-            allowed = int(limit * 3600 / problem.seconds[kind.strength])
+            allowed = int(limit * SECONDS_PER_HOUR / problem.seconds[kind.strength])
             most[kind.strength] = min(problem.images, allowed)
     return most
 

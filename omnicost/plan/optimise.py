@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import ORDER
+from omnicost.cost import ORDER, SECONDS_PER_HOUR
 from omnicost.errors import InputError
 from omnicost.pareto import Mix, best_mix
 from omnicost.plan.surface import Surface
@@ -135,9 +135,9 @@ def require_affordable(problem: Problem, budget_seconds: float) -> None:
     seconds = float(problem.seconds[cheapest.strength])
     if seconds * problem.images > budget_seconds:
         reach = int(budget_seconds / seconds)
-        need = seconds * problem.images / 3600
+        need = seconds * problem.images / SECONDS_PER_HOUR
         problem_text = (
-            f"{budget_seconds / 3600:,.4g} h is under the cheapest policy "
+            f"{budget_seconds / SECONDS_PER_HOUR:,.4g} h is under the cheapest policy "
             f"({cheapest} on all {problem.images:,} images: {need:,.4g} h)"
         )
         remedy = f"raise it, allow a cheaper type with --types, or label {reach:,} images"

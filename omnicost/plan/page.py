@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import ORDER
+from omnicost.cost import ORDER, SECONDS_PER_HOUR
 from omnicost.plan.build import MORE, Alternative, Plan, Question
 from omnicost.plan.uncertainty import CLOSE_AP
 
@@ -65,9 +65,11 @@ def _allocation(plan: Plan, pay: Pay | None) -> Table:
         if count:
             seconds = float(plan.problem.seconds[kind.strength])
             cells = [str(kind), f"{count:,}", _percent(count / plan.stats.images)]
-            table.add_row(*cells, f"{seconds:,.1f}", *_paid(count * seconds / 3600, pay))
+            table.add_row(
+                *cells, f"{seconds:,.1f}", *_paid(count * seconds / SECONDS_PER_HOUR, pay)
+            )
     table.add_section()
-    each = f"{plan.hours * 3600 / plan.stats.images:,.1f}"
+    each = f"{plan.hours * SECONDS_PER_HOUR / plan.stats.images:,.1f}"
     table.add_row("total", f"{plan.stats.images:,}", "100%", each, *_paid(plan.hours, pay))
     return table
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from omnicost.cost import Interval, SpendDraws, interval
+from omnicost.cost import SECONDS_PER_HOUR, Interval, SpendDraws, interval
 from omnicost.pareto import best_mix
 from omnicost.plan.optimise import MASK, Problem
 
@@ -120,10 +120,10 @@ def assess(
     regret = (best - shares) * worlds.problem.surface.full_draws
     over = None if budget_seconds is None else float((spend > budget_seconds).mean())
     short = None if target is None else float((shares < target).mean())
-    low, high = interval(spend / 3600, LEVEL)
+    low, high = interval(spend / SECONDS_PER_HOUR, LEVEL)
     return Risk(
         hours_interval=Interval(low, high),
-        p90_hours=float(np.quantile(spend, 0.9)) / 3600,
+        p90_hours=float(np.quantile(spend, 0.9)) / SECONDS_PER_HOUR,
         over_budget=over,
         short_of_target=short,
         regret_ap=float(regret.mean()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from omnicost.annotation import AnnotationType
+from omnicost.cost import SECONDS_PER_HOUR
 from omnicost.plan import Plan
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
 from omnicost.plot import style
@@ -82,7 +83,7 @@ def _best_curve(problem: Problem) -> Curve:
 
 def _curve(problem: Problem, images: np.ndarray) -> Curve:
     percent = 100 * problem.share_of_full(images)
-    return Curve(problem.cost(images) / 3600, percent, images[:, MASK])
+    return Curve(problem.cost(images) / SECONDS_PER_HOUR, percent, images[:, MASK])
 
 
 def info_frame(info: PlanInfo) -> pd.DataFrame:
