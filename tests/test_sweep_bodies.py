@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from omnicost.annotation import AnnotationType
+from omnicost.cli import app
+from omnicost.data import open_dataset
+from omnicost.data.splits import assign
 from omnicost.results import read_rows
 from omnicost.sweep.cards import Changes
 from omnicost.sweep.execute import execute
@@ -167,3 +172,28 @@ def test_stopped_student_is_scored_from_its_checkpoint(world: World, tmp_path: P
     row = row_of(plan, store, prepared.sources, salvage.key)
     assert row.truncated
     assert row.policy.mask_share == 1
+
+
+def test_a_cell_is_exported_as_its_student_saw_it(world: World, tmp_path: Path) -> None:
+    """By its name or its row's source: real masks of its split, pseudo-masks of its own stages."""
+    plan = next(p for p in world.prepared.graph.plans if str(p.cell.policy) == "mask=0.5,point=0.5")
+    store = world.stores[0]
+    source = row_of(plan, store, world.prepared.sources).source
+    data = world.card.parent / "data"
+    common = ("export", str(data), "--split", "all", "--store", str(store.root))
+    told = []
+    for cell in (plan.cell.id, source):
+        out = tmp_path / "merged.json"
+        done = CliRunner().invoke(app, [*common, "--cell", cell, "--out", str(out), "--json"])
+        assert done.exit_code == 0, done.output
+        told.append((json.loads(done.stdout)["instances"], out.read_bytes()))
+    assert told[0] == told[1]
+    content = json.loads(told[0][1])
+    places = {image["id"]: place for place, image in enumerate(content["images"])}
+    found = {(places[a["image_id"]], a["source"] == "human") for a in content["annotations"]}
+    strengths = assign(open_dataset(data, "all"), plan.cell.policy, 0)
+    assert all((strengths[place] == AnnotationType.MASK.strength) == real for place, real in found)
+    assert told[0][0]["human"]
+    assert told[0][0]["point"]
+    unknown = CliRunner().invoke(app, [*common, "--cell", "no/such/cell", "--out", str(out)])
+    assert plan.cell.id in str(unknown.exception)

@@ -11,9 +11,11 @@ import typer
 
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
+from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.data.export import Merged, PseudoMasks
+    from omnicost.sweep.lookup import StoredCell
 
 
 class Format(StrEnum):
@@ -25,15 +27,24 @@ class Format(StrEnum):
 
 def export(
     data: Annotated[str, typer.Argument(help="The data set: its folder, or a tiny set's name.")],
-    pseudomasks: Annotated[
-        list[Path],
-        typer.Option("--pseudomasks", help="What the pseudo-mask step wrote; repeats."),
-    ],
-    policy: Annotated[str, typer.Option("--policy", help="Who has what, as mask=0.1,point=0.9.")],
     out: Annotated[
         Path, typer.Option("--out", help="COCO file, or folder for Label Studio, to write.")
     ],
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the split, as in the sweep.")] = 0,
+    cell: Annotated[
+        str | None,
+        typer.Option("--cell", help="A sweep's finished cell, or the source of its row."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", help="The sweep's store, to find the cell in.")
+    ] = Path("store"),
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Without a cell: as mask=0.1,point=0.9.")
+    ] = None,
+    pseudomasks: Annotated[
+        list[Path] | None,
+        typer.Option("--pseudomasks", help="Without a cell: the masks to merge; repeats."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Without a cell: seed of the split.")] = 0,
     split: Annotated[str, typer.Option("--split", help="Split of the data set.")] = "train",
     root: Annotated[
         Path | None, typer.Option("--root", help="Folder that a tiny set is drawn in.")
@@ -54,25 +65,45 @@ def export(
 
     \b
     Example:
+      omnicost export ~/coco --cell coco/mask=0.1,point=0.9/seed=0 --out merged.json
+      omnicost export ~/coco --cell coco/mask=0.1,point=0.9/seed=0 \\
+        --format label-studio --out tasks/ --image-prefix https://my.host/
       omnicost export ~/coco --policy mask=0.1,point=0.9 \\
         --pseudomasks pseudomasks/ --out merged.json
-      omnicost export ~/coco --policy mask=0.1,point=0.9 --format label-studio \\
-        --pseudomasks pseudomasks/ --out tasks/ --image-prefix https://my.host/
     """
-    from omnicost.annotation import Policy
     from omnicost.data import open_dataset
     from omnicost.data.export import Merged
     from omnicost.data.splits import assign
 
+    wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
     with progress_bar("reading") as progress:
         dataset = open_dataset(data, split, root=root, progress=progress)
-    strengths = assign(dataset, Policy.parse(policy, "--policy"), seed)
-    merged = Merged(dataset, strengths, _read(pseudomasks))
+    if cell and wanted.data != dataset.fingerprint:
+        raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
+    strengths = assign(dataset, wanted.policy, wanted.seed)
+    merged = Merged(dataset, strengths, _read(wanted.pseudomasks))
     written = _write(merged, out, form, image_prefix)
     if as_json:
         print_json(written)
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in written.items()))
+
+
+def _wanted(
+    cell: str | None, store: Path, policy: str | None, pseudomasks: Sequence[Path], seed: int
+) -> StoredCell:
+    """What to merge: a finished cell's, or what is spelt out."""
+    from omnicost.annotation import Policy
+    from omnicost.sweep.lookup import StoredCell, find_cell
+    from omnicost.sweep.store import Store
+
+    if cell and (policy or pseudomasks):
+        raise InputError("--cell", "stands with --policy or --pseudomasks", "give one or the other")
+    if cell:
+        return find_cell(Store(store, create=False), cell)
+    if not (policy and pseudomasks):
+        raise InputError("--cell", "is missing", "name one, or give --policy and --pseudomasks")
+    return StoredCell(Policy.parse(policy, "--policy"), seed, tuple(pseudomasks), "")
 
 
 def _write(merged: Merged, out: Path, form: Format, image_prefix: str) -> dict[str, object]:
