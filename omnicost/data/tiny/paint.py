@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from omnicost.data.tiny.raster import (
     PIXEL,
     Covers,
     Draws,
+    Ints,
     Polygons,
     Pose,
     blend,
@@ -24,7 +26,9 @@ from omnicost.data.tiny.raster import (
 from omnicost.data.tiny.shapes import KINDS, TONES
 from omnicost.data.tiny.specs import Range, Style
 
-Canvas = NDArray[np.int32]  # (size, size, 3), grey levels
+Canvas = NDArray[np.int32]  # (3, size, size), levels of red, green and blue
+Levels = NDArray[np.int32]  # (size, size)
+Light = NDArray[np.int32]  # (2, size), brightness by column and by row, to be added; 256 is plain
 Colour = tuple[int, int, int]
 SCRAPS = tuple(
     pack([outline])
@@ -47,17 +51,17 @@ def background(style: Style, size: int, draws: Draws) -> Canvas:
     tint = np.array(hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100), np.int32)
     grey = draw_range(style.grey, draws) * 255 // 100
     levels = GROUNDS[style.ground](size, grey, draws)
-    levels = levels + spread(draws.integers(-22, 22, 7, 7, 1), size)
-    return levels * tint // 255
+    levels = levels + spread(draws.integers(-22, 22, 7, 7), size)
+    return np.multiply.outer(tint, levels) // 255
 
 
-def _fog(size: int, grey: int, draws: Draws) -> Canvas:
-    return spread(draws.integers(-34, 34, 4, 4, 1), size) + grey
+def _fog(size: int, grey: int, draws: Draws) -> Levels:
+    return spread(draws.integers(-34, 34, 4, 4), size) + grey
 
 
-def _room(size: int, grey: int, draws: Draws) -> Canvas:
+def _room(size: int, grey: int, draws: Draws) -> Levels:
     """Wall, skirting and a darker or lighter floor."""
-    levels = np.full((size, size, 1), grey, np.int32)
+    levels = np.full((size, size), grey, np.int32)
     edge = draws.integer(size * 45 // 100, size * 75 // 100)
     levels[edge:] += draws.integer(14, 44) * (1 if draws.chance(50) else -1)
     levels[edge : edge + 1] -= 30
@@ -66,43 +70,43 @@ def _room(size: int, grey: int, draws: Draws) -> Canvas:
     return levels
 
 
-def _street(size: int, grey: int, draws: Draws) -> Canvas:
+def _street(size: int, grey: int, draws: Draws) -> Levels:
     """Sky, a row of houses, and a road that lightens towards the horizon."""
     horizon = size * HORIZON_PERCENT // 100
-    levels = np.empty((size, size, 1), np.int32)
-    levels[:horizon] = grey + 60 - np.arange(horizon, dtype=np.int32)[:, None, None]
+    levels = np.empty((size, size), np.int32)
+    levels[:horizon] = grey + 60 - np.arange(horizon, dtype=np.int32)[:, None]
     for x in range(0, size, size // 8):
         top = draws.integer(horizon // 6, horizon - 2)
         levels[top:horizon, x : x + size // 8] = grey + draws.integer(-30, 20)
-    road = np.arange(size - horizon, dtype=np.int32)[:, None, None]
+    road = np.arange(size - horizon, dtype=np.int32)[:, None]
     levels[horizon:] = grey + 14 - road * 2 // 3
     return levels
 
 
-def _slope(size: int, grey: int, draws: Draws) -> Canvas:
+def _slope(size: int, grey: int, draws: Draws) -> Levels:
     """A plain gradient in a random direction."""
     steps = np.arange(size, dtype=np.int32) - size // 2
     across, down = draws.integer(-2, 2), draws.integer(-2, 2)
-    return grey + (steps * across)[None, :, None] + (steps * down)[:, None, None]
+    return grey + (steps * across)[None, :] + (steps * down)[:, None]
 
 
-def _checks(size: int, grey: int, draws: Draws) -> Canvas:
+def _checks(size: int, grey: int, draws: Draws) -> Levels:
     """Two greys in squares."""
     cell = np.arange(size, dtype=np.int32) // draws.integer(4, 14)
     odd = (cell[:, None] + cell[None, :]) % 2
-    return (grey + (2 * odd - 1) * draws.integer(6, 20))[:, :, None]
+    return grey + (2 * odd - 1) * draws.integer(6, 20)
 
 
-def _bands(size: int, grey: int, draws: Draws) -> Canvas:
+def _bands(size: int, grey: int, draws: Draws) -> Levels:
     """Upright, level or slanting bands."""
     steps = np.arange(size, dtype=np.int32)
     slant = draws.integer(0, 2)
     along = steps[None, :] * (slant != 0) + steps[:, None] * (slant != 1)
     odd = along // draws.integer(4, 12) % 2
-    return (grey + (2 * odd - 1) * draws.integer(6, 20))[:, :, None]
+    return grey + (2 * odd - 1) * draws.integer(6, 20)
 
 
-GROUNDS: dict[str, Callable[[int, int, Draws], Canvas]] = {
+GROUNDS: dict[str, Callable[[int, int, Draws], Levels]] = {
     "fog": _fog,
     "room": _room,
     "street": _street,
@@ -152,8 +156,8 @@ class Brush:
         )
 
 
-def _light(placement: Placement, style: Style, size: int, stripe: int) -> NDArray[np.int32]:
-    """Brightness of an object over the whole picture, (size, size); 256 is plain."""
+def _light(placement: Placement, style: Style, size: int, stripe: int) -> Light:
+    """Brightness of an object, wherever on the picture its parts are."""
     steps = np.arange(size, dtype=np.int32)
     scale = max(placement.side, PIXEL)
     light_x, light_y = style.light
@@ -161,7 +165,7 @@ def _light(placement: Placement, style: Style, size: int, stripe: int) -> NDArra
     down = (steps * PIXEL - placement.centre[1]) * (light_y * 48) // scale + 256
     if style.stripes:
         down += (steps // stripe % 2 * 2 - 1) * (style.stripes * 256 // 100)
-    return across[None, :] + down[:, None]
+    return np.stack([across, down])
 
 
 def pose(placement: Placement) -> Pose:
@@ -172,47 +176,63 @@ def pose(placement: Placement) -> Pose:
 
 
 class Stroke(NamedTuple):
-    """A polygon's colour, and the light on its object, (size, size); None for flat clutter."""
+    """A polygon's colour, and the light on its object; None for flat clutter."""
 
     colour: Colour
-    light: NDArray[np.int32] | None = None
+    light: Light | None = None
 
 
-def paint(canvas: Canvas, areas: Covers, strokes: Sequence[Stroke], style: Style) -> None:
-    """Paint polygons one over the other; what can be is computed for all of them at once."""
-    shaded = np.array([stroke.light is not None for stroke in strokes]).repeat(areas.counts)
-    plain = np.array([stroke.colour for stroke in strokes], np.int32)
-    plain = plain.repeat(areas.counts, axis=0)
-    colours = plain * _shade(areas, strokes, shaded, style)[:, None] >> 8
+def paint(canvas: Canvas, areas: Covers, strokes: Sequence[Stroke], style: Style) -> Canvas:
+    """Paint polygons one over the other: at all pixels at once, layer by layer."""
+    order, bounds = _layers(areas.spots)
+    areas = Covers(areas.spots[order], areas.polygons[order], areas.depth[order])
+    shaded = np.array([stroke.light is not None for stroke in strokes], np.int32)[areas.polygons]
+    plain = _gather([stroke.colour for stroke in strokes], areas.polygons)
+    colours = plain * _shade(areas, strokes, shaded, style, canvas.shape[-1]) >> 8
     inset = PIXEL * 3 // 4 if style.outline else 0
-    alphas = opacity(areas.depth - shaded.astype(np.int32) * inset)[:, None]
-    layers = [areas.views(colours), areas.views(alphas)]
-    if style.outline:  # beneath each part, a darker one that shows at the edge
-        layers += [
-            areas.views(plain * 45 // 100),
-            areas.views((opacity(areas.depth) * shaded)[:, None]),
-        ]
-    for window, colour, alpha, *edge in zip(areas.windows, *layers, strict=True):
-        view = canvas[window]
-        if edge:
-            blend(view, edge[0], edge[1])
-        blend(view, colour, alpha)
+    alphas = opacity(areas.depth - shaded * inset)
+    rims = plain * 45 // 100, opacity(areas.depth) * shaded
+    painted = canvas.reshape(3, -1).copy()
+    for layer in (slice(*ends) for ends in pairwise(bounds)):
+        under = painted.take(areas.spots[layer], axis=1)
+        if style.outline:  # beneath each part, a darker one that shows at the edge
+            under = blend(under, rims[0][:, layer], rims[1][layer])
+        painted[:, areas.spots[layer]] = blend(under, colours[:, layer], alphas[layer])
+    return painted.reshape(canvas.shape)
+
+
+def _layers(spots: Ints) -> tuple[Ints, list[int]]:
+    """An order that takes the lowest polygon of every pixel first, then the second, and so on.
+
+    And where in it each of these layers begins and ends.
+    """
+    firsts = np.flatnonzero(np.diff(spots, prepend=-1))
+    heights = np.diff(firsts, append=len(spots))
+    layers = [firsts[heights > height] + height for height in range(heights.max(initial=0))]
+    return np.concatenate([firsts[:0], *layers]), [0, *accumulate(map(len, layers))]
+
+
+def _gather(colours: list[Colour], polygons: Ints) -> NDArray[np.int32]:
+    """Colour of every pixel of every polygon, (3, N)."""
+    table = np.array(colours, np.int32).reshape(-1, 3)
+    return np.ascontiguousarray(table.T).take(polygons, axis=1)
 
 
 def _shade(
-    areas: Covers, strokes: Sequence[Stroke], shaded: NDArray[np.bool_], style: Style
+    areas: Covers, strokes: Sequence[Stroke], shaded: NDArray[np.int32], style: Style, size: int
 ) -> NDArray[np.int32]:
     """Brightness of every pixel of every polygon, (N,); 256 is plain."""
     hollow = np.maximum(2 * PIXEL - areas.depth, 0) * (style.rim * 8 // 100)
-    shade = np.full(areas.depth.shape, 256, np.int32)
-    for window, stroke, view in zip(areas.windows, strokes, areas.views(shade), strict=True):
-        if stroke.light is not None:
-            view[:] = stroke.light[window]
+    flat = np.array([[0], [256]], np.int32).repeat(size, axis=1)
+    lights = np.array([flat if stroke.light is None else stroke.light for stroke in strokes])
+    rows, columns = np.divmod(areas.spots, size)
+    shade = lights[areas.polygons, 0, columns] + lights[areas.polygons, 1, rows]
     return shade - hollow * shaded
 
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:
     """Add noise and turn the canvas into a picture."""
     amplitude = draw_range(style.noise, draws)
-    noise = draws.integers(-amplitude, amplitude, *canvas.shape)
-    return np.minimum(np.maximum(canvas + noise, 0), 255).astype(np.uint8)
+    pixels = canvas.transpose(1, 2, 0)
+    noise = draws.integers(-amplitude, amplitude, *pixels.shape)
+    return np.minimum(np.maximum(noise + pixels, 0), 255).astype(np.uint8)

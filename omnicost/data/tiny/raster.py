@@ -6,9 +6,9 @@ root of an integer, which is correctly rounded everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,8 @@ class Draws:
         """An array of integers in [low, high], both ends included; `high - low` < 65,536."""
         count = int(np.prod(shape))
         words = self._bits.random_raw((count + 3) // 4).astype("<u8").view("<u2")[:count]
-        return (
-            (low + (words.astype(np.int64) * (high - low + 1) >> 16))
-            .astype(np.int32)
-            .reshape(shape)
-        )
+        steps = words.astype(np.uint32) * np.uint32(high - low + 1) >> np.uint32(16)
+        return steps.view(np.int32).reshape(shape) + np.int32(low)
 
 
 class Polygons(NamedTuple):
@@ -55,13 +52,11 @@ class Polygons(NamedTuple):
 
     Attributes:
         vertices: (V, 2), in the order that makes the shoelace area positive.
-        following: (V,), index of the next vertex of the same polygon.
-        firsts: where each polygon begins.
+        corners: (P,), how many of the vertices are each polygon's.
     """
 
     vertices: Ints
-    following: Ints
-    firsts: tuple[int, ...]
+    corners: Ints
 
 
 class Pose(NamedTuple):
@@ -81,39 +76,25 @@ class Pose(NamedTuple):
 
 
 class Covers(NamedTuple):
-    """Where P polygons lie: a window of the picture for each, their pixels in one row.
+    """What shows of polygons drawn one over the other: at each pixel, none, one or several.
 
     Attributes:
-        windows: rows and columns of each; empty for a polygon outside the picture.
-        counts: pixels in each window.
-        depth: (N,) int32, fixed-point distance of a window's pixels from its polygon's outline,
-            positive inside, row by row, window after window.
+        spots: (N,), number of the pixel, row by row; ascending.
+        polygons: (N,), number of the polygon that shows there; ascending at one pixel.
+        depth: (N,) int32, fixed-point distance of the pixel's centre from the polygon's outline,
+            positive inside.
     """
 
-    windows: list[tuple[slice, slice]]
-    counts: list[int]
+    spots: Ints
+    polygons: Ints
     depth: NDArray[np.int32]
-
-    def views(self, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """`values`, (N, ...), in the shapes of the windows, (h, w, ...)."""
-        first = 0
-        for (rows, columns), count in zip(self.windows, self.counts, strict=True):
-            shape = rows.stop - rows.start, columns.stop - columns.start
-            yield values[first : first + count].reshape(shape + values.shape[1:])
-            first += count
 
 
 def pack(polygons: list[list[tuple[int, int]]]) -> Polygons:
     """Lay out convex polygons in one array, all turning the same way."""
-    vertices: list[tuple[int, int]] = []
-    following: list[int] = []
-    firsts: list[int] = []
-    for polygon in polygons:
-        ring = polygon if _doubled_area(polygon) > 0 else polygon[::-1]
-        firsts.append(len(vertices))
-        following.extend(len(vertices) + (i + 1) % len(ring) for i in range(len(ring)))
-        vertices.extend(ring)
-    return Polygons(np.array(vertices, np.int64), np.array(following, np.int64), tuple(firsts))
+    rings = [polygon if _doubled_area(polygon) > 0 else polygon[::-1] for polygon in polygons]
+    corners = np.array([len(ring) for ring in rings], np.int64)
+    return Polygons(np.array([vertex for ring in rings for vertex in ring], np.int64), corners)
 
 
 def _doubled_area(polygon: list[tuple[int, int]]) -> int:
@@ -123,83 +104,131 @@ def _doubled_area(polygon: list[tuple[int, int]]) -> int:
 
 
 def covers(shapes: Sequence[tuple[Polygons, Pose]], size: int) -> Covers:
-    """Distance fields of all polygons of all shapes, in order, on a size x size picture.
+    """What shows of all polygons of all shapes, in order, on a size x size picture.
 
-    One call for a whole picture: numpy's calls cost more than its work on so few pixels.
+    All at once: numpy's calls cost more than its work on a polygon's few pixels.
     """
     if not shapes:
-        return Covers([], [], np.zeros(0, np.int32))
-    points, along, signs = _edges(shapes)
-    starts = _starts(shapes)
-    windows = _windows(points, starts[:-1], size)
-    counts = [(rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in windows]
-    found = Covers(windows, counts, np.empty(sum(counts), np.int32))
-    across, down = _distances(points, along, signs, size)
-    for (first, last), window, depth in zip(
-        pairwise(starts), windows, found.views(found.depth), strict=True
-    ):
-        if depth.size:
-            spans = across[first:last, :, window[1]] + down[first:last, window[0]]
-            np.minimum.reduce(spans, axis=0, out=depth)
-    return found._replace(depth=found.depth >> 8)
+        return Covers(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32))
+    corners = np.concatenate([polygons.corners for polygons, _ in shapes])
+    firsts = corners.cumsum() - corners
+    points, signs = _vertices(shapes)
+    edges = _edges(points, signs, firsts, corners)
+    order = np.argsort(corners, kind="stable")  # those of as many corners side by side
+    grid = _grid(_windows(points, firsts, size)[:, order])
+    depth = _depth(edges, firsts[order], corners[order], grid)
+    near = np.flatnonzero(depth > -(PIXEL // 2))
+    rows = grid.of_pixel[near]
+    spots = grid.y[rows].astype(np.int64) * size + grid.x[near]
+    return _showing(spots, order[grid.of_row[rows]], depth[near], size)
 
 
-def _windows(points: Ints, firsts: list[int], size: int) -> list[tuple[slice, slice]]:
-    """The polygons' bounding boxes, a pixel wider, as far as they are on the picture."""
-    lowest = np.clip(np.minimum.reduceat(points, firsts) // PIXEL - 1, 0, size)
-    highest = np.clip(np.maximum.reduceat(points, firsts) // PIXEL + 2, 0, size)
-    corners = np.concatenate([lowest, np.maximum(lowest, highest)], axis=1).tolist()
-    return [(slice(y0, y1), slice(x0, x1)) for x0, y0, x1, y1 in corners]
-
-
-def _starts(shapes: Sequence[tuple[Polygons, Pose]]) -> list[int]:
-    """Where each polygon's vertices begin among those of all shapes, and their number."""
-    starts: list[int] = []
-    total = 0
-    for polygons, _ in shapes:
-        starts += [total + first for first in polygons.firsts]
-        total += len(polygons.vertices)
-    return [*starts, total]
-
-
-def _edges(shapes: Sequence[tuple[Polygons, Pose]]) -> tuple[Ints, Ints, Ints]:
-    """Edges on the picture: start and direction, (V, 2) fixed-point, and 1, or -1 if mirrored."""
+def _vertices(shapes: Sequence[tuple[Polygons, Pose]]) -> tuple[Ints, Ints]:
+    """Vertices on the picture, (2, V) fixed-point, and 1, or -1 if mirrored, (V,)."""
     counts = [len(polygons.vertices) for polygons, _ in shapes]
-    poses = np.array([_numbers(pose) for _, pose in shapes], np.int64).repeat(counts, axis=0)
-    centres, signs, cosine, sine = poses[:, 0:2], poses[:, 4], poses[:, 5], poses[:, 6]
-    x, y = (np.concatenate([p.vertices for p, _ in shapes]) * poses[:, 2:4]).T
-    points = np.empty_like(centres)
-    points[:, 0] = (x * cosine - y * sine) // (100 * UNIT)
-    points[:, 1] = (x * sine + y * cosine) // (100 * UNIT)
-    points += centres
-    offsets = np.cumsum([0, *counts[:-1]]).repeat(counts)
-    following = np.concatenate([polygons.following for polygons, _ in shapes]) + offsets
-    return points, points[following] - points, signs
+    poses = np.array([_numbers(pose) for _, pose in shapes], np.int64).T.repeat(counts, axis=1)
+    cosine, sine = poses[5:]
+    x, y = np.concatenate([polygons.vertices for polygons, _ in shapes]).T * poses[2:4]
+    turned = np.stack([x * cosine - y * sine, x * sine + y * cosine])
+    return turned // (100 * UNIT) + poses[:2], poses[4]
 
 
 def _numbers(pose: Pose) -> tuple[int, ...]:
     """A row of centre, sides (width negative if mirrored), sign, cosine and sine."""
     sign = -1 if pose.mirrored else 1
-    turned = int(SINES[(pose.turn + 64) % 256]), int(SINES[pose.turn % 256])
+    turned = SINES[(pose.turn + 64) % 256], SINES[pose.turn % 256]
     return *pose.centre, pose.sides[0] * sign, pose.sides[1], sign, *turned
 
 
-def _distances(
-    points: Ints, along: Ints, signs: Ints, size: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Distance of pixel centres inside every edge: (V, 1, size) by column + (V, size, 1) by row.
+def _edges(points: Ints, signs: Ints, firsts: Ints, corners: Ints) -> NDArray[np.int32]:
+    """Of every edge, (3, V): how far inside it a pixel is, per column, per row, and of the first.
 
-    The unit is a 256th of the fixed-point unit.
+    The unit is a 256th of the fixed-point unit; distances are those of the pixels' centres.
     """
-    length = np.maximum(np.sqrt((along * along).sum(axis=1)).astype(np.int64), 1)
-    normals = along[:, ::-1] * (signs[:, None] * (-256, 256)) // length[:, None]
-    offsets = (normals * points).sum(axis=1)
-    offsets[(along == 0).all(axis=1)] = -NEVER  # no length, no direction: cuts nothing off
-    middles = np.arange(size, dtype=np.int32) * PIXEL + PIXEL // 2
-    slopes = normals.astype(np.int32)
-    across = slopes[:, 0, None] * middles
-    down = slopes[:, 1, None] * middles - offsets.astype(np.int32)[:, None]
-    return across[:, None, :], down[:, :, None]
+    following = np.arange(1, len(signs) + 1)
+    following[firsts + corners - 1] = firsts
+    along = points[:, following] - points
+    length = np.sqrt((along * along).sum(axis=0)).astype(np.int64)
+    across, down = along[::-1] * (signs * [[-256], [256]]) // np.maximum(length, 1)
+    start = (across + down) * (PIXEL // 2) - (across * points[0] + down * points[1])
+    start[length == 0] = NEVER  # no length, no direction: cuts nothing off
+    return np.stack([across * PIXEL, down * PIXEL, start]).astype(np.int32)
+
+
+def _windows(points: Ints, firsts: Ints, size: int) -> Ints:
+    """Left, top, right and bottom of the polygons' bounding boxes, (4, P).
+
+    They are a pixel wider, as far as they are on the picture.
+    """
+    lowest = np.minimum.reduceat(points, firsts, axis=1) // PIXEL - 1
+    highest = np.maximum.reduceat(points, firsts, axis=1) // PIXEL + 2
+    return np.minimum(np.maximum(np.concatenate([lowest, highest]), 0), size)
+
+
+class _Grid(NamedTuple):
+    """All rows and pixels of all windows, window after window, row after row.
+
+    Attributes:
+        of_row, y: (R,), the window each row is in, and where it is on the picture.
+        of_pixel, x: (N,), the row each pixel is in, and where it is on the picture.
+        widths: (R,), pixels in each row.
+        row_starts, pixel_starts: (P + 1,), where each window begins among them.
+    """
+
+    of_row: Ints
+    y: NDArray[np.int32]
+    of_pixel: Ints
+    x: NDArray[np.int32]
+    widths: Ints
+    row_starts: Ints
+    pixel_starts: Ints
+
+
+def _grid(windows: Ints) -> _Grid:
+    left, top, right, bottom = windows
+    of_row, y, row_starts = _runs(top, bottom - top)
+    widths = (right - left)[of_row]
+    of_pixel, x, pixel_starts = _runs(left[of_row], widths)
+    return _Grid(of_row, y, of_pixel, x, widths, row_starts, pixel_starts[row_starts])
+
+
+def _runs(starts: Ints, lengths: Ints) -> tuple[Ints, NDArray[np.int32], Ints]:
+    """Runs of integers, end to end: of each, which run and its value; where the runs begin."""
+    firsts = np.concatenate([[0], lengths.cumsum()])
+    run = np.arange(len(lengths)).repeat(lengths)
+    values = np.arange(firsts[-1]) + (starts - firsts[:-1])[run]
+    return run, values.astype(np.int32), firsts
+
+
+def _depth(edges: NDArray[np.int32], firsts: Ints, corners: Ints, grid: _Grid) -> NDArray[np.int32]:
+    """Distance of every pixel of a grid inside its polygon, (N,) fixed-point.
+
+    Polygons of as many corners stand side by side, and are gone through together.
+    """
+    depth = np.empty(len(grid.x), np.int32)
+    bounds = [0, *(np.flatnonzero(np.diff(corners)) + 1).tolist(), len(corners)]
+    for first, last in pairwise(bounds):
+        rows = slice(*grid.row_starts[[first, last]])
+        pixels = slice(*grid.pixel_starts[[first, last]])
+        numbers = firsts[grid.of_row[rows]] + np.arange(corners[first])[:, None]
+        across, down, start = edges.take(numbers, axis=1)
+        start += down * grid.y[rows]
+        widths = grid.widths[rows]
+        inside = across.repeat(widths, axis=1) * grid.x[pixels]
+        inside += start.repeat(widths, axis=1)
+        inside.min(axis=0, out=depth[pixels])
+    return depth >> 8
+
+
+def _showing(spots: Ints, polygons: Ints, depth: NDArray[np.int32], size: int) -> Covers:
+    """In order, without what lies beneath a polygon that hides it."""
+    opaque = depth >= PIXEL // 2
+    highest = np.zeros(size * size, np.int64)
+    np.maximum.at(highest, spots[opaque], polygons[opaque])
+    keys = spots << 40 | polygons << 20 | depth + PIXEL  # sorts faster than three arrays
+    keys = np.sort(keys[polygons >= highest[spots]])
+    field = (1 << 20) - 1
+    return Covers(keys >> 40, keys >> 20 & field, (keys & field).astype(np.int32) - PIXEL)
 
 
 def opacity(depth: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -207,9 +236,11 @@ def opacity(depth: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.minimum(np.maximum(depth + PIXEL // 2, 0), PIXEL)
 
 
-def blend(window: NDArray[np.int32], colour: NDArray[np.int32], alpha: NDArray[np.int32]) -> None:
-    """Mix a colour into part of a canvas in place, `PIXEL` being opaque; all (h, w, 1 or 3)."""
-    window += (colour - window) * alpha >> 4
+def blend(
+    under: NDArray[np.int32], colour: NDArray[np.int32], alpha: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Mix a colour into what is under it, `PIXEL` being opaque; (3, N), (3, N) and (N,)."""
+    return under + ((colour - under) * alpha >> 4)
 
 
 def hsv_to_rgb(hue: int, saturation: int, value: int) -> tuple[int, int, int]:
@@ -231,11 +262,9 @@ def hsv_to_rgb(hue: int, saturation: int, value: int) -> tuple[int, int, int]:
 
 
 def spread(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    """Stretch a (G, G, C) grid of values over a size x size picture, bilinearly."""
+    """Stretch a (G, G) grid of values over a size x size picture, bilinearly."""
     cells = grid.shape[0] - 1
     steps = (2 * np.arange(size, dtype=np.int32) + 1) * cells * 64 // (2 * size)
     cell, weight = steps >> 6, steps & 63
-    weight = weight[:, None, None]
-    rows = grid[cell] * (64 - weight) + grid[cell + 1] * weight
-    weight = weight.reshape(1, size, 1)
+    rows = grid[cell] * (64 - weight)[:, None] + grid[cell + 1] * weight[:, None]
     return rows[:, cell] * (64 - weight) + rows[:, cell + 1] * weight >> 12

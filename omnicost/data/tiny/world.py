@@ -74,9 +74,8 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     shapes += [(packed(placement.name), pose(placement)) for placement in placements]
     areas = covers(shapes, spec.size)
     strokes = [Stroke(each.colour) for each in scraps] + _strokes(placements, brushes)
-    paint(canvas, areas, strokes, style)
     painted = _stack(areas, len(scraps), placements, spec.size)
-    image = finish(canvas, style, draws)
+    image = finish(paint(canvas, areas, strokes, style), style, draws)
     names, masks = _instances(spec, painted)
     shown = [_misname(spec, name, draws) for name in names]
     return Scene(
@@ -102,17 +101,15 @@ def _label(placement: Placement, part: Part) -> str | None:
 
 def _stack(areas: Covers, scraps: int, placements: list[Placement], size: int) -> _Painted:
     """What shows where, given that the first of the areas are scraps and the rest parts."""
-    top = np.zeros((size, size), np.int64)
-    insides = areas.views(areas.depth >= 0)
-    for number, (window, inside) in enumerate(zip(areas.windows, insides, strict=True)):
-        if number >= scraps:
-            top[window][inside] = number - scraps + 1
+    top = np.zeros(size * size, np.int64)
+    inside = (areas.depth >= 0) & (areas.polygons >= scraps)
+    top[areas.spots[inside]] = areas.polygons[inside] - scraps + 1  # the last, highest one stays
     owners, labels = [-1], [-1]
     for owner, placement in enumerate(placements):
         found = [_label(placement, part) for part in KINDS[placement.name].parts]
         owners += [owner] * len(found)
         labels += [-1 if label is None else NUMBERS[label] for label in found]
-    return _Painted(top, np.array(owners), np.array(labels))
+    return _Painted(top.reshape(size, size), np.array(owners), np.array(labels))
 
 
 def _pile(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
