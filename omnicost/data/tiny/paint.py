@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -23,13 +24,11 @@ from omnicost.data.tiny.raster import (
     pack,
     spread,
 )
-from omnicost.data.tiny.shapes import KINDS, TONES
+from omnicost.data.tiny.shapes import KINDS, TONES, wears
 from omnicost.data.tiny.specs import Range, Style
 
 Canvas = NDArray[np.int32]  # (3, size, size), levels of red, green and blue
 Levels = NDArray[np.int32]  # (size, size)
-Light = NDArray[np.int32]  # (2, size), brightness by column and by row, to be added; 256 is plain
-Colour = tuple[int, int, int]
 SCRAPS = tuple(
     pack([outline])
     for outline in (
@@ -48,7 +47,7 @@ def draw_range(limits: Range, draws: Draws) -> int:
 
 def background(style: Style, size: int, draws: Draws) -> Canvas:
     """The empty scene."""
-    tint = np.array(hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100), np.int32)
+    tint = hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100)
     grey = draw_range(style.grey, draws) * 255 // 100
     levels = GROUNDS[style.ground](size, grey, draws)
     levels = levels + spread(draws.integers(-22, 22, 7, 7), size)
@@ -117,11 +116,11 @@ GROUNDS: dict[str, Callable[[int, int, Draws], Levels]] = {
 
 
 class Scrap(NamedTuple):
-    """A piece of clutter."""
+    """A piece of clutter; its colour as hue in degrees, saturation and value in percent."""
 
     shape: Polygons
     pose: Pose
-    colour: Colour
+    colour: tuple[int, int, int]
 
 
 def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> Scrap:
@@ -132,40 +131,30 @@ def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> 
     pose = Pose(centre, sides, draws.integer(0, 255), False)
     if draws.chance(style.decoys):
         hue = hues[draws.integer(0, len(hues) - 1)]
-        return Scrap(shape, pose, hsv_to_rgb(hue, draws.integer(35, 65), draws.integer(45, 80)))
+        return Scrap(shape, pose, (hue, draws.integer(35, 65), draws.integer(45, 80)))
     colour = draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
-    return Scrap(shape, pose, hsv_to_rgb(*colour))
+    return Scrap(shape, pose, colour)
 
 
-class Brush:
-    """How one object differs from others of its kind."""
+class Brush(NamedTuple):
+    """How one object differs from others of its kind.
 
-    def __init__(self, placement: Placement, style: Style, size: int, draws: Draws) -> None:
-        self._turn = draw_range(style.hue_turn, draws)
-        self._saturation = draw_range(style.saturation, draws)
-        self._value = draw_range(style.value, draws)
-        self.light = _light(placement, style, size, draws.integer(2, 4))
+    Attributes:
+        turn: of its hue, in degrees.
+        saturation, value: percent of its class'.
+        stripe: width of its stripes, if the style has any, in pixels.
+    """
 
-    def colour(self, name: str, tone: str) -> Colour:
-        """A tone of the colours of a class."""
-        kind, (saturation, value, turn) = KINDS[name], TONES[tone]
-        return hsv_to_rgb(
-            kind.hue + self._turn + turn,
-            kind.saturation * self._saturation * saturation // 10_000,
-            kind.value * self._value * value // 10_000,
-        )
+    turn: int
+    saturation: int
+    value: int
+    stripe: int
 
 
-def _light(placement: Placement, style: Style, size: int, stripe: int) -> Light:
-    """Brightness of an object, wherever on the picture its parts are."""
-    steps = np.arange(size, dtype=np.int32)
-    scale = max(placement.side, PIXEL)
-    light_x, light_y = style.light
-    across = (steps * PIXEL - placement.centre[0]) * (light_x * 48) // scale
-    down = (steps * PIXEL - placement.centre[1]) * (light_y * 48) // scale + 256
-    if style.stripes:
-        down += (steps // stripe % 2 * 2 - 1) * (style.stripes * 256 // 100)
-    return np.stack([across, down])
+def draw_brush(style: Style, draws: Draws) -> Brush:
+    """A manner of painting an object, within the limits of a style."""
+    limits = style.hue_turn, style.saturation, style.value, (2, 4)
+    return Brush(*(draw_range(each, draws) for each in limits))
 
 
 def pose(placement: Placement) -> Pose:
@@ -175,20 +164,77 @@ def pose(placement: Placement) -> Pose:
     return Pose(placement.centre, sides, placement.turn, placement.mirrored)
 
 
-class Stroke(NamedTuple):
-    """A polygon's colour, and the light on its object; None for flat clutter."""
+class Strokes(NamedTuple):
+    """How P polygons are painted.
 
-    colour: Colour
-    light: Light | None = None
+    Attributes:
+        colours: (3, P) int32, levels of red, green and blue.
+        owners: (P,), which object each is of; -1 for clutter.
+        lights: (2, O + 1, size) int32, brightness of each object by column and by row, to be added;
+            256 is plain, as the last is, for clutter.
+    """
+
+    colours: NDArray[np.int32]
+    owners: Ints
+    lights: NDArray[np.int32]
 
 
-def paint(canvas: Canvas, areas: Covers, strokes: Sequence[Stroke], style: Style) -> Canvas:
+def mix(
+    scraps: list[Scrap],
+    placements: list[Placement],
+    brushes: list[Brush],
+    style: Style,
+    size: int,
+) -> Strokes:
+    """How clutter and, after it, the parts of the objects are painted."""
+    tints = [_tints(placement.name) for placement in placements]
+    owners = np.arange(len(tints)).repeat([len(tint) for tint in tints])
+    turn, saturation, value = np.array([brush[:3] for brush in brushes])[owners].T
+    hues, saturations, values = np.concatenate(tints).T
+    objects = hues + turn, saturations * saturation // 10_000, values * value // 10_000
+    clutter = np.array([scrap.colour for scrap in scraps], np.int64).reshape(-1, 3).T
+    return Strokes(
+        hsv_to_rgb(*np.concatenate([clutter, objects], axis=1)),
+        np.concatenate([np.full(len(scraps), -1), owners]),
+        _lights(placements, brushes, style, size),
+    )
+
+
+@cache
+def _tints(name: str) -> Ints:
+    """Hue in degrees, saturation and value in 10,000ths of a class' parts, (P, 3)."""
+    rows = []
+    for part in KINDS[name].parts:
+        kind, (saturation, value, turn) = KINDS[wears(name, part)], TONES[part.tone]
+        rows.append((kind.hue + turn, kind.saturation * saturation, kind.value * value))
+    return np.array(rows, np.int64)
+
+
+def _lights(
+    placements: list[Placement], brushes: list[Brush], style: Style, size: int
+) -> NDArray[np.int32]:
+    """Brightness of each object by column and by row, then of none: see `Strokes`."""
+    steps = np.arange(size, dtype=np.int32)
+    centres = np.array([placement.centre for placement in placements], np.int32).T[:, :, None]
+    scales = np.array([max(placement.side, PIXEL) for placement in placements], np.int32)
+    slopes = np.array(style.light, np.int32)[:, None, None] * 48
+    lights = np.zeros((2, len(placements) + 1, size), np.int32)
+    lights[:, :-1] = (steps * PIXEL - centres) * slopes // scales[:, None]
+    lights[1] += 256
+    if style.stripes:
+        widths = np.array([brush.stripe for brush in brushes])[:, None]
+        lights[1, :-1] += (steps // widths % 2 * 2 - 1) * (style.stripes * 256 // 100)
+    return lights
+
+
+def paint(canvas: Canvas, areas: Covers, strokes: Strokes, style: Style) -> Canvas:
     """Paint polygons one over the other: at all pixels at once, layer by layer."""
     order, bounds = _layers(areas.spots)
     areas = Covers(areas.spots[order], areas.polygons[order], areas.depth[order])
-    shaded = np.array([stroke.light is not None for stroke in strokes], np.int32)[areas.polygons]
-    plain = _gather([stroke.colour for stroke in strokes], areas.polygons)
-    colours = plain * _shade(areas, strokes, shaded, style, canvas.shape[-1]) >> 8
+    owners = strokes.owners[areas.polygons]
+    shaded = (owners >= 0).astype(np.int32)
+    plain = strokes.colours.take(areas.polygons, axis=1)
+    colours = plain * _shade(areas, owners, strokes.lights, style.rim) >> 8
     inset = PIXEL * 3 // 4 if style.outline else 0
     alphas = opacity(areas.depth - shaded * inset)
     rims = plain * 45 // 100, opacity(areas.depth) * shaded
@@ -201,33 +247,30 @@ def paint(canvas: Canvas, areas: Covers, strokes: Sequence[Stroke], style: Style
     return painted.reshape(canvas.shape)
 
 
+def _light(spots: Ints, owners: Ints, lights: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Brightness of objects at pixels, (N,)."""
+    rows, columns = np.divmod(spots, lights.shape[2])
+    return lights[0, owners, columns] + lights[1, owners, rows]
+
+
+def _shade(areas: Covers, owners: Ints, lights: NDArray[np.int32], rim: int) -> NDArray[np.int32]:
+    """Brightness of objects at pixels, (N,): their light, less towards their outlines."""
+    rows, columns = np.divmod(areas.spots, lights.shape[2])
+    shade = lights[0, owners, columns] + lights[1, owners, rows]
+    hollow = np.maximum(2 * PIXEL - areas.depth, 0) * (rim * 8 // 100)
+    return shade - hollow * (owners >= 0)
+
+
 def _layers(spots: Ints) -> tuple[Ints, list[int]]:
     """An order that takes the lowest polygon of every pixel first, then the second, and so on.
 
     And where in it each of these layers begins and ends.
     """
-    firsts = np.flatnonzero(np.diff(spots, prepend=-1))
-    heights = np.diff(firsts, append=len(spots))
+    heights = np.bincount(spots)
+    heights = heights[heights > 0]
+    firsts = heights.cumsum() - heights
     layers = [firsts[heights > height] + height for height in range(heights.max(initial=0))]
     return np.concatenate([firsts[:0], *layers]), [0, *accumulate(map(len, layers))]
-
-
-def _gather(colours: list[Colour], polygons: Ints) -> NDArray[np.int32]:
-    """Colour of every pixel of every polygon, (3, N)."""
-    table = np.array(colours, np.int32).reshape(-1, 3)
-    return np.ascontiguousarray(table.T).take(polygons, axis=1)
-
-
-def _shade(
-    areas: Covers, strokes: Sequence[Stroke], shaded: NDArray[np.int32], style: Style, size: int
-) -> NDArray[np.int32]:
-    """Brightness of every pixel of every polygon, (N,); 256 is plain."""
-    hollow = np.maximum(2 * PIXEL - areas.depth, 0) * (style.rim * 8 // 100)
-    flat = np.array([[0], [256]], np.int32).repeat(size, axis=1)
-    lights = np.array([flat if stroke.light is None else stroke.light for stroke in strokes])
-    rows, columns = np.divmod(areas.spots, size)
-    shade = lights[areas.polygons, 0, columns] + lights[areas.polygons, 1, rows]
-    return shade - hollow * shaded
 
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:

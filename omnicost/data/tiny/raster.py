@@ -243,22 +243,19 @@ def blend(
     return under + ((colour - under) * alpha >> 4)
 
 
-def hsv_to_rgb(hue: int, saturation: int, value: int) -> tuple[int, int, int]:
-    """Colour of a hue in degrees (any integer) and saturation and value in percent (clipped)."""
-    saturation, value = min(max(saturation, 0), 100), min(max(value, 0), 100)
-    top = value * 255 // 100
-    sector, rest = divmod(hue % 360, 60)
-    low = top * (100 - saturation) // 100
-    falling = top * (6000 - saturation * rest) // 6000
+# Red, green and blue by sixth of the hue circle: which of top, rising, falling and low.
+SECTORS = np.array([[0, 2, 3, 3, 1, 0], [1, 0, 0, 2, 3, 3], [3, 3, 1, 0, 0, 2]])
+
+
+def hsv_to_rgb(hue: Ints | int, saturation: Ints | int, value: Ints | int) -> NDArray[np.int32]:
+    """Colours, (3, ...), of hues in degrees (any), saturations and values in percent (clipped)."""
+    saturation = np.minimum(np.maximum(saturation, 0), 100)
+    top = np.minimum(np.maximum(value, 0), 100) * 255 // 100
+    sector, rest = np.divmod(np.mod(hue, 360), 60)
     rising = top * (6000 - saturation * (60 - rest)) // 6000
-    return (
-        (top, rising, low),
-        (falling, top, low),
-        (low, top, rising),
-        (low, falling, top),
-        (rising, low, top),
-        (top, low, falling),
-    )[sector]
+    falling = top * (6000 - saturation * rest) // 6000
+    low = top * (100 - saturation) // 100
+    return np.choose(SECTORS[:, sector], [top, rising, falling, low]).astype(np.int32)
 
 
 def spread(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ from functools import cache
 from omnicost.data.tiny.parts import SELF, TONES, Kind, Part, bar, box, disc
 from omnicost.data.tiny.raster import Polygons
 
-__all__ = ["KINDS", "SELF", "TONES", "Kind", "Part", "packed"]
+__all__ = ["KINDS", "SELF", "TONES", "Kind", "Part", "packed", "wears"]
 
 
 def _person(label: str | None = SELF) -> tuple[Part, ...]:
@@ -374,3 +374,8 @@ KINDS: dict[str, Kind] = {
 def packed(name: str) -> Polygons:
     """The outlines of a class, packed once."""
     return KINDS[name].polygons()
+
+
+def wears(name: str, part: Part) -> str:
+    """The class whose colours a part of a thing is in: its own, or that whose label it carries."""
+    return name if part.label in (SELF, None) else part.label

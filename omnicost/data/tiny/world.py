@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,16 @@ from numpy.typing import NDArray
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.layout import Placement, arrange
 from omnicost.data.tiny.paint import (
-    Brush,
-    Stroke,
     background,
+    draw_brush,
     draw_scrap,
     finish,
+    mix,
     paint,
     pose,
 )
 from omnicost.data.tiny.raster import Covers, Draws, covers
-from omnicost.data.tiny.shapes import KINDS, SELF, Part, packed
+from omnicost.data.tiny.shapes import KINDS, SELF, packed
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
@@ -69,11 +70,11 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     scraps = [
         draw_scrap(style, hues, spec.size, draws) for _ in range(draws.integer(*style.clutter))
     ]
-    brushes = [Brush(placement, style, spec.size, draws) for placement in placements]
+    brushes = [draw_brush(style, draws) for _ in placements]
     shapes = [(each.shape, each.pose) for each in scraps]
     shapes += [(packed(placement.name), pose(placement)) for placement in placements]
     areas = covers(shapes, spec.size)
-    strokes = [Stroke(each.colour) for each in scraps] + _strokes(placements, brushes)
+    strokes = mix(scraps, placements, brushes, style, spec.size)
     painted = _stack(areas, len(scraps), placements, spec.size)
     image = finish(paint(canvas, areas, strokes, style), style, draws)
     names, masks = _instances(spec, painted)
@@ -86,45 +87,52 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     )
 
 
-def _strokes(placements: list[Placement], brushes: list[Brush]) -> list[Stroke]:
-    """How the parts of the objects are painted, in order."""
-    return [
-        Stroke(brush.colour(_label(placement, part) or placement.name, part.tone), brush.light)
-        for placement, brush in zip(placements, brushes, strict=True)
-        for part in KINDS[placement.name].parts
-    ]
-
-
-def _label(placement: Placement, part: Part) -> str | None:
-    return placement.name if part.label == SELF else part.label
-
-
 def _stack(areas: Covers, scraps: int, placements: list[Placement], size: int) -> _Painted:
     """What shows where, given that the first of the areas are scraps and the rest parts."""
     top = np.zeros(size * size, np.int64)
     inside = (areas.depth >= 0) & (areas.polygons >= scraps)
     top[areas.spots[inside]] = areas.polygons[inside] - scraps + 1  # the last, highest one stays
-    owners, labels = [-1], [-1]
-    for owner, placement in enumerate(placements):
-        found = [_label(placement, part) for part in KINDS[placement.name].parts]
-        owners += [owner] * len(found)
-        labels += [-1 if label is None else NUMBERS[label] for label in found]
-    return _Painted(top.reshape(size, size), np.array(owners), np.array(labels))
+    labels = [_labels(placement.name) for placement in placements]
+    owners = np.arange(len(labels)).repeat([len(each) for each in labels])
+    none = np.array([-1])
+    return _Painted(
+        top.reshape(size, size),
+        np.concatenate([none, owners]),
+        np.concatenate([none, *labels]),
+    )
+
+
+@cache
+def _labels(name: str) -> NDArray[np.int64]:
+    """Which of `NAMES` the parts of a thing are labelled as; -1 for none."""
+    return np.array(
+        [
+            -1 if part.label is None else NUMBERS[name if part.label == SELF else part.label]
+            for part in KINDS[name].parts
+        ]
+    )
 
 
 def _pile(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """One mask for each number >= 0 that shows enough; (M,) and (M, size, size)."""
     counts = np.bincount(numbers.ravel() + 1)[1:]
     present = np.flatnonzero(counts >= FEWEST_PIXELS)
-    return present, numbers == present[:, None, None]
+    few = np.int16  # numbers are small, and comparing small ones is four times as fast
+    return present, numbers.astype(few) == present.astype(few)[:, None, None]
 
 
 def _instances(spec: WorldSpec, painted: _Painted) -> tuple[list[str], NDArray[np.bool_]]:
     """What annotators draw: an object's own labelled extent, and others' that it carries."""
-    asked = np.isin(painted.labels, [NUMBERS[name] for name in spec.class_names])
+    asked = _asked(spec.class_names)[painted.labels]
     pairs = np.where(asked, painted.owners * len(NAMES) + painted.labels, -1)
     present, masks = _pile(pairs[painted.top])
     return [NAMES[pair % len(NAMES)] for pair in present.tolist()], masks
+
+
+@cache
+def _asked(class_names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which of `NAMES` are among these; at -1, after the last: no."""
+    return np.array([*(name in class_names for name in NAMES), False])
 
 
 def _misname(spec: WorldSpec, name: str, draws: Draws) -> str:
@@ -144,6 +152,6 @@ def _segments(
     wholes, groups = painted.owners, kinds[painted.owners]
     piles = [masks, *(_pile(numbers[painted.top])[1] for numbers in (wholes, groups, parts))]
     segments = np.concatenate(piles)
-    packed = np.packbits(segments, axis=-1).reshape(len(segments), -1)
+    packed = np.packbits(segments.reshape(len(segments), -1), axis=1)
     distinct = {row.tobytes(): number for number, row in reversed(list(enumerate(packed)))}
     return segments[sorted(distinct.values())]
