@@ -3,7 +3,7 @@
 Each count runs embed, a few steps of the teacher and pseudo-masks in a process of its own, whose
 peak resident memory is read at the end.
 
-    python analysis/benchmarks/memory_flat.py                          # about 15 minutes
+    python analysis/benchmarks/memory_flat.py                          # about 6 minutes
     python analysis/benchmarks/memory_flat.py --few 100 --many 400     # a smoke run
 """
 
@@ -41,7 +41,7 @@ def folder(name):
 embeddings = folder("embeddings")
 embed.run(dataset, sam, EmbedConfig(batch_images=16), out=embeddings, work=folder("w1"))
 kind = TeacherKind("box", False)
-config = TeacherConfig(steps=20)
+config = TeacherConfig(steps=5, points=1024)  # few: else its own peak would hide growth
 tuned = folder("teacher")
 teacher.run(dataset, sam, "", config, kind=kind, labelled=range(len(dataset)), seed=0,
             embeddings=embeddings, out=tuned, work=folder("w2"))
