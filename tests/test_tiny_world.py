@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from omnicost.data.opening import open_dataset
 from omnicost.data.tiny import raster
 from omnicost.data.tiny.disk import write_coco
+from omnicost.data.tiny.paint import Strokes, paint
 from omnicost.data.tiny.shapes import KINDS, SELF, TONES
+from omnicost.data.tiny.specs import Style
 from omnicost.data.tiny.world import FEWEST_PIXELS, SPECS, Scene, render
 
 DATASETS = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
@@ -237,6 +239,36 @@ def test_what_is_outside_the_picture_covers_nothing() -> None:
     pose = raster.Pose((-900, 10), (160, 160), 0, False)
     assert len(raster.covers([(square, pose)], 64).spots) == 0
     assert len(raster.covers([], 64).spots) == 0
+
+
+@given(seed=st.integers(0, 2**32), outline=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_painting_at_once_is_painting_one_after_the_other(seed: int, outline: bool) -> None:
+    """What a polygon hides may be left out, and pixels may be taken layer by layer."""
+    draws = raster.Draws(seed)
+    parts = KINDS["rider"].parts
+    shapes = [(raster.pack([part.outline]), _some_pose(draws)) for part in parts]
+    strokes = Strokes(
+        draws.integers(0, 255, 3, len(parts)),
+        draws.integers(-1, 1, len(parts)).astype(np.int64),
+        draws.integers(0, 256, 2, 3, 64),
+    )
+    style = Style("fog", outline=outline)
+    canvas = draws.integers(0, 255, 3, 64, 64)
+    at_once = paint(canvas, raster.covers(shapes, 64), strokes, style)
+    for number, shape in enumerate(shapes):
+        own = slice(number, number + 1)
+        stroke = Strokes(strokes.colours[:, own], strokes.owners[own], strokes.lights)
+        canvas = paint(canvas, raster.covers([shape], 64), stroke, style)
+    assert np.array_equal(at_once, canvas)
+
+
+def _some_pose(draws: raster.Draws) -> raster.Pose:
+    """Anywhere on a picture, or partly off it."""
+    x, y, width, height = (
+        draws.integer(*limits) for limits in ((-80, 1100),) * 2 + ((0, 700),) * 2
+    )
+    return raster.Pose((x, y), (width, height), draws.integer(0, 255), draws.chance(50))
 
 
 @given(st.integers(-400, 800), st.integers(0, 100), st.integers(0, 100))

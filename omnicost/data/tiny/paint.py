@@ -186,7 +186,7 @@ def mix(
     style: Style,
     size: int,
 ) -> Strokes:
-    """How clutter and, after it, the parts of the objects are painted."""
+    """Colours and lights of clutter and, after it, of the parts of the objects."""
     tints = [_tints(placement.name) for placement in placements]
     owners = np.arange(len(tints)).repeat([len(tint) for tint in tints])
     turn, saturation, value = np.array([brush[:3] for brush in brushes])[owners].T
@@ -245,12 +245,6 @@ def paint(canvas: Canvas, areas: Covers, strokes: Strokes, style: Style) -> Canv
             under = blend(under, rims[0][:, layer], rims[1][layer])
         painted[:, areas.spots[layer]] = blend(under, colours[:, layer], alphas[layer])
     return painted.reshape(canvas.shape)
-
-
-def _light(spots: Ints, owners: Ints, lights: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Brightness of objects at pixels, (N,)."""
-    rows, columns = np.divmod(spots, lights.shape[2])
-    return lights[0, owners, columns] + lights[1, owners, rows]
 
 
 def _shade(areas: Covers, owners: Ints, lights: NDArray[np.int32], rim: int) -> NDArray[np.int32]:

@@ -20,7 +20,7 @@ from omnicost.data.tiny.paint import (
     pose,
 )
 from omnicost.data.tiny.raster import Covers, Draws, covers
-from omnicost.data.tiny.shapes import KINDS, SELF, packed
+from omnicost.data.tiny.shapes import KINDS, packed, wears
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
@@ -105,12 +105,8 @@ def _stack(areas: Covers, scraps: int, placements: list[Placement], size: int) -
 @cache
 def _labels(name: str) -> NDArray[np.int64]:
     """Which of `NAMES` the parts of a thing are labelled as; -1 for none."""
-    return np.array(
-        [
-            -1 if part.label is None else NUMBERS[name if part.label == SELF else part.label]
-            for part in KINDS[name].parts
-        ]
-    )
+    parts = KINDS[name].parts
+    return np.array([-1 if part.label is None else NUMBERS[wears(name, part)] for part in parts])
 
 
 def _pile(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
