@@ -12,7 +12,7 @@ from omnicost.sweep.store import Store
 
 
 def toy_graph(steps: int, step_seconds: float, seeds: int = 1) -> Graph:
-    recipe = {"steps": steps, "step_seconds": step_seconds}
+    recipe = {"steps": steps, "step_seconds": step_seconds, "passes": True}
     resources = {"default": {"cpus": 1, "retries": 20}}
     card = toy_card(recipe=recipe, resources=resources, seeds=list(range(seeds)))
     return build_graph(card.cells(), toy_planner(card))

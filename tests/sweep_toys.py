@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from omnicost.sweep.spec import Card, Cell, Resources
 
 DATA = StageKind("data", 1, "sweep_toys:make_data")
 TEACHER = StageKind("teacher", 1, "sweep_toys:fit_teacher")
-LABEL = StageKind("label", 1, "sweep_toys:label_data")
+LABEL = StageKind("label", 1, "sweep_toys:label_data", "sweep_toys:label_together")
 STUDENT = StageKind("student", 1, "sweep_toys:fit_student")
 COMPARE = StageKind("student", 1, "sweep_toys:climb")
 TOGETHER = StageKind("student", 1, "sweep_toys:add_ranks")
@@ -38,6 +38,20 @@ def fit_teacher(context: StageContext) -> None:
 
 
 def label_data(context: StageContext) -> None:
+    label_together([context])
+
+
+def label_together(contexts: Sequence[StageContext]) -> None:
+    """Label for several teachers; a pass that is to break does so after its first labels."""
+    for context in contexts:
+        print(f"labels of {context.params['type']}, {len(contexts)} together")
+        time.sleep(float(context.settings.get("step_seconds", 0.0)))
+        _label(context)
+        if len(contexts) > 1 and context.settings.get("pass_breaks"):
+            raise ValueError("this pass always breaks")
+
+
+def _label(context: StageContext) -> None:
     x = np.load(context.inputs["data"] / "x.npy")
     weights = np.load(context.inputs["teacher"] / "weights.npy")
     np.save(context.out / "labels.npy", np.sign(x @ weights) * len(context.params["type"]))
@@ -138,7 +152,12 @@ def plan_toy_cell(cell: Cell, resources: Mapping[str, Resources], salt: str) -> 
             TEACHER, params, inputs={"data": data}, settings=settings, label=f"teacher {cell.id}"
         )
         inputs["labels"] = book.add(
-            LABEL, {"type": cell.weak_type}, inputs={"data": data, "teacher": teacher}
+            LABEL,
+            {"type": cell.weak_type},
+            inputs={"data": data, "teacher": teacher},
+            settings={**settings, "pass_breaks": recipe.get("pass_breaks", False)},
+            label=f"label {cell.id}",
+            pass_group="labels" if recipe.get("passes") else "",
         )
     kind, params = STUDENT, {"steps": recipe["steps"]}
     if recipe.get("compare"):

@@ -11,14 +11,20 @@ from sweep_toys import toy_card, toy_planner
 
 from omnicost.annotation import Policy
 from omnicost.results import Row
-from omnicost.sweep.estimate import Timings, estimate
+from omnicost.sweep.estimate import Estimate, Hours, Timings, estimate
 from omnicost.sweep.execute import execute
 from omnicost.sweep.graph import Graph, Stage, build_graph
 from omnicost.sweep.progress import Progress, Watcher, duration
 from omnicost.sweep.spec import Hardware
 from omnicost.sweep.stages import EVALUATE
 from omnicost.sweep.store import Manifest, Store
-from omnicost.sweep.summary import compared, failure_lines, policy_name, results_table
+from omnicost.sweep.summary import (
+    compared,
+    estimate_table,
+    failure_lines,
+    policy_name,
+    results_table,
+)
 
 
 @pytest.fixture
@@ -121,6 +127,16 @@ def row(policy: str, ap: float, seconds: float, **changes: object) -> Row:
     return Row.model_validate({**values, **changes})
 
 
+def test_dry_run_prints_small_amounts_kindly() -> None:
+    """Seconds and minutes are told as such, hours from one on."""
+    hours = {"scores": Hours(8.33e-05, 0.2, 0.0), "students": Hours(7500.0, 1.5, 0.0)}
+    figures = Estimate(1, 1, 1, 1, hours, (), 0.1, {"student": 4.0}, Hardware())
+    text = printed(estimate_table(figures, "small"))
+    for amount in ("0.3 s", "12 min", "7,500 h", "1.5 h", "0 s"):
+        assert amount in text
+    assert "e-05" not in text
+
+
 def test_summary_compares_with_full_supervision() -> None:
     """Share of full AP and saving are against the row with all masks, of the same seed."""
     rows = [row("box=1", 20, 10), row("mask=1", 40, 100), row("box=1", 30, 10, seed=1)]
@@ -151,4 +167,5 @@ def test_names_and_durations() -> None:
     assert policy_name(Policy.parse("mask=0.1,point=0.9")) == "10% mask, 90% point"
     assert policy_name(Policy.parse("mask=1")) == "all mask"
     assert [duration(s) for s in (5, 300, 7200, 400_000)] == ["5 s", "5 min", "2.0 h", "4.6 days"]
+    assert [duration(s) for s in (0, 0.3, 0.96)] == ["0 s", "0.3 s", "1 s"]
     assert failure_lines({"a": "x", "b": "x", "c": "y"}) == ["a, b: x", "c: y"]

@@ -47,6 +47,10 @@ def done_counts(graph: Graph, store: Store) -> set[int]:
     }
 
 
+def events(store: Store, key: str) -> list[str]:
+    return [execution.event for execution in store.executions(key)]
+
+
 def test_sweep_on_ray_equals_one_stage_after_the_other(
     ray_on_two_cores: None, store: Store, tmp_path: Path
 ) -> None:
@@ -154,3 +158,27 @@ def test_cells_that_share_a_student_run_it_once(ray_on_two_cores: None, store: S
     assert end.failed == {}
     assert len(graph.plans) == 2
     assert done_counts(graph, store) == {1}
+
+
+def test_pass_on_ray(ray_on_two_cores: None, store: Store) -> None:
+    """A failing teacher takes down its own cells; the others' labels are drawn in one pass."""
+    recipe = {"steps": 2, "passes": True, "broken": "box"}
+    card = toy_card(recipe=recipe, resources={"default": {"cpus": 1, "retries": 0}})
+    graph = graph_of(card)
+    end = run_graph(graph, store)
+    assert set(end.failed) == {"toys/box=1/seed=0", "toys/mask=0.1,box=0.9/seed=0"}
+    drawn = [s for s in graph.stages.values() if s.name == "label" and store.has(s.key)]
+    assert len(drawn) == 2
+    for stage in drawn:
+        assert events(store, stage.key) == ["start", "done"]
+        assert "in a pass of 2" in store.log(stage.key).read_text()
+
+
+def test_broken_pass_on_ray_costs_no_cell(ray_on_two_cores: None, store: Store) -> None:
+    """After a pass that raised, the stages' own tasks compute them."""
+    graph = graph_of(toy_card(recipe={"steps": 2, "passes": True, "pass_breaks": True}))
+    end = run_graph(graph, store)
+    assert end.failed == {}
+    assert done_counts(graph, store) == {1}
+    labels = [stage for stage in graph.stages.values() if stage.name == "label"]
+    assert [events(store, s.key) for s in labels] == [["start", "failed", "start", "done"]] * 4

@@ -15,7 +15,9 @@ from omnicost.sweep import sources as sources_module
 from omnicost.sweep.cards import HEADINGS, Changes, find_card, header, load_card, shipped_cards
 from omnicost.sweep.estimate import estimate
 from omnicost.sweep.graph import Graph, build_graph
+from omnicost.sweep.passes import passes_of
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.spec import Hardware
 from omnicost.sweep.stages import planner, recipe_of
 
 CARDS = [path.stem for path in shipped_cards()]
@@ -203,3 +205,61 @@ def test_cards_are_data_only() -> None:
     """No card needs more than safe YAML."""
     for path in shipped("sweeps").rglob("*.yaml"):
         assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_pseudo_masks_share_passes_where_the_cache_is_too_small(
+    without_data: None,
+) -> None:
+    """One pass for released teachers, one for each share of tuned ones; keys stay as they are."""
+    roomy, tight = plan("coco", _limit(300)), plan("coco", _limit(100))
+    assert passes_of(roomy.stages.values()) == ()
+    assert [len(each) for each in passes_of(tight.stages.values())] == [4, 4, 4]
+    assert set(roomy.stages) == set(tight.stages)
+    for each in passes_of(tight.stages.values()):
+        teachers = {tight.stages[k] for s in each for r, k in s.inputs.items() if "teacher" in r}
+        assert len({t.params.get("mask_share", "released") for t in teachers}) == 1
+    assert len(passes_of(plan("coco", _limit(0)).stages.values())) == 3
+
+
+def _limit(gigabytes: float) -> str:
+    return f"recipe.embed.limit_gigabytes={gigabytes}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "share", "passes"),
+    [
+        (("passes=never", _limit(1)), True, 0),
+        (("passes=always", _limit(300)), True, 3),
+        ((_limit(1),), False, 0),
+    ],
+)
+def test_passes_can_be_set(
+    settings: tuple[str, ...],
+    share: bool,
+    passes: int,
+    without_data: None,
+) -> None:
+    """The card may want them always or never; --no-share keeps everything apart."""
+    graph = plan("coco", *settings, share=share)
+    assert len(passes_of(graph.stages.values())) == passes
+
+
+def test_other_models_and_seeds_share_no_pass(without_data: None) -> None:
+    """Released teachers of all seeds are ready at once; tuned ones wait for their own seed."""
+    graph = plan("coco", _limit(1), seeds="2")
+    sizes = sorted(len(each) for each in passes_of(graph.stages.values()))
+    # Perfect labels with released weights: only points differ by seed.
+    assert sizes == [4, 4, 4, 4, 5]
+    assert sum(sizes) == counts(graph)["pseudomask"]
+
+
+def test_estimate_prices_the_encoding_of_a_pass_once(without_data: None) -> None:
+    """What does not fit is encoded once a pass; without passes, once for every stage."""
+    apart = estimate(plan("coco", _limit(0), "passes=never"), None, Hardware())
+    passed = estimate(plan("coco", _limit(0)), None, Hardware())
+    cached = estimate(plan("coco", _limit(300)), None, Hardware())
+    encode_hours = 118_287 * 0.15 / 3600
+    hours = [each.hours["pseudo-masks"].shared for each in (apart, passed, cached)]
+    images = 4 * (1 + 0.99 + 0.9)
+    assert hours[0] - hours[2] == pytest.approx(encode_hours * images, rel=0.01)
+    assert hours[1] - hours[2] == pytest.approx(encode_hours * images / 4, rel=0.01)

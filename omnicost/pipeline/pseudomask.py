@@ -16,6 +16,7 @@ table that `read` gives has a row for each mask:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from omnicost.data import Dataset
 from omnicost.errors import InputError
 from omnicost.models.sam import load_sam
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import Report, batches, silent, whole_file
+from omnicost.pipeline.compute import Report, silent, whole_file
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.prompting import Teacher
@@ -75,21 +76,22 @@ def run(
     """
     shared = _Shared(dataset, sam, text, embeddings, embed, device)
     annotators = {job.identity: shared.annotator(job, config) for job in jobs}
+    folders = {job.identity: (job.work or work) / job.identity for job in jobs}
     total = sum(len(job.images) for job in jobs)
     done = 0
     for number, waiting in _parts(jobs, config.part_images):
         todo = {
             name: images
             for name, images in waiting.items()
-            if not _part_path(work, name, number).exists()
+            if not _part_path(folders[name], number).exists()
         }
         rows = _pass(todo, annotators, shared.embeddings, config.images_per_block)
         for name, found in rows.items():
-            _save(_part_path(work, name, number), found)
+            _save(_part_path(folders[name], number), found)
         done += sum(map(len, waiting.values()))
         report(done, total, {"masks": sum(map(len, rows.values()))})
     for job in jobs:
-        _join(sorted((work / job.identity).glob("part-*.parquet")), job.out / MASKS)
+        _join(sorted(folders[job.identity].glob("part-*.parquet")), job.out / MASKS)
 
 
 def read(path: Path) -> pa.Table:
@@ -172,14 +174,19 @@ def _pass(
     embeddings: Embeddings,
     images_per_block: int,
 ) -> dict[str, list[Row]]:
-    """The rows of every job on its images, each image's embedding read once."""
+    """The rows of every job on its images, each image's embedding read once.
+
+    Blocks are stretches of indices, so that the prompts that a job decodes together, and with them
+    its last bits, do not depend on the images of other jobs.
+    """
     rows: dict[str, list[Row]] = {name: [] for name in todo}
     wanted = {name: set(images) for name, images in todo.items()}
     union = sorted(set().union(*wanted.values()))
-    for block in batches(union, images_per_block):
+    for _, block in groupby(union, lambda index: index // images_per_block):
+        images_here = list(block)
         read_once = _Memo(embeddings)
         for name, images in wanted.items():
-            own = [index for index in block if index in images]
+            own = [index for index in images_here if index in images]
             if own:
                 rows[name].extend(annotators[name].rows(own, read_once.get))
     return rows
@@ -198,8 +205,8 @@ class _Memo:
         return self._read[index]
 
 
-def _part_path(work: Path, name: str, number: int) -> Path:
-    return work / name / f"part-{number:06d}.parquet"
+def _part_path(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06d}.parquet"
 
 
 def _save(path: Path, rows: Sequence[Row]) -> None:

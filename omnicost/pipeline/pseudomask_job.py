@@ -27,6 +27,7 @@ class Job:
         refine: Algorithm 1.
         noise: of the weak labels.
         seed: of the weak labels.
+        work: scratch of its own, kept over restarts; the pass's if None.
     """
 
     annotation: AnnotationType
@@ -38,6 +39,7 @@ class Job:
     refine: RefineConfig = DEFAULT_REFINE
     noise: AnnotatorNoise = PERFECT
     seed: int = 0
+    work: Path | None = None
 
     @property
     def identity(self) -> str:

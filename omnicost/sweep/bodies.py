@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from omnicost.data import Dataset, open_dataset
 from omnicost.data.splits import assign
 from omnicost.errors import InputError
 from omnicost.pipeline.kinds import TeacherKind
+from omnicost.pipeline.pseudomask_job import Job
 from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.execute import StageContext
 
@@ -82,14 +84,41 @@ def teacher(context: StageContext) -> None:
 
 def pseudomask(context: StageContext) -> None:
     """Pseudo-masks of one weak type on the images that have it."""
+    pseudomasks([context])
+
+
+def pseudomasks(contexts: Sequence[StageContext]) -> None:
+    """Pseudo-masks of several stages in one pass; models and data set are those of the first."""
     from omnicost.pipeline import pseudomask as step
 
+    first = contexts[0]
+    recipe = _recipe(first)
+    dataset = _dataset(first, "train")
+
+    def report(done: int, total: int, figures: dict[str, Any]) -> None:
+        for context in contexts:
+            context.report(done, total, figures)
+
+    step.run(
+        dataset,
+        recipe.models.sam,
+        recipe.models.text,
+        recipe.pseudomask,
+        [_job(context, dataset) for context in contexts],
+        embeddings=first.inputs.get("embed"),
+        embed=recipe.embed,
+        work=first.work,
+        device=first.device,
+        report=report,
+    )
+
+
+def _job(context: StageContext, dataset: Dataset) -> Job:
     recipe = _recipe(context)
-    dataset = _dataset(context, "train")
     kind = AnnotationType(context.params["annotation"])
     policy = Policy.of(context.params["policy"])
     seed = context.settings["seed"]
-    job = step.Job(
+    return Job(
         annotation=kind,
         images=_images_of(dataset, policy, seed, kind),
         out=context.out,
@@ -99,18 +128,7 @@ def pseudomask(context: StageContext) -> None:
         refine=recipe.refine,
         noise=recipe.noise,
         seed=seed,
-    )
-    step.run(
-        dataset,
-        recipe.models.sam,
-        recipe.models.text,
-        recipe.pseudomask,
-        [job],
-        embeddings=context.inputs.get("embed"),
-        embed=recipe.embed,
         work=context.work,
-        device=context.device,
-        report=context.report,
     )
 
 

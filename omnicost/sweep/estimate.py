@@ -13,6 +13,8 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 from omnicost.sweep.graph import Graph, Stage
+from omnicost.sweep.keys import canonical_json
+from omnicost.sweep.passes import passes_of
 from omnicost.sweep.spec import Hardware
 from omnicost.sweep.store import Manifest, Store
 
@@ -139,6 +141,10 @@ class Timings:
         recorded = self._rates.get(_class_of(stage.name, stage.params))
         return prior_of(stage).seconds if recorded is None else recorded
 
+    def encode_rate(self, reader: Stage) -> float:
+        """Device seconds to encode an image, for a stage that reads embeddings."""
+        return self._rates.get(("embed", ""), _scale(reader)["embed"].seconds)
+
     def seconds(self, stage: Stage) -> float:
         """Device seconds of the whole stage."""
         return self.rate(stage) * (stage.units or 0.0)
@@ -186,10 +192,13 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
         for stage in plan.stages:
             hours[_group(stage)][0] += _naive_seconds(stage, timings, encode) / 3600
     for stage in graph.stages.values():
-        passing = encode * _uncached_share(stage) if stage.name == "pseudomask" else 0.0
-        seconds = timings.seconds(stage) + passing * (stage.units or 0.0)
-        hours[_group(stage)][1] += seconds / 3600
-        hours[_group(stage)][2] += seconds / 3600 if stage.key in needed else 0.0
+        hours[_group(stage)][1] += timings.seconds(stage) / 3600
+        hours[_group(stage)][2] += timings.seconds(stage) / 3600 if stage.key in needed else 0.0
+    left = [stage for key, stage in graph.stages.items() if key in needed]
+    for column, stages in ((1, graph.stages.values()), (2, left)):
+        passing = encode * _uncached_images(stages) / 3600
+        if passing:
+            hours[GROUPS["pseudomask"]][column] += passing
     recorded = {_group(stage) for stage in graph.stages.values() if timings.is_recorded(stage)}
     return Estimate(
         cells=len(graph.plans),
@@ -209,7 +218,9 @@ def _group(stage: Stage) -> str:
 
 
 def _encode_rate(graph: Graph, timings: Timings) -> float:
-    return next((timings.rate(s) for s in graph.stages.values() if s.name == "embed"), 0.0)
+    readers = ("embed", "teacher", "pseudomask")  # without a cache there is no embed stage
+    found = (timings.encode_rate(s) for s in graph.stages.values() if s.name in readers)
+    return next(found, 0.0)
 
 
 def _naive_seconds(stage: Stage, timings: Timings, encode: float) -> float:
@@ -219,10 +230,37 @@ def _naive_seconds(stage: Stage, timings: Timings, encode: float) -> float:
     return (timings.rate(stage) + extra) * (stage.units or 0.0)
 
 
-def _uncached_share(stage: Stage) -> float:
-    """Share of the images whose embeddings do not fit the cache and are made in passing."""
-    limit = stage.settings.get("recipe", {}).get("embed", {}).get("limit_gigabytes")
-    whole = (stage.units or 0.0) * _scale(stage)["embed"].artefact_mb_image
+def _uncached_images(stages: Iterable[Stage]) -> float:
+    """How many images pseudo-masks encode in passing, those of one pass once for all its stages."""
+    drawn = [stage for stage in stages if stage.name == "pseudomask"]
+    together = passes_of(drawn)
+    shared = {stage.key for each in together for stage in each}
+    alone = [(stage,) for stage in drawn if stage.key not in shared]
+    return sum(
+        images_of(each) * uncached_share(each[0].settings, images_of(each))
+        for each in (*together, *alone)
+    )
+
+
+def images_of(stages: Iterable[Stage]) -> float:
+    """Images that a pass visits: types of one policy lie beside each other, policies overlap."""
+    by_policy: dict[str, dict[str, float]] = defaultdict(dict)
+    for stage in stages:
+        types = by_policy[canonical_json(stage.params.get("policy", {}))]
+        types[str(stage.params.get("annotation"))] = stage.units or 0.0
+    return max(sum(types.values()) for types in by_policy.values())
+
+
+def uncached_share(settings: Mapping[str, Any], images: float) -> float:
+    """Share of the images whose embeddings do not fit the cache and are made in passing.
+
+    Args:
+        settings: of a stage: its recipe has the cache's limit and the SAM.
+    """
+    recipe = settings.get("recipe", {})
+    limit = recipe.get("embed", {}).get("limit_gigabytes")
+    scale = TINY_SCALE if recipe.get("models", {}).get("sam") == "tiny" else PAPER_SCALE
+    whole = images * scale["embed"].artefact_mb_image
     return max(0.0, 1 - 1e3 * limit / whole) if limit is not None and whole else 0.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import platform
@@ -12,7 +13,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -83,16 +84,12 @@ def execute(
     lease = _lease_or_none(store, stage.key)
     if lease is None:
         return Outcome(stage.key, True, 0.0)
-    with lease:
-        _record_lost(store, lease)
-        store.record(stage.key, "start")
-        building = store.building(stage.key)
-        try:
-            return _compute(store, stage, lease, building, observe, body or call_function)
-        except BaseException:
-            store.record(stage.key, "failed", *lease.seconds)
-            shutil.rmtree(building, ignore_errors=True)
-            raise
+    with Attempt(store, stage, lease) as attempt:
+        context, log = attempt.context(observe), store.log(stage.key)
+        with logged([log], [stage]), _failures_named(log, stage):
+            prepare_process(stage)
+            foreign_cpu_seconds = (body or call_function)(stage, context)
+        return attempt.publish(foreign_cpu_seconds)
 
 
 def _lease_or_none(store: Store, key: str) -> Lease | None:
@@ -108,89 +105,105 @@ def _lease_or_none(store: Store, key: str) -> Lease | None:
     return None
 
 
-def _record_lost(store: Store, lease: Lease) -> None:
-    if lease.lost is not None:
-        store.record(lease.name, "lost", lease.lost.wall_seconds, lease.lost.cpu_seconds)
+class Attempt:
+    """One attempt at a stage: on record from its start to its end; its files go if it fails.
 
+    A context manager that holds the lease; an attempt that was not published has failed.
+    """
 
-def _compute(
-    store: Store,
-    stage: Stage,
-    lease: Lease,
-    building: Path,
-    observe: Report | None,
-    body: Body,
-) -> Outcome:
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    context = _context(store, stage, lease, building, observe)
-    with _logged(store.log(stage.key), stage), _failures_named(store.log(stage.key), stage):
-        prepare_process(stage)
-        foreign_cpu_seconds = body(stage, context)
-    if not lease.is_held():
-        raise StageFailure(f"{stage.label}: lost its lease while it was suspended")
-    wall_seconds, own_cpu_seconds = lease.seconds
-    cpu_seconds = own_cpu_seconds + foreign_cpu_seconds
-    manifest = _manifest(store, stage, context.device, started, wall_seconds, cpu_seconds)
-    published = store.publish(building, manifest)
-    store.record(stage.key, "done" if published else "discarded", wall_seconds, cpu_seconds)
-    shutil.rmtree(store.root / "work" / stage.key, ignore_errors=True)
-    return Outcome(stage.key, not published, wall_seconds)
+    def __init__(self, store: Store, stage: Stage, lease: Lease) -> None:
+        self.store = store
+        self.stage = stage
+        self.lease = lease
+        self._has_ended = False
 
+    def __enter__(self) -> Attempt:
+        key, lost = self.stage.key, self.lease.lost
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self.lease)
+            if lost is not None:
+                self.store.record(key, "lost", lost.wall_seconds, lost.cpu_seconds)
+            self.store.record(key, "start")
+            self._building = self.store.building(key)
+            self._started = datetime.now(UTC).isoformat(timespec="seconds")
+            undo.pop_all()
+        return self
 
-def _manifest(
-    store: Store,
-    stage: Stage,
-    device: str,
-    started: str,
-    wall_seconds: float,
-    cpu_seconds: float,
-) -> Manifest:
-    earlier = [e for e in store.executions(stage.key) if e.event in ("failed", "lost")]
-    return Manifest(
-        key=stage.key,
-        stage=stage.name,
-        version=stage.kind.version,
-        label=stage.label,
-        params=dict(stage.params),
-        inputs=dict(stage.inputs),
-        fingerprints=dict(stage.fingerprints),
-        salt=stage.salt,
-        units=stage.units,
-        wall_seconds=wall_seconds,
-        cpu_seconds=cpu_seconds,
-        earlier_wall_seconds=sum(e.wall_seconds for e in earlier),
-        earlier_cpu_seconds=sum(e.cpu_seconds for e in earlier),
-        started=started,
-        host=platform.node(),
-        device=device_name(device),
-        threads=stage.resources.threads,
-        workers=stage.resources.workers,
-        versions=package_versions(),
-        files={},
-    )
+    def __exit__(self, *exc: object) -> None:
+        if not self._has_ended:
+            self.store.record(self.stage.key, "failed", *self.lease.seconds)
+            shutil.rmtree(self._building, ignore_errors=True)
+        self.lease.__exit__(*exc)
 
+    def context(self, observe: Report | None = None) -> StageContext:
+        """What the stage's function gets.
 
-def _context(
-    store: Store, stage: Stage, lease: Lease, building: Path, observe: Report | None
-) -> StageContext:
-    missing = [role for role, key in stage.inputs.items() if not store.has(key)]
-    if missing:
-        raise StageError(f"{stage.label}: its input {missing[0]} is not in {store.root}")
+        Raises:
+            StageError: if something that it reads is missing.
+        """
+        store, stage = self.store, self.stage
+        missing = [role for role, key in stage.inputs.items() if not store.has(key)]
+        if missing:
+            raise StageError(f"{stage.label}: its input {missing[0]} is not in {store.root}")
 
-    def report(done: int, total: int, figures: dict[str, Any]) -> None:
-        lease.report(done, total, figures)
-        if observe is not None:
-            observe(done, total, figures)
+        def report(done: int, total: int, figures: dict[str, Any]) -> None:
+            self.lease.report(done, total, figures)
+            if observe is not None:
+                observe(done, total, figures)
 
-    return StageContext(
-        params=stage.params,
-        settings=stage.settings,
-        inputs={role: store.path(key) for role, key in stage.inputs.items()},
-        out=building,
-        work=store.work(stage.key),
-        device=device_for(stage),
-        report=report,
-    )
+        return StageContext(
+            params=stage.params,
+            settings=stage.settings,
+            inputs={role: store.path(key) for role, key in stage.inputs.items()},
+            out=self._building,
+            work=store.work(stage.key),
+            device=device_for(stage),
+            report=report,
+        )
+
+    def publish(self, foreign_cpu_seconds: float = 0.0) -> Outcome:
+        """Put what was written into the store.
+
+        Raises:
+            StageFailure: if somebody took the stage over meanwhile.
+        """
+        store, key = self.store, self.stage.key
+        if not self.lease.is_held():
+            raise StageFailure(f"{self.stage.label}: lost its lease while it was suspended")
+        wall_seconds, own_cpu_seconds = self.lease.seconds
+        cpu_seconds = own_cpu_seconds + foreign_cpu_seconds
+        published = store.publish(self._building, self._manifest(wall_seconds, cpu_seconds))
+        self._has_ended = True
+        store.record(key, "done" if published else "discarded", wall_seconds, cpu_seconds)
+        shutil.rmtree(store.root / "work" / key, ignore_errors=True)
+        return Outcome(key, not published, wall_seconds)
+
+    def _manifest(self, wall_seconds: float, cpu_seconds: float) -> Manifest:
+        stage = self.stage
+        record = self.store.executions(stage.key)
+        earlier = [e for e in record if e.event in ("failed", "lost")]
+        return Manifest(
+            key=stage.key,
+            stage=stage.name,
+            version=stage.kind.version,
+            label=stage.label,
+            params=dict(stage.params),
+            inputs=dict(stage.inputs),
+            fingerprints=dict(stage.fingerprints),
+            salt=stage.salt,
+            units=stage.units,
+            wall_seconds=wall_seconds,
+            cpu_seconds=cpu_seconds,
+            earlier_wall_seconds=sum(e.wall_seconds for e in earlier),
+            earlier_cpu_seconds=sum(e.cpu_seconds for e in earlier),
+            started=self._started,
+            host=platform.node(),
+            device=device_name(device_for(stage)),
+            threads=stage.resources.threads,
+            workers=stage.resources.workers,
+            versions=package_versions(),
+            files={},
+        )
 
 
 def call_function(stage: Stage, context: StageContext) -> float:
@@ -199,7 +212,7 @@ def call_function(stage: Stage, context: StageContext) -> float:
     return 0.0
 
 
-def resolve(function: str) -> Callable[[StageContext], None]:
+def resolve(function: str) -> Callable[..., None]:
     """The function that ``package.module:function`` names."""
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)
@@ -245,23 +258,40 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logged(path: Path, stage: Stage) -> Iterator[None]:
-    """Send what the stage prints and logs to its file; nothing reaches the terminal."""
-    with path.open("a", buffering=1) as file:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(f"--- {now} {stage.label} on {platform.node()} pid {os.getpid()}\n")
-        handler = logging.StreamHandler(file)
+def logged(paths: Sequence[Path], stages: Sequence[Stage]) -> Iterator[None]:
+    """Send what the stages print and log to the file of each; nothing reaches the terminal."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    beside = f", in a pass of {len(stages)}" if len(stages) > 1 else ""
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(path.open("a", buffering=1)) for path in paths]
+        for file, stage in zip(files, stages, strict=True):
+            where = f"on {platform.node()} pid {os.getpid()}"
+            file.write(f"--- {now} {stage.label} {where}{beside}\n")
+        target = files[0] if len(files) == 1 else _Tee(files)
+        handler = logging.StreamHandler(target)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
-            with _redirected(file):
+            with _redirected(target):
                 yield
         finally:
             logging.getLogger().removeHandler(handler)
 
 
+class _Tee(io.TextIOBase):
+    """Writes to several files."""
+
+    def __init__(self, files: Sequence[TextIO]) -> None:
+        self._files = files
+
+    def write(self, text: str) -> int:
+        for file in self._files:
+            file.write(text)
+        return len(text)
+
+
 @contextlib.contextmanager
-def _redirected(file: TextIO) -> Iterator[None]:
+def _redirected(file: TextIO | io.TextIOBase) -> Iterator[None]:
     with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         yield
 

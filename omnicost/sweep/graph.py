@@ -20,12 +20,14 @@ from omnicost.sweep.spec import Cell, Resources
 class StageKind:
     """One step of the pipeline: its name, the version of its output and the function that runs it.
 
-    Raise `version` when the code changes what the same parameters give.
+    Raise `version` when the code changes what the same parameters give. `pass_function` is of kinds
+    whose stages can be computed several in one pass over what they read.
     """
 
     name: str
     version: int
     function: str  # "package.module:function", called with a `StageContext`
+    pass_function: str = ""  # the like, called with a list of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class Stage:
         settings: plain JSON data that cannot change the output (paths, device).
         units: how much work it is, in images that pass through the model; None if not known.
         salt: non-empty keeps a stage to itself (`--no-share`).
+        pass_group: stages of one group may be computed in one pass (`omnicost.sweep.passes`); they
+            never read each other. Not in the key; empty to run alone.
     """
 
     kind: StageKind
@@ -50,6 +54,7 @@ class Stage:
     label: str = ""
     units: float | None = None
     salt: str = ""
+    pass_group: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -87,6 +92,7 @@ class StageBook:
         settings: Mapping[str, Any] | None = None,
         label: str = "",
         units: float | None = None,
+        pass_group: str = "",
     ) -> Stage:
         """Write one stage down; the same stage twice is one stage."""
         stage = Stage(
@@ -99,6 +105,7 @@ class StageBook:
             label=label or kind.name,
             units=units,
             salt=self._salt,
+            pass_group="" if self._salt else pass_group,
         )
         return self._stages.setdefault(stage.key, stage)
 

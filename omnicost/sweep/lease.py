@@ -179,12 +179,16 @@ class Lease:
 
     Args:
         lost: the last heartbeat of a dead owner that this lease was taken over from.
+
+    `share` is the part of this process's time that the stage has to answer for, below 1 where
+    several stages are computed in one pass.
     """
 
     def __init__(self, locks: Locks, name: str, owner: Owner, lost: Beat | None) -> None:
         self.name = name
         self.owner = owner
         self.lost = lost
+        self.share = 1.0
         self._locks = locks
         self._progress: tuple[int, int, dict[str, Any]] = (0, 0, {})
         self._started = (time.perf_counter(), time.process_time())
@@ -212,9 +216,12 @@ class Lease:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Wall and process CPU seconds since the lease was taken."""
+        """Wall and process CPU seconds since the lease was taken, by the stage's share."""
         wall, cpu = self._started
-        return time.perf_counter() - wall, time.process_time() - cpu
+        return (
+            self.share * (time.perf_counter() - wall),
+            self.share * (time.process_time() - cpu),
+        )
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):

@@ -201,7 +201,9 @@ def _figures(figures: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``75 s``, ``12 min``, ``3.5 h``, ``4.2 days``."""
+    """``0.3 s``, ``75 s``, ``12 min``, ``3.5 h``, ``4.2 days``."""
+    if seconds < 1:
+        return f"{round(seconds, 1):g} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

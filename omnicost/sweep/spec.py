@@ -131,6 +131,11 @@ class Card(Strict):
         default={}, description="Extra axes: dotted path into the recipe -> values."
     )
     resources: dict[str, Resources] = {"default": Resources()}
+    passes: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Pseudo-masks that are ready together in one pass over the images: auto where "
+        "the cache does not hold every embedding.",
+    )
     scheduler: SchedulerSpec | None = None
     hardware: Hardware = Hardware()
 

@@ -19,15 +19,21 @@ from omnicost.errors import ConfigError
 from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.cards import faults_of
+from omnicost.sweep.estimate import uncached_share
 from omnicost.sweep.graph import CellPlan, Stage, StageBook, StageKind
-from omnicost.sweep.keys import canonical_json
+from omnicost.sweep.keys import canonical_json, digest
 from omnicost.sweep.sources import Sources, WeightsKind, location
 from omnicost.sweep.spec import Card, Cell
 
 EMBED: Final = StageKind("embed", 1, "omnicost.sweep.bodies:embed")
 DETECT: Final = StageKind("detect", 1, "omnicost.sweep.bodies:detect")
 TEACHER: Final = StageKind("teacher", 1, "omnicost.sweep.bodies:teacher")
-PSEUDOMASK: Final = StageKind("pseudomask", 1, "omnicost.sweep.bodies:pseudomask")
+PSEUDOMASK: Final = StageKind(
+    "pseudomask",
+    1,
+    "omnicost.sweep.bodies:pseudomask",
+    pass_function="omnicost.sweep.bodies:pseudomasks",
+)
 QUALITY: Final = StageKind("quality", 1, "omnicost.sweep.bodies:quality")
 STUDENT: Final = StageKind("student", 1, "omnicost.sweep.bodies:student")
 EVALUATE: Final = StageKind("evaluate", 1, "omnicost.sweep.bodies:evaluate")
@@ -60,7 +66,7 @@ def planner(card: Card, sources: Sources) -> Any:
 
     def plan(cell: Cell, salt: str) -> CellPlan:
         book = StageBook(card.resources, salt)
-        return _CellStages(cell, recipe_of(cell), sources, book).plan()
+        return _CellStages(cell, recipe_of(cell), sources, book, card.passes).plan()
 
     return plan
 
@@ -73,6 +79,7 @@ class _CellStages:
     recipe: Recipe
     sources: Sources
     book: StageBook
+    passes: str
 
     def plan(self) -> CellPlan:
         policy = self.cell.policy
@@ -216,7 +223,23 @@ class _CellStages:
             settings=self._settings(seed=self.cell.seed),
             label=f"pseudo-masks {self._labelled_policy(kind)} {self.cell.dataset.name}",
             units=_share_of(self._train_images, self._labelled_policy(kind)[kind]),
+            pass_group=self._pass_group(),
         )
+
+    def _pass_group(self) -> str:
+        """What pseudo-masks of one pass have in common; empty where each runs alone.
+
+        Tuned teachers of one share and seed are ready at about the same time; released ones at
+        once, so that they wait for no training.
+        """
+        settings = self._settings()
+        is_cached = not uncached_share(settings, self._train_images or 0)
+        if self.passes == "never" or (self.passes == "auto" and is_cached):
+            return ""
+        models, embed = self.recipe.models, self.recipe.embed.model_dump(mode="json")
+        ready = "released" if self._is_released else [self.cell.policy.mask_share, self.cell.seed]
+        read = [self._data, settings["train"], models.sam, models.text, embed]
+        return digest([*read, self.recipe.pseudomask.model_dump(mode="json"), ready])
 
     def _labelled_policy(self, kind: AnnotationType) -> Policy:
         policy = self.cell.policy

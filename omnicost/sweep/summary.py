@@ -122,9 +122,9 @@ def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
 
 
 def estimate_table(figures: Estimate, title: str) -> Table:
-    """Device-hours by group of stages: naive, shared, and what is left to do."""
+    """Device time by group of stages: naive, shared, and what is left to do."""
     table = Table(title=title, title_justify="left")
-    table.add_column("device-hours")
+    table.add_column("device time")
     for name in ("naive", "shared", "left"):
         table.add_column(name, justify="right")
     table.add_column("from")
@@ -140,7 +140,10 @@ def estimate_table(figures: Estimate, title: str) -> Table:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.3g}"
+    """``7,500 h``, ``3.2 h``, ``12 min``, ``0.3 s``."""
+    if hours < 1:
+        return duration(3600 * hours)
+    return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
 
 
 def estimate_lines(figures: Estimate) -> list[str]:

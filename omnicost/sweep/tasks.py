@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omnicost.sweep.cluster import ray_options
 from omnicost.sweep.execute import Outcome, StageFailure, execute
 from omnicost.sweep.graph import Stage
+from omnicost.sweep.passes import Pass, execute_pass, passes_of
 from omnicost.sweep.store import Store
 
 
@@ -19,30 +20,87 @@ def submit(store: Store, stages: Iterable[Stage]) -> dict[str, Any]:
         key -> object reference of the stage's `Outcome`. A reference fails if its stage did, or
         one that it reads; Ray passes the first cause on.
     """
-    references: dict[str, Any] = {}
-    for stage in stages:
-        waits_for = [references[key] for key in stage.inputs.values() if key in references]
-        references[stage.key] = submit_one(store, stage, waits_for)
-    return references
+    submitter = _Submitter(store, {stage.key: stage for stage in stages})
+    return {key: submitter.reference(key) for key in submitter.stages}
+
+
+class _Submitter:
+    """Submits each stage after what it waits for: its inputs, and the pass that it shares."""
+
+    def __init__(self, store: Store, stages: Mapping[str, Stage]) -> None:
+        self.store = store
+        self.stages = stages
+        self._passes = {stage.key: each for each in passes_of(stages.values()) for stage in each}
+        self._references: dict[str, Any] = {}
+        self._ends: dict[Pass, Any] = {}
+
+    def reference(self, key: str) -> Any:
+        """The stage's reference; submits it if need be."""
+        if key not in self._references:
+            stage = self.stages[key]
+            waits_for = self._inputs(stage)
+            if key in self._passes:
+                waits_for.append(self._end_of(self._passes[key]))
+            self._references[key] = submit_one(self.store, stage, waits_for)
+        return self._references[key]
+
+    def _inputs(self, stage: Stage) -> list[Any]:
+        return [self.reference(key) for key in stage.inputs.values() if key in self.stages]
+
+    def _end_of(self, stages: Pass) -> Any:
+        """Ready when the pass has ended, well or not; it starts when its inputs have ended so."""
+        if stages not in self._ends:
+            inputs = [reference for stage in stages for reference in self._inputs(stage)]
+            task = _task(run_pass, f"pass of {len(stages)}: {stages[0].label}", stages[0])
+            ready = task.remote(str(self.store.root), stages, _after(inputs))
+            self._ends[stages] = _after([ready])
+        return self._ends[stages]
+
+
+def _after(references: Sequence[Any]) -> Any:
+    """Ready when all the references are, failed ones included; holds no CPU while it waits.
+
+    A task that takes the references themselves would fail with the first that failed.
+    """
+    import ray
+
+    task = ray.remote(_wait_for).options(num_cpus=0, scheduling_strategy="DEFAULT")
+    return task.remote(list(dict.fromkeys(references)))
+
+
+def _wait_for(references: list[Any]) -> None:
+    import ray
+
+    if references:
+        ray.wait(references, num_returns=len(references), fetch_local=False)
 
 
 def submit_one(store: Store, stage: Stage, waits_for: Iterable[Any] = ()) -> Any:
     """Hand one stage to Ray; lost workers and raising stages are tried again."""
+    return _task(run_stage, stage.label, stage).remote(str(store.root), stage, *waits_for)
+
+
+def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
+    """A function as a Ray task with what the stage is given."""
     import ray
 
-    task = ray.remote(run_stage).options(
-        name=stage.label,
+    return ray.remote(function).options(
+        name=name,
         max_retries=stage.resources.retries,
         retry_exceptions=[StageFailure],
         scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
         **ray_options(stage.resources),
     )
-    return task.remote(str(store.root), stage, *waits_for)
 
 
 def run_stage(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
     """The task itself, on whichever node Ray chose."""
     return execute(Store(Path(root), create=False), stage)
+
+
+def run_pass(root: str, stages: Pass, _inputs_ended: None) -> tuple[str, ...]:
+    """Several stages in one go; what it does not publish is left to their own tasks."""
+    return execute_pass(Store(Path(root), create=False), stages)
 
 
 def failure_of(reference: Any) -> str | None:
