@@ -7,6 +7,7 @@ root of an integer, which is correctly rounded everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -261,8 +262,12 @@ def hsv_to_rgb(hue: Ints | int, saturation: Ints | int, value: Ints | int) -> ND
 
 def spread(grid: NDArray[np.int32], size: int) -> NDArray[np.int32]:
     """Stretch a (G, G) grid of values over a size x size picture, bilinearly."""
-    cells = grid.shape[0] - 1
-    steps = (2 * np.arange(size, dtype=np.int32) + 1) * cells * 64 // (2 * size)
-    cell, weight = steps >> 6, steps & 63
-    rows = grid[cell] * (64 - weight)[:, None] + grid[cell + 1] * weight[:, None]
-    return rows[:, cell] * (64 - weight) + rows[:, cell + 1] * weight >> 12
+    weights = _weights(len(grid), size)
+    return weights @ grid @ weights.T >> 12
+
+
+@cache
+def _weights(points: int, size: int) -> NDArray[np.int32]:
+    """How much of each of a row's points is in each of the pixels, in 64ths; (size, points)."""
+    steps = (2 * np.arange(size, dtype=np.int32) + 1) * (points - 1) * 64 // (2 * size)
+    return np.maximum(64 - np.abs(steps[:, None] - 64 * np.arange(points, dtype=np.int32)), 0)
