@@ -117,3 +117,20 @@ def test_publishing_that_fails_takes_no_other_stage_along(
     assert events(store, labels[1]) == ["start", "failed"]
     assert "disk full" in store.log(labels[1].key).read_text()
     assert not list((store.root / "building").iterdir())
+
+
+def test_leases_are_given_up_on_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the record of a failure can be written: the stages are free again all the same."""
+    labels = labels_of(store, pass_breaks=True)
+    record = Store.record
+
+    def full(self: Store, key: str, event: str, *seconds: float) -> None:
+        if event == "failed":
+            raise OSError("disk full")
+        record(self, key, event, *seconds)
+
+    monkeypatch.setattr(Store, "record", full)
+    with pytest.raises(OSError, match="disk full"):
+        execute_pass(store, labels)
+    assert not list(store.locks.held())
+    assert not list(store.locks.folder.glob("*.beat"))

@@ -130,10 +130,11 @@ class Attempt:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._has_ended:
-            self.store.record(self.stage.key, "failed", *self.lease.seconds)
-            shutil.rmtree(self._building, ignore_errors=True)
-        self.lease.__exit__(*exc)
+        with contextlib.ExitStack() as last:
+            last.push(self.lease)  # given up even if the disk is too full for the record
+            if not self._has_ended:
+                shutil.rmtree(self._building, ignore_errors=True)
+                self.store.record(self.stage.key, "failed", *self.lease.seconds)
 
     def context(self, observe: Report | None = None) -> StageContext:
         """What the stage's function gets.
