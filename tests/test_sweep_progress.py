@@ -15,7 +15,7 @@ from omnicost.sweep.estimate import Estimate, Hours, Timings, estimate
 from omnicost.sweep.execute import execute
 from omnicost.sweep.graph import Graph, Stage, build_graph
 from omnicost.sweep.progress import Progress, Watcher, duration
-from omnicost.sweep.spec import Hardware
+from omnicost.sweep.spec import Hardware, Resources
 from omnicost.sweep.stages import EVALUATE
 from omnicost.sweep.store import Manifest, Store
 from omnicost.sweep.summary import (
@@ -98,6 +98,18 @@ def test_recorded_times_replace_priors(store: Store) -> None:
     recorded = Timings([_manifest(wall_seconds=50.0, units=100.0, workers=2)])
     assert recorded.is_recorded(stage)
     assert recorded.seconds(stage) == 200 * 50 * 2 / 100 != prior
+
+
+def test_only_the_like_prices_a_stage() -> None:
+    """Times of other weights or of another device say nothing; long runs say more than short."""
+    on_gpu = Stage(EVALUATE, {}, units=10.0, resources=Resources(gpus=1))
+    other = Stage(EVALUATE, {}, units=10.0, fingerprints={"backbone": "b"})
+    short = _manifest(wall_seconds=5.0, units=1.0, device="cpu: x86_64")
+    long = _manifest(wall_seconds=94.0, units=98.0, device="cpu: x86_64")
+    timings = Timings([short, long])
+    assert not timings.is_recorded(on_gpu)
+    assert not timings.is_recorded(other)
+    assert timings.rate(Stage(EVALUATE, {}, units=1.0)) == pytest.approx(1.0)
 
 
 def _manifest(**changes: object) -> Manifest:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final, NamedTuple
 
+from omnicost.sweep.execute import device_for
 from omnicost.sweep.graph import Graph, Stage
 from omnicost.sweep.keys import canonical_json
 from omnicost.sweep.passes import passes_of
@@ -116,16 +116,34 @@ class Estimate:
         return device_hours / 24 / self.hardware.devices
 
 
+class Likeness(NamedTuple):
+    """What stages have in common whose time per image is alike.
+
+    Args:
+        manner: which captions a detector gets; a student's architecture and crop.
+        models: roles and fingerprints of the weights.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    name: str
+    manner: str
+    models: tuple[tuple[str, str], ...]
+    device: str
+
+
 class Timings:
     """Expected device seconds of stages: recorded where there are any, priors elsewhere."""
 
     def __init__(self, manifests: Iterable[Manifest]) -> None:
-        rates: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for manifest in manifests:
-            if manifest.units:
-                seconds = manifest.wall_seconds * manifest.workers
-                rates[_class_of(manifest.stage, manifest.params)].append(seconds / manifest.units)
-        self._rates = {key: median(found) for key, found in rates.items()}
+        seconds: dict[Likeness, float] = defaultdict(float)
+        units: dict[Likeness, float] = defaultdict(float)
+        for each in manifests:
+            if each.units:
+                alike = _likeness(each.stage, each.params, each.fingerprints, each.device)
+                seconds[alike] += each.wall_seconds * each.workers
+                units[alike] += each.units
+        # Of all together: long stages count for more than short ones, which mostly start up.
+        self._rates = {alike: seconds[alike] / units[alike] for alike in seconds}
 
     @classmethod
     def of_store(cls, store: Store | None) -> Timings:
@@ -134,28 +152,37 @@ class Timings:
 
     def is_recorded(self, stage: Stage) -> bool:
         """Whether stages like this one have been timed."""
-        return _class_of(stage.name, stage.params) in self._rates
+        return _likeness_of(stage) in self._rates
 
     def rate(self, stage: Stage) -> float:
         """Device seconds per image through the model."""
-        recorded = self._rates.get(_class_of(stage.name, stage.params))
+        recorded = self._rates.get(_likeness_of(stage))
         return prior_of(stage).seconds if recorded is None else recorded
 
     def encode_rate(self, reader: Stage) -> float:
         """Device seconds to encode an image, for a stage that reads embeddings."""
-        return self._rates.get(("embed", ""), _scale(reader)["embed"].seconds)
+        sam = (("sam", reader.fingerprints.get("sam", "")),)
+        embed = Likeness("embed", "", sam, _likeness_of(reader).device)
+        return self._rates.get(embed, _scale(reader)["embed"].seconds)
 
     def seconds(self, stage: Stage) -> float:
         """Device seconds of the whole stage."""
         return self.rate(stage) * (stage.units or 0.0)
 
 
-def _class_of(name: str, params: Mapping[str, Any]) -> tuple[str, str]:
-    """Stages whose time per image is alike: of a student, those of one architecture and crop."""
+def _likeness_of(stage: Stage) -> Likeness:
+    return _likeness(stage.name, stage.params, stage.fingerprints, device_for(stage))
+
+
+def _likeness(
+    name: str, params: Mapping[str, Any], fingerprints: Mapping[str, str], device: str
+) -> Likeness:
     config = params.get("config", {})
-    if name != "student":
-        return name, str(params.get("mode", ""))
-    return name, f"{config.get('architecture')} {config.get('augment', {}).get('crop')}"
+    manner = str(params.get("mode", ""))
+    if name == "student":
+        manner = f"{config.get('architecture')} {config.get('augment', {}).get('crop')}"
+    models = tuple(sorted((role, key) for role, key in fingerprints.items() if role != "data"))
+    return Likeness(name, manner, models, device.partition(":")[0])
 
 
 def prior_of(stage: Stage) -> Prior:
