@@ -58,6 +58,7 @@ def sam_vit_b() -> torch.nn.Module:
         "global_attn_indexes": [2, 5, 8, 11],
         "output_channels": 256,
         "num_pos_feats": 128,
+        "initializer_range": 0.02,  # the default, 1e-10, is for weights about to be loaded
     }
     return SamModel(SamConfig(vision_config=vision))
 
