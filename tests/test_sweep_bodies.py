@@ -15,11 +15,13 @@ from omnicost.annotation import AnnotationType
 from omnicost.cli import app
 from omnicost.data import open_dataset
 from omnicost.data.splits import assign
+from omnicost.errors import InputError
 from omnicost.results import read_rows
 from omnicost.sweep.cards import Changes
 from omnicost.sweep.execute import execute
 from omnicost.sweep.graph import CellPlan
 from omnicost.sweep.launch import Prepared, Request, prepare, run
+from omnicost.sweep.lookup import find_masks
 from omnicost.sweep.rows import RESULT_FIELDS, record_row, row_of, same_results
 from omnicost.sweep.runner import RunOptions
 from omnicost.sweep.store import Store
@@ -197,3 +199,17 @@ def test_a_cell_is_exported_as_its_student_saw_it(world: World, tmp_path: Path) 
     assert told[0][0]["point"]
     unknown = CliRunner().invoke(app, [*common, "--cell", "no/such/cell", "--out", str(out)])
     assert plan.cell.id in str(unknown.exception)
+
+
+def test_masks_of_a_cell_are_found_with_their_history(world: World) -> None:
+    """A tuned cell's masks come with the released teacher's and the boxes that prompted them."""
+    store = world.stores[0]
+    cells = {str(plan.cell.policy): plan.cell.id for plan in world.prepared.graph.plans}
+    tuned = find_masks(store, cells["mask=0.5,point=0.5"])
+    released = find_masks(store, cells["point=1"])
+    assert tuned.before == released.after
+    assert released.before is None
+    assert tuned.detections == released.detections
+    assert find_masks(store, cells["mask=0.5,box=0.5"]).detections is None
+    with pytest.raises(InputError, match="no pseudo-masks"):
+        find_masks(store, cells["mask=1"])

@@ -9,11 +9,13 @@ import typer
 
 from omnicost.cli.inputs import CurrencyOption, WageOption
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 
 if TYPE_CHECKING:
     from omnicost.plot.info import ParetoInfo
     from omnicost.results import Row
+    from omnicost.sweep.lookup import StoredMasks
 
 plot = typer.Typer(name="plot", help="Draw results.", no_args_is_help=True)
 
@@ -103,9 +105,17 @@ def curves(
 @plot.command("masks")
 def masks(
     data: Annotated[str, typer.Argument(help="The data set: its folder, or a tiny set's name.")],
+    cell: Annotated[
+        str | None,
+        typer.Option("--cell", help="A sweep's finished cell, or the source of its row."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", help="The sweep's store, to find the cell in.")
+    ] = Path("store"),
     pseudomasks: Annotated[
-        Path, typer.Option("--pseudomasks", help="What the pseudo-mask step wrote.")
-    ],
+        Path | None,
+        typer.Option("--pseudomasks", help="Without a cell: what the pseudo-mask step wrote."),
+    ] = None,
     before: Annotated[
         Path | None,
         typer.Option("--before", help="Another one on the same images: the untuned teacher's."),
@@ -134,7 +144,7 @@ def masks(
 
     \b
     Example:
-      omnicost plot masks ~/coco --pseudomasks pseudomasks/ --out masks.png
+      omnicost plot masks ~/coco --cell coco/mask=0.1,point=0.9/seed=0
       omnicost plot masks ~/coco --pseudomasks tuned/ --before untuned/ \\
         --detections detections/ --image 139 --image 285
     """
@@ -144,8 +154,11 @@ def masks(
     from omnicost.plot.style import check_format
 
     check_format(out)
+    after, before, detections, origin = _masks(cell, store, pseudomasks, before, detections)
     dataset = open_dataset(data, split, root=root)
-    shown = examples(dataset, pseudomasks, before, detections, image or (), images, seed=seed)
+    if origin not in ("", dataset.fingerprint):
+        raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
+    shown = examples(dataset, after, before, detections, image or (), images, seed=seed)
     info = compute_masks_info(shown)
     draw_masks(info, out, width)
     if as_json:
@@ -160,6 +173,26 @@ def masks(
         print_json({"picture": str(out), "rows": rows})
     else:
         typer.echo(f"wrote {out}")
+
+
+def _masks(
+    cell: str | None,
+    store: Path,
+    pseudomasks: Path | None,
+    before: Path | None,
+    detections: Path | None,
+) -> StoredMasks:
+    """What to show: a finished cell's, or what is spelt out."""
+    from omnicost.sweep.lookup import StoredMasks, find_masks
+    from omnicost.sweep.store import Store
+
+    if cell and pseudomasks:
+        raise InputError("--cell", "stands with --pseudomasks", "give one or the other")
+    if cell:
+        return find_masks(Store(store, create=False), cell)
+    if pseudomasks is None:
+        raise InputError("--cell", "is missing", "name one, or give --pseudomasks")
+    return StoredMasks(pseudomasks, before, detections, "")
 
 
 def _read(results: list[Path] | None, dataset: str | None, recipe: str | None) -> list[Row]:

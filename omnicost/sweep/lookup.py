@@ -1,4 +1,4 @@
-"""Finished cells of a store: whose pseudo-masks they learnt from, for whoever wants the data."""
+"""Finished cells of a store: the pseudo-masks that they learnt from, and how those came about."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ class StoredCell(NamedTuple):
     data: str
 
 
+class StoredMasks(NamedTuple):
+    """Pseudo-masks of one weak type.
+
+    Args:
+        after: folder of those that the cell's student learnt from.
+        before: the released teachers' from the same labels, if the store has them.
+        detections: what GroundingDINO proposed for them, if it was asked.
+        data: fingerprint of the training split.
+    """
+
+    after: Path
+    before: Path | None
+    detections: Path | None
+    data: str
+
+
 def find_cell(store: Store, name: str) -> StoredCell:
     """A finished cell by the name that the sweep gives it, or by its row's source.
 
@@ -36,13 +52,62 @@ def find_cell(store: Store, name: str) -> StoredCell:
         InputError: if the store has no such cell, or several recipes' cells of that name.
     """
     student = _student(store, name)
-    roles = sorted(role for role in student.inputs if role.startswith("pseudomask."))
     return StoredCell(
         Policy.of(student.params["policy"]),
         student.params["seed"],
-        tuple(store.path(student.inputs[role]) for role in roles),
+        tuple(store.path(key) for key in _pseudomasks(student)),
         student.fingerprints["data"],
     )
+
+
+def find_masks(store: Store, name: str) -> StoredMasks:
+    """Pseudo-masks of a finished cell's first weak type, with what they are compared with.
+
+    Args:
+        name: as of `find_cell`.
+
+    Raises:
+        InputError: as `find_cell`, or if all images of the cell have real masks.
+    """
+    keys = _pseudomasks(_student(store, name))
+    if not keys:
+        raise InputError("--cell", f"{name} has no pseudo-masks", "name one with a weak type")
+    shown = store.manifest(keys[0])
+    detections = shown.inputs.get("detections")
+    untuned = _untuned(store, shown)
+    return StoredMasks(
+        store.path(shown.key),
+        store.path(untuned) if untuned else None,
+        store.path(detections) if detections else None,
+        shown.fingerprints["data"],
+    )
+
+
+def _pseudomasks(student: Manifest) -> list[str]:
+    roles = sorted(role for role in student.inputs if role.startswith("pseudomask."))
+    return [student.inputs[role] for role in roles]
+
+
+def _untuned(store: Store, shown: Manifest) -> str | None:
+    """The released teachers' pseudo-masks from the same labels, if a sweep made them."""
+    alike = ("annotation", "config", "noise", "seed")
+    for key in store.keys():  # noqa: SIM118
+        found = store.manifest(key)
+        if (
+            found.stage == shown.stage
+            and found.key != shown.key
+            and found.fingerprints["data"] == shown.fingerprints["data"]
+            and found.fingerprints["sam"] == shown.fingerprints["sam"]
+            and all(found.params.get(name) == shown.params.get(name) for name in alike)
+            and _is_released(store, found)
+        ):
+            return found.key
+    return None
+
+
+def _is_released(store: Store, masks: Manifest) -> bool:
+    teachers = [key for role, key in masks.inputs.items() if role.startswith("teacher.")]
+    return all(store.manifest(key).params.get("released", False) for key in teachers)
 
 
 def _student(store: Store, name: str) -> Manifest:
