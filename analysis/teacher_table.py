@@ -1,165 +1,102 @@
-"""Table 5 of the paper on tiny-coco: teacher mIoU by prompts, class-awareness and share of masks.
+"""Table 5 of the paper from the rows of a sweep: teacher mIoU by prompts, class prompt and masks.
 
-Each teacher is tuned on the labelled share of the training images and asked about the validation
-images: with a point alone (P-SAM), with a point and its box after Algorithm 1 (BP-SAM), with the
-true box. Three seeds; the figures are printed whichever way they fall.
+Mean and standard deviation over the seeds, in percent, beside the paper's figures for COCO; printed
+whichever way they fall. The masks are those of the training images without real ones.
 
-    python analysis/teacher_table.py --out results/tiny/teacher_table.json   # about half an hour
-    python analysis/teacher_table.py --steps 3 --seeds 1                     # a smoke run
+    omnicost sweep tiny-table5 --seeds 3
+    python analysis/teacher_table.py results/tiny-table5.teacher.jsonl
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, NamedTuple
 
-import numpy as np
 import typer
-from pycocotools import mask as mask_api
+from rich.console import Console
+from rich.table import Table
 
-from omnicost.annotation import AnnotationType, Policy
-from omnicost.data import Dataset, open_dataset
-from omnicost.data.splits import assign
-from omnicost.pipeline import detect, embed, pseudomask, teacher
-from omnicost.pipeline.config import (
-    DEFAULT_DETECT,
-    DEFAULT_EMBED,
-    PseudomaskConfig,
-    RefineConfig,
-    TeacherConfig,
-)
-from omnicost.pipeline.kinds import TeacherKind
-from omnicost.pipeline.pseudomask import Job
+from omnicost.errors import InputError
+from omnicost.results import recorded_table
+from omnicost.sweep.rows import TeacherRow
 
-SHARES = (0.01, 0.1)
-COLUMNS = ("point", "point + GroundingDINO", "box")
-SPEC = "tiny"
+# The paper's prompts: annotation type and the end of the card's recipe name.
+COLUMNS = {
+    "point": ("point", " without GroundingDINO"),
+    "point+detector": ("point", ""),
+    "box": ("box", ""),
+}
+RECIPES = {False: "plain", True: "class-aware"}
 
 
 class Entry(NamedTuple):
-    """One measurement of one seed."""
+    """One setting of Table 5; percents."""
 
-    share: float
+    mask_share: float
     class_aware: bool
-    prompts: str
-    seed: int
-    miou: float  # percent, mean over the instances
+    prompt: str
+    mious: tuple[float, ...]  # one a seed
+    paper: float
 
 
-def compute_teacher_table_info(root: Path, config: TeacherConfig, seeds: int) -> list[Entry]:
-    """Tune every teacher and measure its masks on the validation images."""
-    train, val = (open_dataset("tiny-coco", split, root=root) for split in ("train", "val"))
-    embeddings = _folder(root / "embeddings")
-    embed.run(train, SPEC, DEFAULT_EMBED, out=embeddings, work=_folder(root / "embedding"))
-    found = _folder(root / "detections")
-    work = _folder(root / "detecting")
-    detect.run(val, SPEC, DEFAULT_DETECT, mode="present", out=found, work=work)
-    return [
-        entry
-        for seed in range(seeds)
-        for share in SHARES
-        for aware in (False, True)
-        for entry in _entries(root, train, val, embeddings, found, config, share, aware, seed)
-    ]
-
-
-def _entries(
-    root: Path,
-    train: Dataset,
-    val: Dataset,
-    embeddings: Path,
-    found: Path,
-    config: TeacherConfig,
-    share: float,
-    aware: bool,
-    seed: int,
-) -> Iterator[Entry]:
-    here = _folder(root / f"{share}-{aware}-{seed}")
-    strengths = assign(train, Policy.cell("none", share), seed)
-    labelled = np.flatnonzero(strengths == AnnotationType.MASK.strength)
-    tuned = {}
-    for prompts in ("point", "point_box", "box"):
-        tuned[prompts] = _folder(here / prompts)
-        teacher.run(
-            train,
-            SPEC,
-            SPEC,
-            config,
-            kind=TeacherKind(prompts, aware),
-            labelled=labelled.tolist(),
-            seed=seed,
-            embeddings=embeddings,
-            out=tuned[prompts],
-            work=_folder(here / f"{prompts}-work"),
+def compute_teacher_table_info(rows: Sequence[TeacherRow]) -> list[Entry]:
+    """Every setting of the paper's table that the rows hold."""
+    printed = recorded_table(5)
+    entries = []
+    for setting in printed.to_dict("records"):
+        kind, suffix = COLUMNS[setting["prompt"]]
+        recipe = RECIPES[bool(setting["class_aware"])]
+        # Where GroundingDINO is not asked, rows are recorded once, under the shorter name.
+        names = (
+            {recipe + suffix} if kind == "point" else {recipe, recipe + " without GroundingDINO"}
         )
-    images = range(len(val))
-    p_sam, bp_sam = {"point": tuned["point"]}, {"point": tuned["point"], "mask": tuned["point_box"]}
-    alone = RefineConfig(enabled=False)
-    point, box = AnnotationType.POINT, AnnotationType.BOX
-    jobs = [
-        Job(point, images, _folder(here / "a"), p_sam, refine=alone, seed=seed),
-        Job(point, images, _folder(here / "b"), bp_sam, found, seed=seed),
-        Job(box, images, _folder(here / "c"), {"mask": tuned["box"]}),
-    ]
-    pseudomask.run(val, SPEC, SPEC, PseudomaskConfig(), jobs, work=_folder(here / "work"))
-    for column, job in zip(COLUMNS, jobs, strict=True):
-        yield Entry(share, aware, column, seed, 100 * mean_iou(val, job.out))
+        share = float(setting["mask_share"])
+        mious = tuple(_of(rows, share, kind, names))
+        if mious:
+            aware = bool(setting["class_aware"])
+            entries.append(Entry(share, aware, setting["prompt"], mious, float(setting["miou"])))
+    return entries
 
 
-def mean_iou(dataset: Dataset, folder: Path) -> float:
-    """Mean over the instances; one without a mask counts 0."""
-    drawn = {row["annotation_id"]: row for row in pseudomask.read(folder).to_pylist()}
-    ious = []
-    for index in range(len(dataset)):
-        truth = dataset.instances(index)
-        for annotation_id, rle in zip(truth.annotation_ids.tolist(), truth.rles, strict=True):
-            row = drawn.get(annotation_id)
-            mask = row and {"size": [row["height"], row["width"]], "counts": row["rle"]}
-            ious.append(float(mask_api.iou([mask], [rle], [0])[0, 0]) if mask else 0.0)
-    return mean(ious)
+def _of(rows: Iterable[TeacherRow], share: float, kind: str, names: set[str]) -> Iterable[float]:
+    return (
+        row.miou
+        for row in rows
+        if row.miou is not None
+        and row.annotation == kind
+        and row.recipe in names
+        and row.policy.get("mask", 0.0) == share
+    )
 
 
-def draw_teacher_table(entries: list[Entry]) -> str:
-    """The table in the paper's form: mean and standard deviation over the seeds, in percent."""
-    lines = [f"{'masks':6} {'class':6} " + " ".join(f"{name:>22}" for name in COLUMNS)]
-    for share in SHARES:
-        for aware in (False, True):
-            cells = []
-            for column in COLUMNS:
-                told = [e.miou for e in entries if e[:3] == (share, aware, column)]
-                spread = stdev(told) if len(told) > 1 else 0.0
-                cells.append(f"{mean(told):13.1f} +- {spread:5.1f}")
-            lines.append(f"{share:<6.0%} {'yes' if aware else 'no':6} " + " ".join(cells))
-    return "\n".join(lines)
+def draw_teacher_table(entries: Iterable[Entry]) -> Table:
+    """The table in the paper's form."""
+    table = Table("masks", "class prompt", "prompt", title="Teacher mIoU", title_justify="left")
+    for name in ("mean", "sd", "seeds", "paper, COCO"):
+        table.add_column(name, justify="right")
+    for entry in entries:
+        spread = f"{stdev(entry.mious):.1f}" if len(entry.mious) > 1 else "-"
+        figures = (f"{mean(entry.mious):.1f}", spread, str(len(entry.mious)), f"{entry.paper:.1f}")
+        aware = "yes" if entry.class_aware else "no"
+        table.add_row(f"{entry.mask_share:.0%}", aware, entry.prompt, *figures)
+    return table
 
 
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True)
-    return path
+def read(path: Path) -> list[TeacherRow]:
+    """The rows of a card that measures teachers."""
+    try:
+        return [TeacherRow.model_validate_json(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(path, str(error).splitlines()[0], "name a *.teacher.jsonl") from None
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Steps of each teacher.")] = 600,
-    learning_rate: Annotated[float, typer.Option(help="Of the first three quarters.")] = 1e-4,
-    seeds: Annotated[int, typer.Option(help="Seeds.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="Where the entries go as JSON.")] = None,
+    rows: Annotated[Path, typer.Argument(help="Rows of the card tiny-table5 or table5.")],
 ) -> None:
-    """Measure and print the table."""
-    config = TeacherConfig(
-        steps=steps,
-        late_step=3 * steps // 4,
-        learning_rate=learning_rate,
-        late_learning_rate=learning_rate / 10,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        entries = compute_teacher_table_info(Path(folder), config, seeds)
-    typer.echo(draw_teacher_table(entries))
-    if out is not None:
-        out.write_text(json.dumps([entry._asdict() for entry in entries], indent=1) + "\n")
+    """Print the table."""
+    Console().print(draw_teacher_table(compute_teacher_table_info(read(rows))))
 
 
 if __name__ == "__main__":
