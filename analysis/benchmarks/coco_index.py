@@ -108,29 +108,31 @@ def middle(costs: list[Cost]) -> Cost:
     return Cost(*map(median, zip(*costs, strict=True)))
 
 
-def show(name: str, cost: Cost) -> None:
-    """Print one line of the table."""
-    print(f"{name:<34}{cost.seconds:8.2f} s {cost.gigabytes:7.3f} GB", flush=True)
-
-
 def main(
     share: Annotated[float, typer.Option(min=0.001, max=1, help="Share of COCO's size.")] = 1.0,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each, alternating.")] = 3,
 ) -> None:
-    """Time the steps, print the ratios, exit with 1 where the claim does not hold."""
+    """Time the steps, print them as JSON, exit with 1 where the claim does not hold."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         path = write_synthetic(root, share)
-        print(f"{path.stat().st_size / 1e6:.0f} MB, {round(INSTANCES * share):,} instances")
-        show("first opening (conversion, once)", cost_of(OPEN, root))
+        megabytes = path.stat().st_size / 1e6
+        first = cost_of(OPEN, root)
         runs = [(cost_of(PYCOCOTOOLS, root), cost_of(OPEN_AND_READ, root)) for _ in range(repeats)]
         theirs, ours = (middle([run[n] for run in runs]) for n in range(2))
-        show("pycocotools.COCO", theirs)
-        show("open_dataset, every column read", ours)
-        show("  and every image's instances", cost_of(EVERY_INSTANCE, root))
+        every = cost_of(EVERY_INSTANCE, root)
     speed_up, memory = theirs.seconds / ours.seconds, ours.gigabytes / theirs.gigabytes
-    print(f"{speed_up:.1f}x as fast (at least {LEAST_SPEED_UP}), ", end="")
-    print(f"{memory:.3f} of the memory (at most {MOST_MEMORY})")
+    figures = {
+        "instances": round(INSTANCES * share),
+        "file_megabytes": round(megabytes),
+        "conversion_once": first._asdict(),
+        "pycocotools": theirs._asdict(),
+        "from_cache_every_column": ours._asdict(),
+        "from_cache_every_instance": every._asdict(),
+        "speed_up": round(speed_up, 1),
+        "share_of_memory": round(memory, 3),
+    }
+    typer.echo(json.dumps(figures))
     sys.exit(speed_up < LEAST_SPEED_UP or memory > MOST_MEMORY)
 
 

@@ -76,8 +76,9 @@ def export(
     from omnicost.data.splits import assign
 
     wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
+    cache = store / "data" if cell else None  # where the sweep keeps it converted, or drawn
     with progress_bar("reading") as progress:
-        dataset = open_dataset(data, split, root=root, progress=progress)
+        dataset = open_dataset(data, split, root=root, cache=cache, progress=progress)
     if cell and wanted.data != dataset.fingerprint:
         raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
     strengths = assign(dataset, wanted.policy, wanted.seed)

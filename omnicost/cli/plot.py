@@ -155,7 +155,8 @@ def masks(
 
     check_format(out)
     after, before, detections, origin = _masks(cell, store, pseudomasks, before, detections)
-    dataset = open_dataset(data, split, root=root)
+    cache = store / "data" if cell else None  # where the sweep keeps it converted, or drawn
+    dataset = open_dataset(data, split, root=root, cache=cache)
     if origin not in ("", dataset.fingerprint):
         raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
     shown = examples(dataset, after, before, detections, image or (), images, seed=seed)
