@@ -90,7 +90,8 @@ def _pseudomasks(student: Manifest) -> list[str]:
 
 def _untuned(store: Store, shown: Manifest) -> str | None:
     """The released teachers' pseudo-masks from the same labels, if a sweep made them."""
-    alike = ("annotation", "config", "noise", "seed")
+    alike = ("annotation", "config", "noise")
+    seeds = (None, shown.params.get("seed"))  # None: of all images, with nothing drawn
     for key in store.keys():  # noqa: SIM118
         found = store.manifest(key)
         if (
@@ -99,6 +100,7 @@ def _untuned(store: Store, shown: Manifest) -> str | None:
             and found.fingerprints["data"] == shown.fingerprints["data"]
             and found.fingerprints["sam"] == shown.fingerprints["sam"]
             and all(found.params.get(name) == shown.params.get(name) for name in alike)
+            and found.params.get("seed") in seeds
             and _is_released(store, found)
         ):
             return found.key
