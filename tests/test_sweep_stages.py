@@ -201,6 +201,21 @@ def test_own_card_is_short(tmp_path: Path, without_data: None) -> None:
     assert len(plan(path).plans) == 5
 
 
+def test_paths_hold_in_other_working_directories(
+    tmp_path: Path, without_data: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a card names by relative path, workers find wherever they run; names stay names."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("set", "sam", "tiny"):
+        (tmp_path / folder).mkdir()
+    card = {"base": "tiny", "name": "mine", "datasets": ["set"]}
+    Path("mine.yaml").write_text(yaml.safe_dump(card))
+    settings = [s.settings for s in plan("mine.yaml", "recipe.models.sam=sam").stages.values()]
+    assert {each["train"]["name_or_path"] for each in settings} == {str(tmp_path / "set")}
+    assert {each["recipe"]["models"]["sam"] for each in settings} == {str(tmp_path / "sam")}
+    assert {each["recipe"]["models"]["text"] for each in settings} == {"tiny"}
+
+
 def test_cards_are_data_only() -> None:
     """No card needs more than safe YAML."""
     for path in shipped("sweeps").rglob("*.yaml"):

@@ -109,8 +109,15 @@ def _advice(what: str, error: MissingError) -> str:
 def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:
     """Arguments of `open_dataset`, as plain data that every node understands."""
     return {
-        "name_or_path": spec.name,
+        "name_or_path": spec.name if spec.root is not None else from_anywhere(spec.name),
         "split": split,
         "root": None if spec.root is None else str(Path(spec.root).expanduser().absolute()),
         "cache": str(cache),
     }
+
+
+def from_anywhere(name_or_path: str) -> str:
+    """The same name, or the same path as seen from another working directory."""
+    path = Path(name_or_path).expanduser()
+    is_path = name_or_path != "tiny" and path.exists()  # the embedded models come first
+    return str(path.absolute()) if is_path else name_or_path

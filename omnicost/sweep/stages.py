@@ -22,7 +22,7 @@ from omnicost.sweep.cards import faults_of
 from omnicost.sweep.estimate import uncached_share
 from omnicost.sweep.graph import CellPlan, Stage, StageBook, StageKind
 from omnicost.sweep.keys import canonical_json, digest
-from omnicost.sweep.sources import Sources, WeightsKind, location
+from omnicost.sweep.sources import Sources, WeightsKind, from_anywhere, location
 from omnicost.sweep.spec import Card, Cell
 
 EMBED: Final = StageKind("embed", 1, "omnicost.sweep.bodies:embed")
@@ -106,10 +106,12 @@ class _CellStages:
 
     def _settings(self, **more: Any) -> dict[str, Any]:
         spec = self.cell.dataset
+        recipe = self.recipe.model_dump(mode="json")
+        recipe["models"] = {kind: from_anywhere(name) for kind, name in recipe["models"].items()}
         return {
             "train": location(spec, spec.train, self.sources.cache),
             "val": location(spec, spec.val, self.sources.cache),
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": recipe,
             **more,
         }
 
