@@ -1,6 +1,7 @@
 """A sweep of toy stages in a process of its own, for tests that kill it."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def toy_graph(steps: int, step_seconds: float, seeds: int = 1) -> Graph:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in what a script starts in the background
     root, steps, step_seconds, seeds = sys.argv[1:5]
     graph = toy_graph(int(steps), float(step_seconds), int(seeds))
     end = run_graph(graph, Store(Path(root)), RunOptions(cpus=2))

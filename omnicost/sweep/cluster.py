@@ -9,6 +9,7 @@ import _thread
 import logging
 import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,7 @@ _ENVIRONMENT: Final = {
 }
 
 _WATCH_SECONDS: Final = 2.0
+_NODE_DIED: Final = getattr(signal, "SIGUSR2", signal.SIGINT)  # Tune listens to SIGUSR1
 _START_ATTEMPTS: Final = 4
 _CONNECT_SECONDS: Final = 10.0
 
@@ -118,6 +120,9 @@ def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
 def _watched_node() -> Iterator[None]:
     """End the block when this process's Ray node dies, for which Ray itself would wait forever.
 
+    The main thread is woken by a signal of our own: SIGINT is ignored in what a script starts in
+    the background, and so are interrupts that stand for it.
+
     Raises:
         StageError: if the node died.
     """
@@ -131,11 +136,10 @@ def _watched_node() -> Iterator[None]:
             alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             if own_id not in alive and not ended.is_set():
                 lost.set()
-                _thread.interrupt_main()
-                return
+                _thread.interrupt_main(_NODE_DIED)  # again, if something swallowed the first
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    previous = signal.signal(_NODE_DIED, signal.default_int_handler)
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     except KeyboardInterrupt:
@@ -144,6 +148,7 @@ def _watched_node() -> Iterator[None]:
         raise StageError("the Ray node of this machine died; the same command goes on") from None
     finally:
         ended.set()
+        signal.signal(_NODE_DIED, previous)
 
 
 def require_shared_store(store: Store) -> None:
