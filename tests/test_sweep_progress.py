@@ -161,6 +161,16 @@ def test_summary_compares_with_full_supervision() -> None:
     assert "10.0x" in text
 
 
+def test_seeds_are_averaged_with_their_spread() -> None:
+    """A cell is one line whatever the number of seeds: mean, standard deviation, mean share."""
+    rows = [row("point=1", ap, 10, seed=seed) for seed, ap in enumerate((20, 24))]
+    rows += [row("mask=1", 40, 100, seed=seed) for seed in range(2)]
+    text = printed(results_table(rows, "tiny"))
+    (line,) = (line for line in text.splitlines() if "all point" in line)
+    assert [cell.strip() for cell in line.split("│")[2:5]] == ["22.0", "2.8", "55%"]
+    assert "means over 2 seeds" in text
+
+
 def test_free_labels_have_no_saving() -> None:
     """Nothing labelled costs nothing: no number of times cheaper is printed."""
     rows = [row("none=1", 5, 0), row("mask=1", 40, 100)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from rich.table import Table
@@ -57,35 +58,53 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def results_table(rows: Sequence[Row], title: str) -> Table:
-    """Cell, AP, share of full, seconds per image, saving: fits 80 columns."""
+    """Cell, AP, share of full, seconds per image, saving, over the seeds: fits 80 columns."""
     table = Table(title=title, title_justify="left")
     table.add_column("cell", overflow="fold")
-    for name in ("AP", "of full", "teacher mIoU", "s/image", "saving"):
+    seeds = len({row.seed for row in rows}) > 1
+    for name in ("AP", *(["sd"] if seeds else []), "of full", "teacher mIoU", "s/image", "saving"):
         table.add_column(name, justify="right")
-    several = len({(row.seed, row.recipe) for row in rows}) > 1
     datasets = len({row.dataset for row in rows}) > 1
-    for row, figures in zip(rows, compared(rows), strict=True):
+    for alike in _by_cell(rows, compared(rows)):
+        row, _ = alike[0]
+        aps = [each.ap for each, _ in alike]
+        spread = [f"{stdev(aps):.1f}" if len(aps) > 1 else "-"]
         table.add_row(
-            _cell_name(row, several, datasets),
-            f"{row.ap:.1f}{'*' if row.truncated else ''}",
-            _optional(figures["share_of_full"], "{:.0%}"),
-            _optional(row.teacher_miou, "{:.1f}"),
+            _cell_name(row, datasets),
+            f"{mean(aps):.1f}{'*' if row.truncated else ''}",
+            *(spread if seeds else []),
+            _mean([told["share_of_full"] for _, told in alike], "{:.0%}"),
+            _mean([each.teacher_miou for each, _ in alike], "{:.1f}"),
             f"{row.seconds_per_image:.1f}",
-            _optional(figures["saving"], "{:.1f}x"),
+            _mean([told["saving"] for _, told in alike], "{:.1f}x"),
         )
-    if any(row.truncated for row in rows):
-        table.caption = "* stopped before its schedule ended"
+    notes = [f"means over {len({row.seed for row in rows})} seeds"] if seeds else []
+    notes += ["* stopped before its schedule ended"] if any(row.truncated for row in rows) else []
+    table.caption = "; ".join(notes) or None
     return table
 
 
-def _cell_name(row: Row, several: bool, datasets: bool) -> str:
-    parts = [policy_name(row.policy)]
-    if datasets:
-        parts.insert(0, row.dataset)
-    if several:
-        parts.append(f"seed {row.seed}")
-        parts += [row.recipe] if row.recipe != DEFAULT_RECIPE else []
+def _by_cell(
+    rows: Sequence[Row], comparisons: Sequence[dict[str, Any]]
+) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
+    """Rows with their comparisons, those that differ in the seed alone together."""
+    cells: dict[object, list[tuple[Row, dict[str, Any]]]] = {}
+    for row, told in zip(rows, comparisons, strict=True):
+        cell = (row.dataset, str(row.policy), row.recipe, row.truncated)
+        cells.setdefault(cell, []).append((row, told))
+    return cells.values()
+
+
+def _cell_name(row: Row, datasets: bool) -> str:
+    parts = [row.dataset] if datasets else []
+    parts.append(policy_name(row.policy))
+    parts += [row.recipe] if row.recipe != DEFAULT_RECIPE else []
     return " ".join(parts)
+
+
+def _mean(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return _optional(mean(known) if known else None, form)
 
 
 def policy_name(policy: Policy) -> str:
