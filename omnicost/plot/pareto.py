@@ -154,7 +154,9 @@ def _draw_baselines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
 
 def draw_levels(axes: Axes, panel: Panel) -> None:
     """The fully supervised line and its levels, named in the right margin without collisions."""
-    if panel.full_ap is None:
+    if not any(point.ap for point in panel.points):
+        axes.set_ylim(-0.03, 1)  # a trial run's students have learnt nothing: no hundredths of AP
+    if not panel.full_ap:
         return
     low, high = axes.get_ylim()
     shares = [1.0, *(level for level in LEVELS if low < level * panel.full_ap)]
