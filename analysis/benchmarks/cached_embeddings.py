@@ -22,13 +22,14 @@ from bench_world import write_pictures, write_sam
 
 from omnicost.data import Dataset
 from omnicost.models.sam import load_sam
+from omnicost.models.step_log import StepLog
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.prompting import Teacher
 from omnicost.pipeline.teacher import Trainer, build_model
-from omnicost.pipeline.teacher_checkpoint import Checkpoints, Log
+from omnicost.pipeline.teacher_checkpoint import Checkpoints
 from omnicost.pipeline.teacher_data import Lessons
 
 PROMPTS = 16  # on each ViT-B image, as in the prototype
@@ -69,7 +70,7 @@ def _steps(
     side = int(model.config.vision_config.image_size)
     lessons = Lessons(dataset, range(len(dataset)), embeddings, config, kind, side, seed=0)
     teacher = Teacher(build_model(model, kind, None), kind, True, None)
-    trainer = Trainer(teacher, lessons, config, Checkpoints(root), Log(root / "log"), "cpu")
+    trainer = Trainer(teacher, lessons, config, Checkpoints(root), StepLog(root / "log"), "cpu")
     seconds = []
     for step in range(steps + 1):
         start = time.perf_counter()
