@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.cells import (
+    CellOption,
+    DataArgument,
+    RootOption,
+    SplitOption,
+    StoreOption,
+    open_data_of,
+)
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
@@ -26,17 +34,12 @@ class Format(StrEnum):
 
 
 def export(
-    data: Annotated[str, typer.Argument(help="The data set: its folder, or a tiny set's name.")],
+    data: DataArgument,
     out: Annotated[
         Path, typer.Option("--out", help="COCO file, or folder for Label Studio, to write.")
     ],
-    cell: Annotated[
-        str | None,
-        typer.Option("--cell", help="A sweep's finished cell, or the source of its row."),
-    ] = None,
-    store: Annotated[
-        Path, typer.Option("--store", help="The sweep's store, to find the cell in.")
-    ] = Path("store"),
+    cell: CellOption = None,
+    store: StoreOption = Path("store"),
     policy: Annotated[
         str | None, typer.Option("--policy", help="Without a cell: as mask=0.1,point=0.9.")
     ] = None,
@@ -45,10 +48,8 @@ def export(
         typer.Option("--pseudomasks", help="Without a cell: the masks to merge; repeats."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Without a cell: seed of the split.")] = 0,
-    split: Annotated[str, typer.Option("--split", help="Split of the data set.")] = "train",
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Folder that a tiny set is drawn in.")
-    ] = None,
+    split: SplitOption = "train",
+    root: RootOption = None,
     form: Annotated[
         Format, typer.Option("--format", help="A COCO file, or tasks with pre-annotations.")
     ] = Format.COCO,
@@ -71,16 +72,12 @@ def export(
       omnicost export ~/coco --policy mask=0.1,point=0.9 \\
         --pseudomasks pseudomasks/ --out merged.json
     """
-    from omnicost.data import open_dataset
     from omnicost.data.export import Merged
     from omnicost.data.splits import assign
 
     wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
-    cache = store / "data" if cell else None  # where the sweep keeps it converted, or drawn
     with progress_bar("reading") as progress:
-        dataset = open_dataset(data, split, root=root, cache=cache, progress=progress)
-    if cell and wanted.data != dataset.fingerprint:
-        raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
+        dataset = open_data_of(cell, store, wanted.data, data, split, root, progress)
     strengths = assign(dataset, wanted.policy, wanted.seed)
     merged = Merged(dataset, strengths, _read(wanted.pseudomasks))
     written = _write(merged, out, form, image_prefix)

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.cells import (
+    CellOption,
+    DataArgument,
+    RootOption,
+    SplitOption,
+    StoreOption,
+    open_data_of,
+)
 from omnicost.cli.inputs import CurrencyOption, WageOption
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.errors import InputError
@@ -104,14 +112,9 @@ def curves(
 
 @plot.command("masks")
 def masks(
-    data: Annotated[str, typer.Argument(help="The data set: its folder, or a tiny set's name.")],
-    cell: Annotated[
-        str | None,
-        typer.Option("--cell", help="A sweep's finished cell, or the source of its row."),
-    ] = None,
-    store: Annotated[
-        Path, typer.Option("--store", help="The sweep's store, to find the cell in.")
-    ] = Path("store"),
+    data: DataArgument,
+    cell: CellOption = None,
+    store: StoreOption = Path("store"),
     pseudomasks: Annotated[
         Path | None,
         typer.Option("--pseudomasks", help="Without a cell: what the pseudo-mask step wrote."),
@@ -129,10 +132,8 @@ def masks(
     images: Annotated[
         int, typer.Option("--images", min=1, max=40, help="Images drawn where none is named.")
     ] = 4,
-    split: Annotated[str, typer.Option("--split", help="Split of the data set.")] = "train",
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Folder that a tiny set is drawn in.")
-    ] = None,
+    split: SplitOption = "train",
+    root: RootOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
     out: OutOption = Path("masks.png"),
     width: WidthOption = 7.2,
@@ -148,17 +149,13 @@ def masks(
       omnicost plot masks ~/coco --pseudomasks tuned/ --before untuned/ \\
         --detections detections/ --image 139 --image 285
     """
-    from omnicost.data import open_dataset
     from omnicost.pipeline.mask_examples import examples
     from omnicost.plot.masks import compute_masks_info, draw_masks
     from omnicost.plot.style import check_format
 
     check_format(out)
     after, before, detections, origin = _masks(cell, store, pseudomasks, before, detections)
-    cache = store / "data" if cell else None  # where the sweep keeps it converted, or drawn
-    dataset = open_dataset(data, split, root=root, cache=cache)
-    if origin not in ("", dataset.fingerprint):
-        raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
+    dataset = open_data_of(cell, store, origin, data, split, root)
     shown = examples(dataset, after, before, detections, image or (), images, seed=seed)
     info = compute_masks_info(shown)
     draw_masks(info, out, width)
