@@ -50,7 +50,7 @@ def run(card: str, folder: Path, cpus: int, *options: str) -> Run:
 
 def figures_of(done: Run, cpus: int) -> dict[str, Any]:
     """What a run took and how often its stages ran."""
-    manifests = [done.store.manifest(key) for key in done.store.keys()]  # noqa: SIM118
+    manifests = list(done.store.manifests())
     starts = [
         sum(execution.event == "start" for execution in done.store.executions(manifest.key))
         for manifest in manifests

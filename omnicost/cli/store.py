@@ -41,8 +41,7 @@ def ls(
     from omnicost.sweep.store import Store
 
     opened = Store(folder, create=False)
-    manifests = [opened.manifest(key) for key in opened.keys()]  # noqa: SIM118
-    manifests = [each for each in manifests if stage in (None, each.stage)]
+    manifests = [each for each in opened.manifests() if stage in (None, each.stage)]
     manifests.sort(key=lambda each: each.started)
     if as_json:
         print_json([manifest.model_dump(exclude={"files"}) for manifest in manifests])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.pseudomask_job import Job
 from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.execute import StageContext
+from omnicost.sweep.graph import by_role
 
 if TYPE_CHECKING:
     from omnicost.pipeline.student_data import World
@@ -122,7 +122,7 @@ def _job(context: StageContext, dataset: Dataset) -> Job:
         annotation=kind,
         images=_images_of(dataset, policy, seed, kind),
         out=context.out,
-        teachers=_by_role(context, "teacher."),
+        teachers=by_role(context.inputs, "teacher."),
         detections=context.inputs.get("detections"),
         detect=recipe.detect,
         refine=recipe.refine,
@@ -141,7 +141,7 @@ def quality(context: StageContext) -> None:
     step.run(
         dataset,
         assign(dataset, policy, context.settings["seed"]),
-        list(_by_role(context, "pseudomask.").values()),
+        list(by_role(context.inputs, "pseudomask.").values()),
         out=context.out,
         report=context.report,
     )
@@ -157,7 +157,7 @@ def student(context: StageContext) -> None:
     step.run(
         dataset,
         assign(dataset, Policy.of(context.params["policy"]), seed),
-        list(_by_role(context, "pseudomask.").values()),
+        list(by_role(context.inputs, "pseudomask.").values()),
         recipe.student,
         backbone=recipe.models.backbone,
         seed=seed,
@@ -236,15 +236,6 @@ def _masked_images(context: StageContext, dataset: Dataset) -> list[int]:
 def _images_of(dataset: Dataset, policy: Policy, seed: int, kind: AnnotationType) -> list[int]:
     strengths = assign(dataset, policy, seed)
     return np.flatnonzero(strengths == kind.strength).tolist()
-
-
-def _by_role(context: StageContext, prefix: str) -> dict[str, Path]:
-    """The inputs whose role starts with the prefix, by the rest of it."""
-    return {
-        role.removeprefix(prefix): folder
-        for role, folder in context.inputs.items()
-        if role.startswith(prefix)
-    }
 
 
 def _world() -> World:

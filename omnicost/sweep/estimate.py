@@ -148,7 +148,7 @@ class Timings:
     @classmethod
     def of_store(cls, store: Store | None) -> Timings:
         """From everything that a store holds."""
-        return cls([] if store is None else map(store.manifest, store.keys()))
+        return cls([] if store is None else store.manifests())
 
     def is_recorded(self, stage: Stage) -> bool:
         """Whether stages like this one have been timed."""

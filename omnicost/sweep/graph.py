@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from omnicost.sweep.keys import digest
 from omnicost.sweep.spec import Cell, Resources
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class Stage:
     def name(self) -> str:
         """Name of the stage's kind."""
         return self.kind.name
+
+
+def by_role(inputs: Mapping[str, T], prefix: str) -> dict[str, T]:
+    """What is read in roles that start with the prefix, by the rest of the role."""
+    return {
+        role.removeprefix(prefix): each for role, each in inputs.items() if role.startswith(prefix)
+    }
 
 
 class StageBook:

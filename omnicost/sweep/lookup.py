@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from omnicost.annotation import Policy
 from omnicost.errors import InputError
+from omnicost.sweep.graph import by_role
+from omnicost.sweep.rows import SOURCE_PREFIX
 from omnicost.sweep.store import Manifest, Store
-
-SOURCE_PREFIX = "store:"  # of a row's source
 
 
 class StoredCell(NamedTuple):
@@ -84,16 +84,14 @@ def find_masks(store: Store, name: str) -> StoredMasks:
 
 
 def _pseudomasks(student: Manifest) -> list[str]:
-    roles = sorted(role for role in student.inputs if role.startswith("pseudomask."))
-    return [student.inputs[role] for role in roles]
+    return [key for _, key in sorted(by_role(student.inputs, "pseudomask.").items())]
 
 
 def _untuned(store: Store, shown: Manifest) -> str | None:
     """The released teachers' pseudo-masks from the same labels, if a sweep made them."""
     alike = ("annotation", "config", "noise")
     seeds = (None, shown.params.get("seed"))  # None: of all images, with nothing drawn
-    for key in store.keys():  # noqa: SIM118
-        found = store.manifest(key)
+    for found in store.manifests():
         if (
             found.stage == shown.stage
             and found.key != shown.key
@@ -108,16 +106,15 @@ def _untuned(store: Store, shown: Manifest) -> str | None:
 
 
 def _is_released(store: Store, masks: Manifest) -> bool:
-    teachers = [key for role, key in masks.inputs.items() if role.startswith("teacher.")]
-    return all(store.manifest(key).params.get("released", False) for key in teachers)
+    teachers = map(store.manifest, by_role(masks.inputs, "teacher.").values())
+    return all(teacher.params.get("released", False) for teacher in teachers)
 
 
 def _student(store: Store, name: str) -> Manifest:
     if name.startswith(SOURCE_PREFIX):
         scores = store.manifest(store.find(name.removeprefix(SOURCE_PREFIX)))
         return store.manifest(scores.inputs.get("student", scores.key))
-    manifests = [store.manifest(key) for key in store.keys()]  # noqa: SIM118
-    students = [each for each in manifests if each.stage == "student"]
+    students = [each for each in store.manifests() if each.stage == "student"]
     found = [each for each in students if each.label == f"student {name}"]
     if len(found) == 1:
         return found[0]

@@ -29,6 +29,7 @@ from omnicost.sweep.store import Store
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
 RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)
 DEFAULT_RECIPE: Final = "default"
+SOURCE_PREFIX: Final = "store:"  # of a row's source; the key of its scores follows
 _FIGURES: Final = {
     "ap": "AP",
     "ap_small": "AP_S",
@@ -82,7 +83,7 @@ def row_of(
         seconds_per_image=seconds,
         hours=hours(seconds * len(dataset)),
         truncated=stopped_scores is not None,
-        source=f"store:{scores[:16]}",
+        source=f"{SOURCE_PREFIX}{scores[:16]}",
         **{field: metrics[name] for field, name in _FIGURES.items()},
         **_effort(plan, store),
     )

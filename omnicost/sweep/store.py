@@ -150,6 +150,14 @@ class Store:
         except ValueError:
             raise InputError(path, "is damaged", "run `omnicost store verify --delete`") from None
 
+    def manifests(self) -> Iterator[Manifest]:
+        """Manifests of all artefacts, in the order of their keys.
+
+        Raises:
+            InputError: if one cannot be read.
+        """
+        return map(self.manifest, self.keys())
+
     def find(self, prefix: str) -> str:
         """The one key that starts with the prefix.
 

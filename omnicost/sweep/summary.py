@@ -61,8 +61,15 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
     """Cell, AP, share of full, seconds per image, saving, over the seeds: fits 80 columns."""
     table = Table(title=title, title_justify="left")
     table.add_column("cell", overflow="fold")
-    seeds = len({row.seed for row in rows}) > 1
-    for name in ("AP", *(["sd"] if seeds else []), "of full", "teacher mIoU", "s/image", "saving"):
+    seeds = len({row.seed for row in rows})
+    for name in (
+        "AP",
+        *(["sd"] if seeds > 1 else []),
+        "of full",
+        "teacher mIoU",
+        "s/image",
+        "saving",
+    ):
         table.add_column(name, justify="right")
     datasets = len({row.dataset for row in rows}) > 1
     for alike in _by_cell(rows, compared(rows)):
@@ -72,13 +79,13 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
         table.add_row(
             _cell_name(row, datasets),
             f"{mean(aps):.1f}{'*' if row.truncated else ''}",
-            *(spread if seeds else []),
+            *(spread if seeds > 1 else []),
             _mean([told["share_of_full"] for _, told in alike], "{:.0%}"),
             _mean([each.teacher_miou for each, _ in alike], "{:.1f}"),
             f"{row.seconds_per_image:.1f}",
             _mean([told["saving"] for _, told in alike], "{:.1f}x"),
         )
-    notes = [f"means over {len({row.seed for row in rows})} seeds"] if seeds else []
+    notes = [f"means over {seeds} seeds"] if seeds > 1 else []
     notes += ["* stopped before its schedule ended"] if any(row.truncated for row in rows) else []
     table.caption = "; ".join(notes) or None
     return table
