@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN
 from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
-from omnicost.plan.shape import learn_shape
+from omnicost.plan.prior import learn_shape
 from omnicost.plan.surface import fit_surface
 from omnicost.results import paper_rows
 

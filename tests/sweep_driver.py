@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sweep_toys import rows_of, toy_card, toy_planner
 
-from omnicost.sweep.graph import Graph, build_graph
-from omnicost.sweep.runner import RunOptions, run_graph
-from omnicost.sweep.store import Store
+from omnicost.engine.graph import Graph, build_graph
+from omnicost.engine.ray.runner import RunOptions, run_graph
+from omnicost.engine.store import Store
 
 
 def toy_graph(steps: int, step_seconds: float, seeds: int = 1) -> Graph:

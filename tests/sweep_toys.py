@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from omnicost.sweep.execute import StageContext
-from omnicost.sweep.graph import CellPlan, Stage, StageBook, StageKind
-from omnicost.sweep.spec import Card, Cell, Resources
+from omnicost.engine.execute import StageContext
+from omnicost.engine.graph import CellPlan, Stage, StageBook, StageKind
+from omnicost.sweep.card import Card, Cell, Resources
 
 DATA = StageKind("data", 1, "sweep_toys:make_data")
 TEACHER = StageKind("teacher", 1, "sweep_toys:fit_teacher")
@@ -178,7 +178,7 @@ def plan_toy_cell(cell: Cell, resources: Mapping[str, Resources], salt: str) -> 
 
 def rows_of(store_root: Path, plans: Any) -> dict[str, float]:
     """The result of each cell, read from the store."""
-    from omnicost.sweep.store import Store
+    from omnicost.engine.store import Store
 
     store = Store(store_root, create=False)
     return {

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from omnicost.pipeline import augment
-from omnicost.pipeline.augment import Sample, View
-from omnicost.pipeline.student_config import AugmentConfig, StudentConfig
+from omnicost.pipeline.student.augment import Sample, View
+from omnicost.pipeline.student.config import AugmentConfig, StudentConfig
+from omnicost.pipeline.student.train import augment
 
 PLAIN = View((40, 60), 0, 0, (40, 60), flip=False)
 COCO = AugmentConfig()

@@ -12,11 +12,11 @@ from sweep_toys import toy_card, toy_planner
 from typer.testing import CliRunner
 
 from omnicost.cli import app
+from omnicost.engine.execute import execute
+from omnicost.engine.graph import build_graph
+from omnicost.engine.store import Store
 from omnicost.errors import MissingError, OmnicostError
 from omnicost.sweep import sources as sources_module
-from omnicost.sweep.execute import execute
-from omnicost.sweep.graph import build_graph
-from omnicost.sweep.store import Store
 
 
 def invoke(*arguments: str) -> Any:

@@ -25,7 +25,7 @@ from pycocotools.coco import COCO
 
 from omnicost.cost.stats import stats_of_file
 from omnicost.data import Dataset, SizeBounds, open_dataset
-from omnicost.data.published import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
+from omnicost.data.class_lists import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
 from omnicost.data.rle import run_lengths, to_rle
 from omnicost.errors import InputError
 

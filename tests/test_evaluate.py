@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 from student_world import encode, make_dataset
 
 from omnicost.data import Dataset, SizeBounds, open_dataset
-from omnicost.models.students.interface import Prediction
+from omnicost.models.students.student import Prediction
 from omnicost.pipeline import evaluate
 
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "coco"

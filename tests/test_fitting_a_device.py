@@ -16,15 +16,17 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.models.step_log import StepLog
 from omnicost.models.students import criterion
-from omnicost.pipeline import compute, student, teacher
+from omnicost.pipeline import compute
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
-from omnicost.pipeline.kinds import TeacherKind
-from omnicost.pipeline.prompting import Teacher
-from omnicost.pipeline.student_config import StudentConfig
-from omnicost.pipeline.student_data import PseudoLabels, StepBatches, TrainingSet, World
-from omnicost.pipeline.teacher_checkpoint import Checkpoints
-from omnicost.pipeline.teacher_data import Lessons
+from omnicost.pipeline.student import train as student
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
+from omnicost.pipeline.teacher import train as teacher
+from omnicost.pipeline.teacher.checkpoint import Checkpoints
+from omnicost.pipeline.teacher.examples import Lessons
+from omnicost.pipeline.teacher.kinds import TeacherKind
+from omnicost.pipeline.teacher.prompting import Teacher
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength
 POINTS = torch.rand(4096, 2, generator=torch.Generator().manual_seed(0))

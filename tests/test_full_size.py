@@ -137,7 +137,7 @@ def check_teacher(folder: Path) -> None:
 
 def check_pseudomasks(folder: Path, annotation: str) -> None:
     """Masks at the picture's size on the weakly labelled picture only."""
-    from omnicost.pipeline import pseudomask
+    from omnicost.pipeline.pseudomask import generate as pseudomask
 
     table = pseudomask.read(folder).to_pandas()
     assert len(table) > 0
@@ -153,7 +153,7 @@ def check_pseudomasks(folder: Path, annotation: str) -> None:
 
 def check_student(folder: Path) -> None:
     """44 million finite weights that load as a student; two logged steps."""
-    from omnicost.models.students import interface
+    from omnicost.models.students import student as interface
 
     student = interface.load(folder / "student.safetensors")
     weights = list(student.parameters())

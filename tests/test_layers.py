@@ -22,6 +22,7 @@ ORDER = [
     "plot",
     "data",
     "models",
+    "engine",
     "pipeline",
     "sweep",
     "cli",

@@ -9,9 +9,11 @@ from student_world import NAMES, encode, make_dataset
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
-from omnicost.pipeline import mask_quality, pseudomask, student_data
+from omnicost.pipeline import mask_quality
 from omnicost.pipeline.mask_quality import Found
-from omnicost.pipeline.pseudomask_rows import Row, to_table
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.pseudomask.rows import Row, to_table
+from omnicost.pipeline.student.train import data as student_data
 
 
 @pytest.fixture(scope="module")

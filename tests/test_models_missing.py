@@ -16,7 +16,7 @@ from omnicost.models import loading
 from omnicost.models.detector import load_detector, trained_on_coco
 from omnicost.models.loading import WeightsKind, fingerprint
 from omnicost.models.sam import load_sam
-from omnicost.models.students.interface import read_backbone
+from omnicost.models.students.student import read_backbone
 from omnicost.models.text import load_text_encoder
 from omnicost.models.tiny import weights_path
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
 from omnicost.errors import InputError
 from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
-from omnicost.plan.shape import learn_shape
+from omnicost.plan.prior import learn_shape
 from omnicost.plan.surface import Surface, axis, fit_surface
 from omnicost.plan.transfer import pilot_surface, transfer
 from omnicost.results import paper_rows

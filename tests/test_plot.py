@@ -14,9 +14,9 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.errors import InputError
 from omnicost.plot.axes import compact, cost_axis, round_ticks
 from omnicost.plot.curves import draw_curves
-from omnicost.plot.info import ParetoInfo, compute_pareto_info
 from omnicost.plot.legend import fill_levels
 from omnicost.plot.pareto import draw_pareto
+from omnicost.plot.pareto_info import ParetoInfo, compute_pareto_info
 from omnicost.plot.points import CostUnit
 from omnicost.plot.style import spread_labels
 from omnicost.results import Row, paper_rows

@@ -13,7 +13,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, weak_label
 from omnicost.errors import InputError
 from omnicost.models.frame import full_size_logits, pixel_values, to_prompts
-from omnicost.pipeline import embed, pseudomask, teacher
+from omnicost.pipeline import embed
 from omnicost.pipeline.config import (
     DetectConfig,
     EmbedConfig,
@@ -23,10 +23,12 @@ from omnicost.pipeline.config import (
 )
 from omnicost.pipeline.detect import write_proposals
 from omnicost.pipeline.embed import Embeddings
-from omnicost.pipeline.kinds import TeacherKind, teachers_for
 from omnicost.pipeline.proposals import Detections, Proposals, select
-from omnicost.pipeline.pseudomask import Job
-from omnicost.pipeline.pseudomask_rows import boxes_of
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.pseudomask.rows import boxes_of
+from omnicost.pipeline.teacher import train as teacher
+from omnicost.pipeline.teacher.kinds import TeacherKind, teachers_for
 
 NONE, CLASS, POINT, BOX, MASK = AnnotationType
 IMAGES = tuple(range(7))

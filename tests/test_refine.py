@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omnicost.pipeline.config import RefineConfig
 from omnicost.pipeline.proposals import Proposals
-from omnicost.pipeline.refine import (
+from omnicost.pipeline.pseudomask.refine import (
     assignment_cost,
     box_iou,
     contains,

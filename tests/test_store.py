@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sweep_toys import DATA, TEACHER
 
+from omnicost.engine import lease as lease_module
+from omnicost.engine.execute import StageFailure, execute
+from omnicost.engine.graph import Stage
+from omnicost.engine.lease import Locks
+from omnicost.engine.store import MANIFEST, Store
 from omnicost.errors import InputError, StageError
-from omnicost.sweep import lease as lease_module
-from omnicost.sweep.execute import StageFailure, execute
-from omnicost.sweep.graph import Stage
-from omnicost.sweep.lease import Locks
-from omnicost.sweep.store import MANIFEST, Store
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -9,12 +9,14 @@ from student_world import make_backbone, make_dataset, tiny_values
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError, MissingError, StageError
-from omnicost.models.students import interface, mask2former, resize
-from omnicost.models.students.interface import Student
+from omnicost.models.students import mask2former, resize
+from omnicost.models.students import student as interface
 from omnicost.models.students.settings import InferenceSize
-from omnicost.pipeline import student, student_data
-from omnicost.pipeline.student_config import StudentConfig
-from omnicost.pipeline.student_data import PseudoLabels, StepBatches, TrainingSet, World
+from omnicost.models.students.student import Student
+from omnicost.pipeline.student import train as student
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
+from omnicost.pipeline.student.train import data as student_data
 
 MASK = 4
 NO_PSEUDO = student_data.read_pseudo_labels([])

@@ -7,10 +7,13 @@ import pytest
 from student_world import make_dataset
 
 from omnicost.errors import InputError, MissingError
-from omnicost.models.students import detectron2_backend, interface
+from omnicost.models.students import detectron2_backend
+from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Detectron2Settings
-from omnicost.pipeline import evaluate, student, student_data
-from omnicost.pipeline.student_config import StudentConfig
+from omnicost.pipeline import evaluate
+from omnicost.pipeline.student import train as student
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.student.train import data as student_data
 
 HAVE = importlib.util.find_spec("detectron2") is not None
 needs_it = pytest.mark.skipif(not HAVE, reason="detectron2 is not installed")

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from transformers.models.mask2former import modeling_mask2former as reference
 
 from omnicost.models.students import criterion
-from omnicost.models.students.interface import Target
 from omnicost.models.students.settings import Mask2FormerSettings
+from omnicost.models.students.student import Target
 
 SETTINGS = Mask2FormerSettings(points=400)
 CLASSES = 5

@@ -8,11 +8,13 @@ import torch
 from pydantic import ValidationError
 from student_world import make_backbone, make_dataset, tiny_values
 
-from omnicost.models.students import interface, maskrcnn
-from omnicost.models.students.interface import Target
+from omnicost.models.students import maskrcnn
+from omnicost.models.students import student as interface
 from omnicost.models.students.settings import MaskRCNNSettings
-from omnicost.pipeline import evaluate, student
-from omnicost.pipeline.student_config import StudentConfig
+from omnicost.models.students.student import Target
+from omnicost.pipeline import evaluate
+from omnicost.pipeline.student import train as student
+from omnicost.pipeline.student.config import StudentConfig
 
 SMALL: dict[str, Any] = {
     "kind": "maskrcnn",

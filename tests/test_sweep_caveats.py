@@ -3,8 +3,8 @@
 import pytest
 from sweep_toys import TEACHER
 
+from omnicost.engine.graph import Graph, Stage, StageKind
 from omnicost.sweep.caveats import caveats
-from omnicost.sweep.graph import Graph, Stage, StageKind
 
 DETECT = StageKind("detect", 1, "nothing:run")
 

@@ -17,9 +17,9 @@ import pytest
 from sweep_driver import toy_graph
 from sweep_toys import rows_of
 
-from omnicost.sweep.execute import execute
-from omnicost.sweep.graph import Graph
-from omnicost.sweep.store import Store
+from omnicost.engine.execute import execute
+from omnicost.engine.graph import Graph
+from omnicost.engine.store import Store
 
 DRIVER = Path(__file__).parent / "sweep_driver.py"
 LOCAL_PROC = Path("/proc/self/stat").exists()

@@ -10,14 +10,14 @@ from rich.console import Console
 from sweep_toys import toy_card, toy_planner
 
 from omnicost.annotation import Policy
+from omnicost.engine.execute import execute
+from omnicost.engine.graph import Graph, Stage, build_graph
+from omnicost.engine.store import Manifest, Store
 from omnicost.results import Row
+from omnicost.sweep.card import Hardware, Resources
+from omnicost.sweep.cell_stages import EVALUATE
 from omnicost.sweep.estimate import Estimate, Hours, Timings, estimate
-from omnicost.sweep.execute import execute
-from omnicost.sweep.graph import Graph, Stage, build_graph
 from omnicost.sweep.progress import Progress, Watcher, duration
-from omnicost.sweep.spec import Hardware, Resources
-from omnicost.sweep.stages import EVALUATE
-from omnicost.sweep.store import Manifest, Store
 from omnicost.sweep.summary import (
     compared,
     estimate_table,

@@ -11,11 +11,11 @@ from teacher_world import text_folder, tiny_sam, write_dataset
 
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError, StageError
-from omnicost.pipeline import teacher
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
-from omnicost.pipeline.kinds import ALL_KINDS, TeacherKind
-from omnicost.pipeline.teacher_data import Lessons, random_pixel
+from omnicost.pipeline.teacher import train as teacher
+from omnicost.pipeline.teacher.examples import Lessons, random_pixel
+from omnicost.pipeline.teacher.kinds import ALL_KINDS, TeacherKind
 
 SMALL = TeacherConfig(
     steps=6,

@@ -15,11 +15,11 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.data import Dataset, open_dataset
-from omnicost.pipeline import teacher
 from omnicost.pipeline.config import TeacherConfig
 from omnicost.pipeline.detect import write_proposals
-from omnicost.pipeline.kinds import TeacherKind
 from omnicost.pipeline.proposals import Proposals
+from omnicost.pipeline.teacher import train as teacher
+from omnicost.pipeline.teacher.kinds import TeacherKind
 
 # The tiny SAM's shape; ViT-B is transformers' default.
 TINY: dict[str, dict[str, Any]] = {

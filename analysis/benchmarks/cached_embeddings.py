@@ -26,11 +26,11 @@ from omnicost.models.step_log import StepLog
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
-from omnicost.pipeline.kinds import TeacherKind
-from omnicost.pipeline.prompting import Teacher
-from omnicost.pipeline.teacher import Trainer, build_model
-from omnicost.pipeline.teacher_checkpoint import Checkpoints
-from omnicost.pipeline.teacher_data import Lessons
+from omnicost.pipeline.teacher.checkpoint import Checkpoints
+from omnicost.pipeline.teacher.examples import Lessons
+from omnicost.pipeline.teacher.kinds import TeacherKind
+from omnicost.pipeline.teacher.prompting import Teacher
+from omnicost.pipeline.teacher.train import Trainer, build_model
 
 PROMPTS = 16  # on each ViT-B image, as in the prototype
 

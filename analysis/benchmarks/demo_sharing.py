@@ -21,10 +21,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from omnicost.engine.store import Store
 from omnicost.results import read_rows
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.rows import same_results
-from omnicost.sweep.store import Store
 
 TARGET_BUSY = 0.85
 SWEEP = (sys.executable, "-c", "from omnicost.cli import main; main()", "sweep")

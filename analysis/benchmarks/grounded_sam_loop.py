@@ -26,10 +26,10 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.models.frame import full_size_logits, pixel_values, to_prompts
 from omnicost.models.sam import load_sam
-from omnicost.pipeline import pseudomask
 from omnicost.pipeline.config import PseudomaskConfig
-from omnicost.pipeline.kinds import TeacherKind
-from omnicost.pipeline.pseudomask import Job
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.teacher.kinds import TeacherKind
 
 
 @torch.no_grad()

@@ -28,9 +28,11 @@ sys.path.insert(0, sys.argv[3])
 from bench_world import released_teacher
 from omnicost.annotation import AnnotationType
 from omnicost.data import open_dataset
-from omnicost.pipeline import embed, pseudomask, teacher
+from omnicost.pipeline import embed
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.config import EmbedConfig, PseudomaskConfig, TeacherConfig
-from omnicost.pipeline.kinds import TeacherKind
+from omnicost.pipeline.teacher.kinds import TeacherKind
 
 torch.set_num_threads(2)
 root, sam = Path(sys.argv[1]), sys.argv[2]

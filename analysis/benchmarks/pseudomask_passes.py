@@ -22,10 +22,10 @@ from bench_world import released_teacher, write_detections, write_pictures, writ
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.data import Dataset
-from omnicost.pipeline import pseudomask
 from omnicost.pipeline.config import PseudomaskConfig, TeacherConfig
-from omnicost.pipeline.kinds import teachers_for
-from omnicost.pipeline.pseudomask import Job
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.teacher.kinds import teachers_for
 
 SHARES = ("0%", "1%", "10%")
 

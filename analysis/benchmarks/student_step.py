@@ -18,10 +18,10 @@ from typing import Annotated, NamedTuple
 import torch
 import typer
 
-from omnicost.models.students.interface import Target
 from omnicost.models.students.mask2former import Mask2FormerStudent
 from omnicost.models.students.settings import Mask2FormerSettings
-from omnicost.pipeline.student_config import StudentConfig
+from omnicost.models.students.student import Target
+from omnicost.pipeline.student.config import StudentConfig
 
 CLASSES = 12
 

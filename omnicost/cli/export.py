@@ -92,8 +92,8 @@ def _wanted(
 ) -> StoredCell:
     """What to merge: a finished cell's, or what is spelt out."""
     from omnicost.annotation import Policy
+    from omnicost.engine.store import Store
     from omnicost.sweep.lookup import StoredCell, find_cell
-    from omnicost.sweep.store import Store
 
     if cell and (policy or pseudomasks):
         raise InputError("--cell", "stands with --policy or --pseudomasks", "give one or the other")
@@ -120,7 +120,7 @@ def _read(paths: Sequence[Path]) -> PseudoMasks:
     import pyarrow as pa
 
     from omnicost.data.export import PseudoMasks
-    from omnicost.pipeline import pseudomask
+    from omnicost.pipeline.pseudomask import generate as pseudomask
 
     table = pa.concat_tables([pseudomask.read(path) for path in paths])
     return PseudoMasks(

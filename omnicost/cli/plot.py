@@ -21,7 +21,7 @@ from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 
 if TYPE_CHECKING:
-    from omnicost.plot.info import ParetoInfo
+    from omnicost.plot.pareto_info import ParetoInfo
     from omnicost.results import Row
     from omnicost.sweep.lookup import StoredMasks
 
@@ -71,8 +71,8 @@ def pareto(
       omnicost plot pareto --results results/demo.jsonl --unit hours
       omnicost plot pareto --dataset coco --unit money --wage 9 --width 3.5
     """
-    from omnicost.plot.info import compute_pareto_info
     from omnicost.plot.pareto import draw_pareto
+    from omnicost.plot.pareto_info import compute_pareto_info
     from omnicost.plot.style import check_format
 
     check_format(out)
@@ -101,7 +101,7 @@ def curves(
       omnicost plot curves --results results/demo.jsonl
     """
     from omnicost.plot.curves import draw_curves
-    from omnicost.plot.info import compute_pareto_info
+    from omnicost.plot.pareto_info import compute_pareto_info
     from omnicost.plot.style import check_format
 
     check_format(out)
@@ -181,8 +181,8 @@ def _masks(
     detections: Path | None,
 ) -> StoredMasks:
     """What to show: a finished cell's, or what is spelt out."""
+    from omnicost.engine.store import Store
     from omnicost.sweep.lookup import StoredMasks, find_masks
-    from omnicost.sweep.store import Store
 
     if cell and pseudomasks:
         raise InputError("--cell", "stands with --pseudomasks", "give one or the other")
@@ -225,7 +225,7 @@ def _wage(unit: CostUnit, wage: float | None) -> float | None:
 def _report(info: ParetoInfo, out: Path, as_json: bool) -> None:
     import json
 
-    from omnicost.plot.info import info_frame
+    from omnicost.plot.pareto_info import info_frame
 
     numbers = out.with_suffix(".csv")
     if as_json:

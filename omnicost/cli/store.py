@@ -12,7 +12,7 @@ from omnicost.cli.output import JsonOption, print_json
 from omnicost.errors import StageError
 
 if TYPE_CHECKING:
-    from omnicost.sweep.store import Store
+    from omnicost.engine.store import Store
 
 store = typer.Typer(name="store", help="Look after finished stages.", no_args_is_help=True)
 
@@ -37,8 +37,8 @@ def ls(
     from rich.console import Console
     from rich.table import Table
 
+    from omnicost.engine.store import Store
     from omnicost.sweep.progress import duration
-    from omnicost.sweep.store import Store
 
     opened = Store(folder, create=False)
     manifests = [each for each in opened.manifests() if stage in (None, each.stage)]
@@ -71,7 +71,7 @@ def verify(
       omnicost store verify
       omnicost store verify --delete
     """
-    from omnicost.sweep.store import Store
+    from omnicost.engine.store import Store
 
     opened = Store(folder, create=False)
     keys = list(opened.keys())
@@ -111,7 +111,7 @@ def gc(
       omnicost store gc --dry-run
       omnicost store gc --keep demo --keep tiny-coco
     """
-    from omnicost.sweep.store import Store
+    from omnicost.engine.store import Store
 
     opened = Store(folder, create=False)
     leftovers = list(opened.leftovers())
@@ -132,8 +132,8 @@ def gc(
 
 def _needed(cache: Path, cards: list[str], data: Path | None) -> set[str]:
     """Keys of all stages of the cards."""
-    from omnicost.sweep.cards import Changes
     from omnicost.sweep.launch import Request, prepare
+    from omnicost.sweep.read_card import Changes
 
     needed: set[str] = set()
     for card in cards:

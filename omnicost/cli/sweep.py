@@ -15,8 +15,8 @@ from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
+    from omnicost.engine.store import Store
     from omnicost.sweep.launch import Finished, Prepared, Request
-    from omnicost.sweep.store import Store
 
 FAILED_CELLS = 2  # exit code
 
@@ -85,8 +85,8 @@ def sweep(
         return
     if card is None:
         raise InputError("card", "none is named", "see omnicost sweep --list")
-    from omnicost.sweep.cards import Changes
     from omnicost.sweep.launch import Request
+    from omnicost.sweep.read_card import Changes
 
     changes = Changes(tuple(settings or ()), seeds, smoke, data)
     request = Request(card, changes, tuple(only or ()), not no_share)
@@ -97,8 +97,8 @@ def sweep(
 
 
 def _describe(schema: bool, as_json: bool) -> None:
-    from omnicost.sweep.cards import header, shipped_cards
-    from omnicost.sweep.spec import Card
+    from omnicost.sweep.card import Card
+    from omnicost.sweep.read_card import header, shipped_cards
 
     cards = {path.stem: header(path) for path in shipped_cards()}
     if schema:
@@ -143,7 +143,7 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
 @contextlib.contextmanager
 def _existing_store(root: Path) -> Iterator[tuple[Store | None, Path]]:
     """The store if there is one, and where to convert data; a dry run leaves nothing behind."""
-    from omnicost.sweep.store import Store
+    from omnicost.engine.store import Store
 
     if (root / "store.json").exists():
         store = Store(root, create=False)
@@ -170,11 +170,11 @@ def _run(
 ) -> None:
     from rich.console import Console
 
+    from omnicost.engine.ray.runner import RunOptions
+    from omnicost.engine.store import Store
     from omnicost.sweep.launch import run
     from omnicost.sweep.progress import Progress, Watcher
     from omnicost.sweep.rows import headline
-    from omnicost.sweep.runner import RunOptions
-    from omnicost.sweep.store import Store
 
     errors = Console(stderr=True)
     store = Store(root)
@@ -232,8 +232,8 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
 
 def _plot(finished: Finished) -> Path | None:
     """The Pareto plot of the card's rows, beside them; None without a comparable row."""
-    from omnicost.plot.info import compute_pareto_info
     from omnicost.plot.pareto import draw_pareto
+    from omnicost.plot.pareto_info import compute_pareto_info
 
     path = finished.path.with_suffix(".png")
     by_recipe = {row.recipe for row in finished.rows if not row.truncated}

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from omnicost.data.class_lists import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
 from omnicost.data.columns import Columns, Header, Progress, SizeBounds, offsets, silent
-from omnicost.data.published import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
 from omnicost.errors import InputError
 
 IDS_PER_IMAGE: Final = 100_000  # an annotation's id is image id x this + its value in the map

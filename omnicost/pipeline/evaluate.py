@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
-from omnicost.models.students.interface import Prediction, load
+from omnicost.models.students.student import Prediction, load
 from omnicost.pipeline.compute import Report, whole_file
 
 METRICS = "metrics.json"

@@ -12,8 +12,8 @@ from pycocotools import mask as mask_api
 from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
-from omnicost.pipeline import pseudomask
 from omnicost.pipeline.proposals import Detections
+from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.plot.masks import Drawn, MaskExample
 
 

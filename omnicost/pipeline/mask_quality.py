@@ -16,9 +16,9 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances, SizeBounds
-from omnicost.pipeline import pseudomask
 from omnicost.pipeline.compute import Report, silent
 from omnicost.pipeline.evaluate import write_metrics
+from omnicost.pipeline.pseudomask import generate as pseudomask
 
 MATCH_IOU: Final = 0.5
 SIZES: Final = ("S", "M", "L")

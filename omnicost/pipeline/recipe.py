@@ -15,8 +15,8 @@ from omnicost.pipeline.config import (
     RefineConfig,
     TeacherConfig,
 )
-from omnicost.pipeline.kinds import TeacherKind, teachers_for
-from omnicost.pipeline.student_config import StudentConfig
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.teacher.kinds import TeacherKind, teachers_for
 
 
 class Recipe(Config):

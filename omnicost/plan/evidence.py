@@ -12,7 +12,7 @@ from omnicost.cost import BUILT_IN, ORDER, DatasetStats, LabellingTimes
 from omnicost.cost.seconds import counts
 from omnicost.errors import InputError
 from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
-from omnicost.plan.shape import learn_shape
+from omnicost.plan.prior import learn_shape
 from omnicost.plan.surface import Surface, fit_surface
 from omnicost.plan.transfer import WEAK_EVIDENCE, pilot_surface, transfer
 from omnicost.results import PAPER_RECIPE, Row, comparable, paper_rows

@@ -27,7 +27,7 @@ from scipy.optimize import nnls
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
 from omnicost.plan.observations import Observations
-from omnicost.plan.shape import Shape
+from omnicost.plan.prior import Shape
 
 MASK_SCALE: Final = 30.0
 """Masks per unit at the foot of the logarithmic axis; about Cityscapes' 1%."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.plot import style
-from omnicost.plot.info import Panel, ParetoInfo, info_frame
 from omnicost.plot.legend import colour_of, marker_of, type_handles
 from omnicost.plot.pareto import draw_levels, panel_grid, title_of
+from omnicost.plot.pareto_info import Panel, ParetoInfo, info_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

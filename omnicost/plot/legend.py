@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omnicost.annotation import AnnotationType
 from omnicost.plot import style
-from omnicost.plot.info import ParetoInfo
+from omnicost.plot.pareto_info import ParetoInfo
 from omnicost.plot.points import Point
 
 if TYPE_CHECKING:

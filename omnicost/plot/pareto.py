@@ -11,7 +11,6 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.plot import style
 from omnicost.plot.axes import CostAxis, cost_axis, dress
-from omnicost.plot.info import Panel, ParetoInfo, info_frame
 from omnicost.plot.legend import (
     BASELINE_COLOUR,
     DASHES,
@@ -22,6 +21,7 @@ from omnicost.plot.legend import (
     marker_of,
     tint,
 )
+from omnicost.plot.pareto_info import Panel, ParetoInfo, info_frame
 from omnicost.plot.points import Point
 
 if TYPE_CHECKING:

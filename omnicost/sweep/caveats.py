@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omnicost.sweep.graph import Graph
+from omnicost.engine.graph import Graph
 
 
 def caveats(graph: Graph) -> list[str]:

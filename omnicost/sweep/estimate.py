@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from omnicost.sweep.execute import device_for
-from omnicost.sweep.graph import Graph, Stage
-from omnicost.sweep.keys import canonical_json
-from omnicost.sweep.passes import passes_of
-from omnicost.sweep.spec import Hardware
-from omnicost.sweep.store import Manifest, Store
+from omnicost.engine.execute import device_for
+from omnicost.engine.graph import Graph, Stage
+from omnicost.engine.keys import canonical_json
+from omnicost.engine.passes import passes_of
+from omnicost.engine.store import Manifest, Store
+from omnicost.sweep.card import Hardware
 
 GROUPS: Final[Mapping[str, str]] = {
     "embed": "embeddings",

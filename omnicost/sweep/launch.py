@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from omnicost.engine.graph import CellPlan, Graph, build_graph
+from omnicost.engine.ray.runner import RunOptions, SweepEnd, run_graph
+from omnicost.engine.store import Store
 from omnicost.results import Row
-from omnicost.sweep.cards import Changes, load_card, only
-from omnicost.sweep.graph import CellPlan, Graph, build_graph
+from omnicost.sweep.card import Card
+from omnicost.sweep.cell_stages import planner
+from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
     TeacherRow,
     record_row,
@@ -17,11 +21,7 @@ from omnicost.sweep.rows import (
     teacher_rows_of,
     write_teacher_rows,
 )
-from omnicost.sweep.runner import RunOptions, SweepEnd, run_graph
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.spec import Card
-from omnicost.sweep.stages import planner
-from omnicost.sweep.store import Store
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnicost.annotation import Policy
+from omnicost.engine.graph import by_role
+from omnicost.engine.store import Manifest, Store
 from omnicost.errors import InputError
-from omnicost.sweep.graph import by_role
 from omnicost.sweep.rows import SOURCE_PREFIX
-from omnicost.sweep.store import Manifest, Store
 
 
 class StoredCell(NamedTuple):

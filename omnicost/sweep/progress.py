@@ -18,10 +18,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from omnicost.engine.graph import CellPlan, Graph
+from omnicost.engine.lease import Beat
+from omnicost.engine.store import Store
 from omnicost.sweep.estimate import Timings
-from omnicost.sweep.graph import CellPlan, Graph
-from omnicost.sweep.lease import Beat
-from omnicost.sweep.store import Store
 
 _LOOK_SECONDS: Final = 1.0
 _RUNNING_SHOWN: Final = 8

@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict
 from omnicost.annotation import AnnotationType
 from omnicost.cost import hours, seconds_per_image
 from omnicost.data.splits import assign
+from omnicost.engine.execute import package_versions
+from omnicost.engine.graph import CellPlan
+from omnicost.engine.keys import canonical_json, digest
+from omnicost.engine.lease import write_text_atomically
+from omnicost.engine.store import Store
 from omnicost.results import Row, append_row, read_rows
-from omnicost.sweep.execute import package_versions
-from omnicost.sweep.graph import CellPlan
-from omnicost.sweep.keys import canonical_json, digest
-from omnicost.sweep.lease import write_text_atomically
+from omnicost.sweep.card import Cell
+from omnicost.sweep.cell_stages import recipe_of
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.spec import Cell
-from omnicost.sweep.stages import recipe_of
-from omnicost.sweep.store import Store
 
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
 RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)

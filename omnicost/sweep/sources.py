@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from omnicost.data import Dataset, open_dataset
 from omnicost.errors import MissingError
-from omnicost.sweep.spec import DatasetSpec
+from omnicost.sweep.card import DatasetSpec
 
 WeightsKind = Literal["sam", "detector", "text", "backbone"]
 # COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine, as released.

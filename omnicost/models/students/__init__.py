@@ -1,1 +1,1 @@
-"""Students: instance segmenters behind one small interface (`interface.Student`)."""
+"""Students: instance segmenters behind one small interface (`student.Student`)."""

@@ -14,8 +14,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
-from omnicost.models.students.interface import Target
 from omnicost.models.students.settings import Mask2FormerSettings
+from omnicost.models.students.student import Target
 
 
 class Matches(NamedTuple):

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from omnicost.models.students import criterion, resize
-from omnicost.models.students.interface import (
+from omnicost.models.students.settings import Mask2FormerSettings
+from omnicost.models.students.student import (
     PIXEL_MEAN,
     PIXEL_STD,
     Backbone,
@@ -21,7 +22,6 @@ from omnicost.models.students.interface import (
     checkpoint_layers,
     quiet,
 )
-from omnicost.models.students.settings import Mask2FormerSettings
 
 STRIDE = 32  # of the coarsest feature map; pictures are padded to a multiple of it
 

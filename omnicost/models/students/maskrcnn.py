@@ -18,7 +18,8 @@ from torchvision.ops import FeaturePyramidNetwork, masks_to_boxes
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from omnicost.models.students import resize
-from omnicost.models.students.interface import (
+from omnicost.models.students.settings import MaskRCNNSettings
+from omnicost.models.students.student import (
     PIXEL_MEAN,
     PIXEL_STD,
     Backbone,
@@ -27,7 +28,6 @@ from omnicost.models.students.interface import (
     Target,
     quiet,
 )
-from omnicost.models.students.settings import MaskRCNNSettings
 
 MASK_THRESHOLD = 0.5
 

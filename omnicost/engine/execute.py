@@ -1,0 +1,315 @@
+"""Run one stage against the store: lease, threads, seeds, log, then publish."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import platform
+import random
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TextIO
+
+import numpy as np
+
+from omnicost.engine.graph import Stage
+from omnicost.engine.lease import Lease
+from omnicost.engine.store import Manifest, Store
+from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
+
+Report = Callable[[int, int, dict[str, Any]], None]
+_PACKAGES: Final = ("omnicost", "numpy", "torch", "torchvision", "transformers", "ray")
+_POLL_SECONDS: Final = 0.25
+
+
+class StageFailure(StageError):
+    """A stage raised; the same stage may succeed when tried again."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage's function gets.
+
+    Args:
+        inputs: role -> folder of the artefact read in that role.
+        out: empty folder to write the artefact's files into.
+        work: scratch that survives a killed attempt, for checkpoints.
+        report: call with (done, total, figures) as the work goes on.
+    """
+
+    params: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    out: Path
+    work: Path
+    device: str
+    report: Report
+
+
+class Outcome(NamedTuple):
+    """How a stage came to be in the store."""
+
+    key: str
+    reused: bool
+    wall_seconds: float
+
+
+Body = Callable[[Stage, StageContext], float]  # runs the function, returns foreign CPU seconds
+
+
+def execute(
+    store: Store, stage: Stage, observe: Report | None = None, body: Body | None = None
+) -> Outcome:
+    """Have the stage's artefact in the store: find it, wait for whoever computes it, or compute it.
+
+    Args:
+        observe: is told of the stage's progress.
+        body: how to call the stage's function (in this process by default).
+
+    Raises:
+        StageFailure: if the function raised; the text names the log.
+        StageError: if it refused its input, so that trying again is of no use.
+    """
+    lease = _lease_or_none(store, stage.key)
+    if lease is None:
+        return Outcome(stage.key, True, 0.0)
+    with Attempt(store, stage, lease) as attempt:
+        context, log = attempt.context(observe), store.log(stage.key)
+        with logged([log], [stage]), _failures_named(log, stage):
+            prepare_process(stage)
+            foreign_cpu_seconds = (body or call_function)(stage, context)
+        return attempt.publish(foreign_cpu_seconds)
+
+
+def _lease_or_none(store: Store, key: str) -> Lease | None:
+    """A lease to compute the stage, or None once its artefact is there."""
+    while not store.has(key):
+        lease = store.locks.try_acquire(key)
+        if lease is None:
+            time.sleep(_POLL_SECONDS)
+        elif store.has(key):
+            store.locks.release(lease)
+        else:
+            return lease
+    return None
+
+
+class Attempt:
+    """One attempt at a stage: on record from its start to its end; its files go if it fails.
+
+    A context manager that holds the lease; an attempt that was not published has failed.
+    """
+
+    def __init__(self, store: Store, stage: Stage, lease: Lease) -> None:
+        self.store = store
+        self.stage = stage
+        self.lease = lease
+        self._has_ended = False
+
+    def __enter__(self) -> Attempt:
+        key, lost = self.stage.key, self.lease.lost
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self.lease)
+            if lost is not None:
+                self.store.record(key, "lost", lost.wall_seconds, lost.cpu_seconds)
+            self.store.record(key, "start")
+            self._building = self.store.building(key)
+            self._started = datetime.now(UTC).isoformat(timespec="seconds")
+            undo.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.ExitStack() as last:
+            last.push(self.lease)  # given up even if the disk is too full for the record
+            if not self._has_ended:
+                shutil.rmtree(self._building, ignore_errors=True)
+                self.store.record(self.stage.key, "failed", *self.lease.seconds)
+
+    def context(self, observe: Report | None = None) -> StageContext:
+        """What the stage's function gets.
+
+        Raises:
+            StageError: if something that it reads is missing.
+        """
+        store, stage = self.store, self.stage
+        missing = [role for role, key in stage.inputs.items() if not store.has(key)]
+        if missing:
+            raise StageError(f"{stage.label}: its input {missing[0]} is not in {store.root}")
+
+        def report(done: int, total: int, figures: dict[str, Any]) -> None:
+            self.lease.report(done, total, figures)
+            if observe is not None:
+                observe(done, total, figures)
+
+        return StageContext(
+            params=stage.params,
+            settings=stage.settings,
+            inputs={role: store.path(key) for role, key in stage.inputs.items()},
+            out=self._building,
+            work=store.work(stage.key),
+            device=device_for(stage),
+            report=report,
+        )
+
+    def publish(self, foreign_cpu_seconds: float = 0.0) -> Outcome:
+        """Put what was written into the store.
+
+        Raises:
+            StageFailure: if somebody took the stage over meanwhile.
+        """
+        store, key = self.store, self.stage.key
+        if not self.lease.is_held():
+            raise StageFailure(f"{self.stage.label}: lost its lease while it was suspended")
+        wall_seconds, own_cpu_seconds = self.lease.seconds
+        cpu_seconds = own_cpu_seconds + foreign_cpu_seconds
+        published = store.publish(self._building, self._manifest(wall_seconds, cpu_seconds))
+        self._has_ended = True
+        store.record(key, "done" if published else "discarded", wall_seconds, cpu_seconds)
+        shutil.rmtree(store.root / "work" / key, ignore_errors=True)
+        return Outcome(key, not published, wall_seconds)
+
+    def _manifest(self, wall_seconds: float, cpu_seconds: float) -> Manifest:
+        stage = self.stage
+        record = self.store.executions(stage.key)
+        earlier = [e for e in record if e.event in ("failed", "lost")]
+        return Manifest(
+            key=stage.key,
+            stage=stage.name,
+            version=stage.kind.version,
+            label=stage.label,
+            params=dict(stage.params),
+            inputs=dict(stage.inputs),
+            fingerprints=dict(stage.fingerprints),
+            salt=stage.salt,
+            units=stage.units,
+            wall_seconds=wall_seconds,
+            cpu_seconds=cpu_seconds,
+            earlier_wall_seconds=sum(e.wall_seconds for e in earlier),
+            earlier_cpu_seconds=sum(e.cpu_seconds for e in earlier),
+            started=self._started,
+            host=platform.node(),
+            device=device_name(device_for(stage)),
+            threads=stage.resources.threads,
+            workers=stage.resources.workers,
+            versions=package_versions(),
+            files={},
+        )
+
+
+def call_function(stage: Stage, context: StageContext) -> float:
+    """Call the stage's function in this process."""
+    resolve(stage.kind.function)(context)
+    return 0.0
+
+
+def resolve(function: str) -> Callable[..., None]:
+    """The function that ``package.module:function`` names."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def device_for(stage: Stage) -> str:
+    """The torch device of a stage: the one its settings name, else a GPU if it was given one."""
+    named = stage.settings.get("device")
+    return str(named) if named else ("cuda" if stage.resources.gpus else "cpu")
+
+
+def prepare_process(stage: Stage) -> None:
+    """Fix thread counts and global seeds, so that a stage does not depend on what ran before it.
+
+    The numbers that matter come from `derive_seed`; the global seeds are a second line.
+    """
+    seed = int(stage.key[:8], 16)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch = sys.modules.get("torch")
+    if torch is None and stage.kind.function.startswith("omnicost."):
+        import torch
+    if torch is not None:
+        torch.set_num_threads(stage.resources.threads)
+        torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
+    """What the function raises becomes one line; the traceback goes to the log."""
+    try:
+        yield
+    except (InputError, ConfigError) as error:
+        traceback.print_exc()
+        raise StageError(f"{stage.label}: {error}") from None
+    except StageFailure:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        text = (str(error).strip().splitlines() or [""])[0]
+        kind = "" if isinstance(error, OmnicostError) else f"{type(error).__name__}: "
+        raise StageFailure(f"{stage.label}: {kind}{text} (log: {log})") from None
+
+
+@contextlib.contextmanager
+def logged(paths: Sequence[Path], stages: Sequence[Stage]) -> Iterator[None]:
+    """Send what the stages print and log to the file of each; nothing reaches the terminal."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    beside = f", in a pass of {len(stages)}" if len(stages) > 1 else ""
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(path.open("a", buffering=1)) for path in paths]
+        for file, stage in zip(files, stages, strict=True):
+            where = f"on {platform.node()} pid {os.getpid()}"
+            file.write(f"--- {now} {stage.label} {where}{beside}\n")
+        target = files[0] if len(files) == 1 else _Tee(files)
+        handler = logging.StreamHandler(target)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            with _redirected(target):
+                yield
+        finally:
+            logging.getLogger().removeHandler(handler)
+
+
+class _Tee(io.TextIOBase):
+    """Writes to several files."""
+
+    def __init__(self, files: Sequence[TextIO]) -> None:
+        self._files = files
+
+    def write(self, text: str) -> int:
+        for file in self._files:
+            file.write(text)
+        return len(text)
+
+
+@contextlib.contextmanager
+def _redirected(file: TextIO | io.TextIOBase) -> Iterator[None]:
+    with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result can depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def device_name(device: str) -> str:
+    """The hardware behind a torch device, such as ``cuda: NVIDIA A10``."""
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"{device}: {platform.processor() or platform.machine()}"

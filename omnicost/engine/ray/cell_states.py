@@ -1,0 +1,90 @@
+"""Which cells may start: those whose shared stages are done, unless one of them failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from omnicost.engine.graph import CellPlan
+from omnicost.engine.ray.tasks import failure_of, finished
+
+WAITING, RUNNING, DONE, STOPPED, FAILED = "waiting", "running", "done", "stopped", "failed"
+
+
+class Board:
+    """The state of every cell and shared stage of a running sweep.
+
+    Args:
+        plans: the cells whose trial has to run.
+        references: key -> Ray reference of the shared stages that were not in the store.
+        on_change: called with a cell's plan when its state changes.
+    """
+
+    def __init__(
+        self,
+        plans: Iterable[CellPlan],
+        references: Mapping[str, Any],
+        on_change: Callable[[CellPlan, str], None] = lambda plan, state: None,
+    ) -> None:
+        self.plans = {plan.cell.id: plan for plan in plans}
+        self.states = dict.fromkeys(self.plans, WAITING)
+        self.causes: dict[str, str] = {}  # cell -> why it failed
+        self.stopped: dict[str, dict[str, Any]] = {}  # cell -> last report of its student
+        self.failed_stages: dict[str, str] = {}  # key -> cause
+        self._open = dict(references)
+        self._on_change = on_change
+
+    def settle(self, timeout_seconds: float = 0.0) -> None:
+        """Take note of the stages that ended; wait for one up to the timeout."""
+        for key in finished(self._open, timeout_seconds):
+            cause = failure_of(self._open.pop(key))
+            if cause is not None:
+                self.failed_stages[key] = cause
+        if self.failed_stages:
+            for cell, state in list(self.states.items()):
+                if state == WAITING:
+                    self._fail_if_needed(cell)
+
+    def _fail_if_needed(self, cell: str) -> None:
+        for key in self.plans[cell].waits_for:
+            if key in self.failed_stages:
+                self.change(cell, FAILED, self.failed_stages[key])
+                return
+
+    def change(self, cell: str, state: str, cause: str = "") -> None:
+        """Set a cell's state."""
+        self.states[cell] = state
+        if cause:
+            self.causes[cell] = cause
+        self._on_change(self.plans[cell], state)
+
+    def next_ready(self) -> CellPlan | None:
+        """The first waiting cell that has what it reads.
+
+        A cell whose own stages are being computed by another cell's trial stays back.
+        """
+        busy = {key for cell in self.in_state(RUNNING) for key in self.plans[cell].trial}
+        for cell in self.in_state(WAITING):
+            plan = self.plans[cell]
+            if not plan.waits_for & set(self._open) and not busy & set(plan.trial):
+                return plan
+        return None
+
+    def in_state(self, state: str) -> list[str]:
+        """The cells in a state, in the card's order."""
+        return [cell for cell, current in self.states.items() if current == state]
+
+    def wait_for_ready(self, poll_seconds: float = 1.0) -> bool:
+        """Wait until a cell may start; False if none ever will while nothing runs."""
+        while True:
+            self.settle()
+            if self.next_ready() is not None:
+                return True
+            if not self.in_state(WAITING):
+                return False
+            self.settle(poll_seconds)
+
+    def wait_for_stages(self, poll_seconds: float = 1.0) -> None:
+        """Wait for the shared stages that no trial reads, such as a teacher's scores."""
+        while self._open:
+            self.settle(poll_seconds)

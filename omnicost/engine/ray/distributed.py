@@ -1,0 +1,116 @@
+"""A stage on several processes through Ray Train's `TorchTrainer`.
+
+Every worker calls the stage's function inside an initialised `torch.distributed` group; rank 0
+writes the artefact, the others write into folders that are thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from omnicost.engine.execute import StageContext, prepare_process, resolve
+from omnicost.engine.graph import Stage
+from omnicost.engine.lease import write_json_atomically
+
+_PROGRESS: Final = "progress.json"
+_REPORT_SECONDS: Final = 1.0
+
+
+def run_distributed(stage: Stage, context: StageContext) -> float:
+    """Run the stage's function on `stage.resources.workers` processes.
+
+    Returns:
+        CPU seconds of the workers' processes.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    asked = stage.resources
+    per_worker = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
+    scratch = Path(tempfile.mkdtemp(prefix="train.", dir=context.work))
+    trainer = TorchTrainer(
+        _train_loop,
+        train_loop_config={
+            "stage": stage,
+            "context": replace(context, report=_nothing),
+            "scratch": scratch,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=asked.workers, use_gpu=asked.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name="stage",
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=0),  # the trial retries, from the checkpoint
+        ),
+    )
+    try:
+        with _forwarded(scratch / _PROGRESS, context):
+            trainer.fit()
+        return sum(float(path.read_text()) for path in scratch.glob("cpu.*"))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:
+    """Reports of a worker that nobody listens to."""
+
+
+def _train_loop(config: dict[str, Any]) -> None:
+    """What each worker runs."""
+    from ray import train
+
+    stage: Stage = config["stage"]
+    scratch: Path = config["scratch"]
+    rank = train.get_context().get_world_rank()
+    context: StageContext = config["context"]
+    if rank == 0:
+        context = replace(context, report=_writer(scratch / _PROGRESS))
+    else:
+        (scratch / f"out.{rank}").mkdir()
+        context = replace(context, out=scratch / f"out.{rank}")
+    started = time.process_time()
+    prepare_process(stage)
+    resolve(stage.kind.function)(context)
+    (scratch / f"cpu.{rank}").write_text(str(time.process_time() - started))
+
+
+def _writer(path: Path) -> Any:
+    """Reports through a file, at most once a second but for the last."""
+    last = 0.0
+
+    def report(done: int, total: int, figures: dict[str, Any]) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= _REPORT_SECONDS:
+            last = time.monotonic()
+            write_json_atomically(path, [done, total, figures])
+
+    return report
+
+
+@contextmanager
+def _forwarded(path: Path, context: StageContext) -> Iterator[None]:
+    """Pass what the workers report on to whoever watches the stage."""
+    ended = threading.Event()
+
+    def forward() -> None:
+        while not ended.wait(_REPORT_SECONDS):
+            if path.exists():
+                context.report(*json.loads(path.read_text()))
+
+    thread = threading.Thread(target=forward, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

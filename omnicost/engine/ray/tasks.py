@@ -1,0 +1,136 @@
+"""Shared stages as Ray tasks whose object references are their dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omnicost.engine.execute import Outcome, StageFailure, execute
+from omnicost.engine.graph import Stage
+from omnicost.engine.passes import Pass, execute_pass, passes_of
+from omnicost.engine.ray.cluster import ray_options
+from omnicost.engine.store import Store
+
+
+def submit(store: Store, stages: Iterable[Stage]) -> dict[str, Any]:
+    """Hand the stages to Ray, inputs before what reads them.
+
+    Returns:
+        key -> object reference of the stage's `Outcome`. A reference fails if its stage did, or
+        one that it reads; Ray passes the first cause on.
+    """
+    submitter = _Submitter(store, {stage.key: stage for stage in stages})
+    return {key: submitter.reference(key) for key in submitter.stages}
+
+
+class _Submitter:
+    """Submits each stage after what it waits for: its inputs, and the pass that it shares."""
+
+    def __init__(self, store: Store, stages: Mapping[str, Stage]) -> None:
+        self.store = store
+        self.stages = stages
+        self._passes = {stage.key: each for each in passes_of(stages.values()) for stage in each}
+        self._references: dict[str, Any] = {}
+        self._ends: dict[Pass, Any] = {}
+
+    def reference(self, key: str) -> Any:
+        """The stage's reference; submits it if need be."""
+        if key not in self._references:
+            stage = self.stages[key]
+            waits_for = self._inputs(stage)
+            if key in self._passes:
+                waits_for.append(self._end_of(self._passes[key]))
+            self._references[key] = submit_one(self.store, stage, waits_for)
+        return self._references[key]
+
+    def _inputs(self, stage: Stage) -> list[Any]:
+        return [self.reference(key) for key in stage.inputs.values() if key in self.stages]
+
+    def _end_of(self, stages: Pass) -> Any:
+        """Ready when the pass has ended, well or not; it starts when its inputs have ended so."""
+        if stages not in self._ends:
+            inputs = [reference for stage in stages for reference in self._inputs(stage)]
+            task = _task(run_pass, f"pass of {len(stages)}: {stages[0].label}", stages[0])
+            ready = task.remote(str(self.store.root), stages, _after(inputs))
+            self._ends[stages] = _after([ready])
+        return self._ends[stages]
+
+
+def _after(references: Sequence[Any]) -> Any:
+    """Ready when all the references are, failed ones included; holds no CPU while it waits.
+
+    A task that takes the references themselves would fail with the first that failed.
+    """
+    import ray
+
+    task = ray.remote(_wait_for).options(num_cpus=0, scheduling_strategy="DEFAULT")
+    return task.remote(list(dict.fromkeys(references)))
+
+
+def _wait_for(references: list[Any]) -> None:
+    import ray
+
+    if references:
+        ray.wait(references, num_returns=len(references), fetch_local=False)
+
+
+def submit_one(store: Store, stage: Stage, waits_for: Iterable[Any] = ()) -> Any:
+    """Hand one stage to Ray; lost workers and raising stages are tried again."""
+    return _task(run_stage, stage.label, stage).remote(str(store.root), stage, *waits_for)
+
+
+def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
+    """A function as a Ray task with what the stage is given."""
+    import ray
+
+    return ray.remote(function).options(
+        name=name,
+        max_retries=stage.resources.retries,
+        retry_exceptions=[StageFailure],
+        scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
+        **ray_options(stage.resources),
+    )
+
+
+def run_stage(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
+    """The task itself, on whichever node Ray chose."""
+    return execute(Store(Path(root), create=False), stage)
+
+
+def run_pass(root: str, stages: Pass, _inputs_ended: None) -> tuple[str, ...]:
+    """Several stages in one go; what it does not publish is left to their own tasks."""
+    return execute_pass(Store(Path(root), create=False), stages)
+
+
+def failure_of(reference: Any) -> str | None:
+    """Why a finished reference failed, in one line; None if it did not."""
+    import ray
+
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        return first_line(error.cause)
+    except ray.exceptions.RayError as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    return None
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of an error's text, or its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def finished(references: Mapping[str, Any], timeout_seconds: float) -> list[str]:
+    """Keys whose reference is ready, failed ones included; waits for one up to the timeout."""
+    import ray
+
+    if not references:
+        return []
+    by_reference = {reference: key for key, reference in references.items()}
+    ready, _ = ray.wait(list(by_reference), num_returns=1, timeout=timeout_seconds)
+    if ready:  # whatever else is ready by now
+        pending = list(by_reference)
+        ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
+    return [by_reference[reference] for reference in ready]

@@ -1,0 +1,323 @@
+"""The store: one folder of finished artefacts, named by what they are made from.
+
+```
+store.json             marks the folder and gives it an id
+artefacts/ab/<key>/    manifest.json + the stage's files; appears whole, by one rename
+building/<key>.<id>/   an artefact being written
+work/<key>/            a stage's scratch (checkpoints), kept over restarts until it is done
+locks/                 who computes what, with heartbeats
+logs/<key>.log         what a stage printed, every attempt
+data/                  converted annotations and drawn data sets
+executions/<key>.jsonl every start and end of a stage
+```
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from omnicost.engine.keys import file_digest
+from omnicost.engine.lease import LEASE_SECONDS, Locks, write_json_atomically
+from omnicost.errors import InputError, StageError
+
+STORE_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+_FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions", "data")
+
+
+class StoredFile(BaseModel):
+    """One file of an artefact."""
+
+    model_config = ConfigDict(frozen=True)
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """Where an artefact comes from and what it cost.
+
+    `wall_seconds` and `cpu_seconds` are of the attempt that finished; the `earlier_` ones add up
+    the attempts before it that were killed or raised.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: str
+    stage: str
+    version: int
+    label: str
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    fingerprints: dict[str, str]
+    salt: str = ""
+    units: float | None = None  # images or training images: what the time is proportional to
+    wall_seconds: float
+    cpu_seconds: float
+    earlier_wall_seconds: float = 0.0
+    earlier_cpu_seconds: float = 0.0
+    started: str
+    host: str
+    device: str
+    threads: int
+    workers: int = 1
+    versions: dict[str, str]
+    files: dict[str, StoredFile]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size_bytes for file in self.files.values())
+
+
+class Execution(NamedTuple):
+    """One line of a stage's record."""
+
+    event: str  # start, done, failed, lost (its process died), discarded (another was first)
+    time: float
+    host: str
+    pid: int
+    wall_seconds: float
+    cpu_seconds: float
+
+
+class Store:
+    """Finished artefacts by key, and what it takes to add one."""
+
+    def __init__(
+        self, root: Path, *, create: bool = True, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        self.root = Path(root).absolute()
+        self.id = self._open_marker(create)
+        for folder in _FOLDERS:
+            (self.root / folder).mkdir(exist_ok=True)
+        self.locks = Locks(self.root / "locks", lease_seconds)
+
+    def _open_marker(self, create: bool) -> str:
+        marker = self.root / "store.json"
+        if not marker.exists():
+            if not create:
+                raise InputError(self.root, "is not a store", "name a folder made by a sweep")
+            foreign = self.root.is_dir() and any(
+                not _is_marker_part(path) for path in self.root.iterdir()
+            )
+            if foreign and not marker.exists():  # another process may just have made it
+                raise InputError(self.root, "holds other files", "name a new or empty folder")
+            self.root.mkdir(parents=True, exist_ok=True)
+            _create_marker(marker)
+        try:
+            payload = json.loads(marker.read_text())
+            version, identity = payload["version"], str(payload["id"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(marker, "is not a store's marker", "name another folder") from None
+        if version != STORE_VERSION:
+            raise InputError(marker, f"version {version!r}", f"use a version {STORE_VERSION} store")
+        return identity
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def path(self, key: str) -> Path:
+        """Folder of the artefact, whether it is there or not."""
+        return self.root / "artefacts" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Whether the artefact is there; if it is, it is whole."""
+        return (self.path(key) / MANIFEST).is_file()
+
+    def keys(self) -> Iterator[str]:
+        """Keys of all artefacts, sorted."""
+        for manifest in sorted(self.root.glob(f"artefacts/*/*/{MANIFEST}")):
+            yield manifest.parent.name
+
+    def manifest(self, key: str) -> Manifest:
+        """The artefact's manifest.
+
+        Raises:
+            InputError: if there is no such artefact or its manifest cannot be read.
+        """
+        path = self.path(key) / MANIFEST
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise InputError(self.root, f"no artefact {key[:12]}", "run the sweep") from None
+        except ValueError:
+            raise InputError(path, "is damaged", "run `omnicost store verify --delete`") from None
+
+    def manifests(self) -> Iterator[Manifest]:
+        """Manifests of all artefacts, in the order of their keys.
+
+        Raises:
+            InputError: if one cannot be read.
+        """
+        return map(self.manifest, self.keys())
+
+    def find(self, prefix: str) -> str:
+        """The one key that starts with the prefix.
+
+        Raises:
+            InputError: if none or several do.
+        """
+        found = [key for key in self.keys() if key.startswith(prefix)]
+        if len(found) != 1:
+            raise InputError(
+                self.root, f"{len(found)} artefacts start with {prefix!r}", "see omnicost store ls"
+            )
+        return found[0]
+
+    # Writing ------------------------------------------------------------------------------------
+
+    def work(self, key: str) -> Path:
+        """The stage's scratch folder, kept until it is done."""
+        folder = self.root / "work" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def data(self) -> Path:
+        """Folder for converted annotations and drawn data sets."""
+        return self.root / "data"
+
+    def log(self, key: str) -> Path:
+        """The stage's log file."""
+        return self.root / "logs" / f"{key}.log"
+
+    def building(self, key: str) -> Path:
+        """A new folder to write the artefact's files into, for `publish`."""
+        folder = self.root / "building" / f"{key}.{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        return folder
+
+    def publish(self, building: Path, manifest: Manifest) -> bool:
+        """Make an artefact visible, whole, by one rename; False if it was there already.
+
+        `manifest.files` is filled in here, and everything is flushed to disk before the rename.
+        """
+        files = {str(path.relative_to(building)): path for path in _files(building)}
+        stored = {
+            name: StoredFile(size_bytes=path.stat().st_size, sha256=file_digest(path))
+            for name, path in sorted(files.items())
+        }
+        complete = manifest.model_copy(update={"files": stored})
+        (building / MANIFEST).write_text(complete.model_dump_json(indent=1))
+        for path in (*files.values(), building / MANIFEST, building):
+            _flush(path)
+        target = self.path(manifest.key)
+        target.parent.mkdir(exist_ok=True)
+        try:
+            building.rename(target)
+        except OSError:
+            if not self.has(manifest.key):
+                raise
+            shutil.rmtree(building)
+            return False
+        _flush(target.parent)
+        return True
+
+    def record(
+        self, key: str, event: str, wall_seconds: float = 0.0, cpu_seconds: float = 0.0
+    ) -> None:
+        """Add a line to the stage's record, in one write."""
+        line = {
+            "event": event,
+            "time": time.time(),
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "wall_seconds": wall_seconds,
+            "cpu_seconds": cpu_seconds,
+        }
+        path = self.root / "executions" / f"{key}.jsonl"
+        with path.open("ab", buffering=0) as file:
+            file.write((json.dumps(line) + "\n").encode())
+
+    def executions(self, key: str) -> tuple[Execution, ...]:
+        """The stage's record, oldest first."""
+        path = self.root / "executions" / f"{key}.jsonl"
+        if not path.exists():
+            return ()
+        return tuple(Execution(**json.loads(line)) for line in path.read_text().splitlines())
+
+    # Housekeeping -------------------------------------------------------------------------------
+
+    def faults(self, key: str) -> tuple[str, ...]:
+        """What is wrong with an artefact's files, read in full; empty if nothing is."""
+        try:
+            manifest = self.manifest(key)
+        except InputError as error:
+            return (str(error),)
+        folder = self.path(key)
+        present = {str(path.relative_to(folder)) for path in _files(folder)} - {MANIFEST}
+        found = [f"{name}: missing" for name in sorted(set(manifest.files) - present)]
+        found += [f"{name}: not in the manifest" for name in sorted(present - set(manifest.files))]
+        for name in sorted(present & set(manifest.files)):
+            if file_digest(folder / name) != manifest.files[name].sha256:
+                found.append(f"{name}: its bytes changed")
+        return tuple(found)
+
+    def delete(self, key: str) -> None:
+        """Remove an artefact: first from sight by one rename, then from disk.
+
+        Raises:
+            StageError: while somebody computes the same stage.
+        """
+        lease = self.locks.try_acquire(key)
+        if lease is None:
+            raise StageError(f"{key[:12]} is being computed; try again later")
+        with lease:
+            aside = self.root / "building" / f"{key}.{uuid.uuid4().hex[:12]}"
+            self.path(key).rename(aside)
+            shutil.rmtree(aside)
+
+    def leftovers(self) -> Iterator[Path]:
+        """Scratch that no living owner needs: dead locks, abandoned folders, finished work.
+
+        A dead owner's `work` folder is not among them: the next owner resumes from it.
+        """
+        alive = {name: o for name, o in self.locks.held() if self.locks.is_alive(o)}
+        beating = {owner.owner for owner in alive.values()}
+        for path in sorted((self.root / "building").iterdir()):
+            if path.name.partition(".")[0] not in alive:
+                yield path
+        for path in sorted((self.root / "work").iterdir()):
+            if path.name not in alive and self.has(path.name):
+                yield path
+        for path in sorted(self.root.glob("locks/*.lock")):
+            if path.stem not in alive:
+                yield path
+        for path in sorted(self.root.glob("locks/*.beat")):
+            if path.stem not in beating:
+                yield path
+
+
+def _create_marker(marker: Path) -> None:
+    """Write the marker unless another process does so first."""
+    beside = marker.with_name(f".store.{uuid.uuid4().hex}")
+    write_json_atomically(beside, {"version": STORE_VERSION, "id": uuid.uuid4().hex})
+    try:
+        os.link(beside, marker)
+    except FileExistsError:
+        pass
+    finally:
+        beside.unlink()
+
+
+def _is_marker_part(path: Path) -> bool:
+    return path.name.startswith((".store.", "..store."))  # another process is creating the store
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

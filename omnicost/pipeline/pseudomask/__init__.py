@@ -1,0 +1,1 @@
+"""Pseudo-masks: weak labels to prompts, refined boxes and drawn masks."""

@@ -1,0 +1,287 @@
+"""From weak labels to masks on a block of images, for each annotation type (§3.2-3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.annotation import AnnotationType
+from omnicost.data import Dataset, WeakLabel, weak_label
+from omnicost.errors import InputError
+from omnicost.pipeline.config import PseudomaskConfig
+from omnicost.pipeline.proposals import Detections, Proposals, select
+from omnicost.pipeline.pseudomask.job import Job
+from omnicost.pipeline.pseudomask.refine import merge_boxes
+from omnicost.pipeline.teacher.prompting import Answer, Asked, Teacher, answer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ReadEmbedding = Callable[[int], np.ndarray]  # image index -> (C, h, w) float16
+HUMAN = "human"
+
+
+class Row(NamedTuple):
+    """One mask, as `pseudomask` describes its columns."""
+
+    image_id: int
+    annotation_id: int
+    class_index: int
+    score: float
+    source: str
+    box: list[float]
+    rle: bytes
+    height: int
+    width: int
+    point: list[float] | None = None
+    sam_box: list[float] | None = None
+    prompt_box: list[float] | None = None
+
+
+class Prompted(NamedTuple):
+    """P prompts on one image, in its pixels, and what they are for."""
+
+    image: int  # index
+    annotation_ids: np.ndarray  # (P,) int64
+    class_indices: np.ndarray  # (P,) int64
+    scores: np.ndarray | None  # (P,) float32; None to take the decoder's IoU estimate
+    points: np.ndarray | None = None  # (P, 2) float32
+    sam_boxes: np.ndarray | None = None  # (P, 4) float32
+    boxes: np.ndarray | None = None  # (P, 4) float32
+
+
+class Annotator:
+    """Draws the masks of one job.
+
+    Args:
+        dataset: with the images and what was labelled on them.
+        job: what to draw.
+        teachers: by role.
+        detections: needed by none, class and, unless refinement is off, point.
+        config: precision and batching.
+        device: where the teachers are.
+
+    Raises:
+        InputError: if a teacher or the detections are missing.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        job: Job,
+        teachers: Mapping[str, Teacher],
+        detections: Detections | None,
+        config: PseudomaskConfig,
+        device: str,
+    ) -> None:
+        self.dataset = dataset
+        self.job = job
+        self.teachers = teachers
+        self.config = config
+        self.device = device
+        self._detections = detections
+        self._check()
+
+    def rows(self, images: Sequence[int], read: ReadEmbedding) -> list[Row]:
+        """The masks on some images; masks that came out empty are left out."""
+        if self.job.annotation is AnnotationType.MASK:
+            return [row for index in images for row in self._human(index)]
+        if self.job.annotation is AnnotationType.POINT:
+            prompted, answers = self._from_points(images, read)
+        else:
+            make = self._boxes if self.job.annotation is AnnotationType.BOX else self._detected
+            prompted = [make(index) for index in images]
+            answers = self._answer("mask", prompted, read)
+        return [
+            row
+            for asked, answered in zip(prompted, answers, strict=True)
+            for row in self._drawn(asked, answered)
+        ]
+
+    def _from_points(
+        self, images: Sequence[int], read: ReadEmbedding
+    ) -> tuple[list[Prompted], list[Answer]]:
+        """P-SAM's masks, their boxes, Algorithm 1, BP-SAM's masks (§3.4)."""
+        pointed = [self._points(index) for index in images]
+        first = self._answer("point", pointed, read)
+        if not self.job.refine.enabled:
+            return pointed, first
+        merged = [
+            self._merged(asked, boxes_of(answered.masks, asked.points))
+            for asked, answered in zip(pointed, first, strict=True)
+        ]
+        return merged, self._answer("mask", merged, read)
+
+    def _merged(self, asked: Prompted, sam_boxes: np.ndarray) -> Prompted:
+        assert asked.points is not None
+        proposals = self._proposals(asked.image)
+        merged = merge_boxes(
+            proposals, asked.points, sam_boxes, asked.class_indices, self.job.refine
+        )
+        return asked._replace(sam_boxes=sam_boxes, boxes=merged.boxes)
+
+    def _detected(self, index: int) -> Prompted:
+        """GroundingDINO's boxes and classes (§3.2, §3.3)."""
+        found = select(self._proposals(index), self.job.detect)
+        none = np.full(len(found.scores), -1, np.int64)
+        return Prompted(index, none, found.class_indices, found.scores, boxes=found.boxes)
+
+    def _proposals(self, index: int) -> Proposals:
+        assert self._detections is not None
+        return self._detections.of(int(self.dataset.image_ids[index]))
+
+    def _points(self, index: int) -> Prompted:
+        label = self._label(index)
+        return Prompted(index, label.annotation_ids, label.class_indices, None, label.points)
+
+    def _boxes(self, index: int) -> Prompted:
+        label = self._label(index)
+        return Prompted(index, label.annotation_ids, label.class_indices, None, boxes=label.boxes)
+
+    def _label(self, index: int) -> WeakLabel:
+        return weak_label(self.dataset, index, self.job.annotation, self.job.noise, self.job.seed)
+
+    def _answer(self, role: str, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Answer]:
+        """Masks of the teacher of a role; an image without prompts is not even read."""
+        asked = [self._asked(each, read) for each in prompted if len(each.class_indices)]
+        config = self.config
+        teacher = self.teachers[role]
+        answers = iter(
+            answer(teacher, asked, self.device, config.precision, config.decode_prompts)
+            if asked
+            else []
+        )
+        nothing = Answer(np.zeros((0, 1, 1), bool), np.zeros(0, np.float32))
+        return [next(answers) if len(each.class_indices) else nothing for each in prompted]
+
+    def _asked(self, prompted: Prompted, read: ReadEmbedding) -> Asked:
+        height, width = self.dataset.sizes[prompted.image].tolist()
+        return Asked(
+            read(prompted.image),
+            (height, width),
+            prompted.class_indices,
+            prompted.points,
+            prompted.boxes,
+        )
+
+    def _drawn(self, prompted: Prompted, answered: Answer) -> list[Row]:
+        scores = np.clip(answered.iou, 0, 1) if prompted.scores is None else prompted.scores
+        rles = encode(answered.masks)
+        return [
+            self._row(
+                prompted.image,
+                int(prompted.annotation_ids[n]),
+                int(prompted.class_indices[n]),
+                float(scores[n]),
+                self.job.annotation.value,
+                rle,
+            )._replace(
+                point=_listed(prompted.points, n),
+                sam_box=_listed(prompted.sam_boxes, n),
+                prompt_box=_listed(prompted.boxes, n),
+            )
+            for n, rle in enumerate(rles)
+            if mask_api.area(rle)
+        ]
+
+    def _human(self, index: int) -> list[Row]:
+        truth = self.dataset.instances(index)
+        return [
+            self._row(index, int(annotation), int(class_index), 1.0, HUMAN, rle)
+            for annotation, class_index, rle in zip(
+                truth.annotation_ids, truth.class_indices, truth.rles, strict=True
+            )
+        ]
+
+    def _row(
+        self,
+        index: int,
+        annotation_id: int,
+        class_index: int,
+        score: float,
+        source: str,
+        rle: dict[str, Any],
+    ) -> Row:
+        x, y, width, height = mask_api.toBbox(rle).tolist()
+        return Row(
+            int(self.dataset.image_ids[index]),
+            annotation_id,
+            class_index,
+            score,
+            source,
+            [x, y, x + width, y + height],
+            rle["counts"],
+            *rle["size"],
+        )
+
+    def _check(self) -> None:
+        if self.job.annotation is AnnotationType.MASK:
+            return
+        pointed = self.job.annotation is AnnotationType.POINT
+        refined = pointed and self.job.refine.enabled
+        roles = ["point"] * pointed + ["mask"] * (refined or not pointed)
+        if missing := [role for role in roles if role not in self.teachers]:
+            raise InputError(
+                f"pseudo-masks of {self.job.annotation}",
+                f"no teacher {missing[0]!r}",
+                "name its folder",
+            )
+        if self._detections is None and (
+            refined or self.job.annotation in (AnnotationType.NONE, AnnotationType.CLASS)
+        ):
+            raise InputError(
+                f"pseudo-masks of {self.job.annotation}", "no detections", "name their folder"
+            )
+
+
+def boxes_of(masks: np.ndarray, points: np.ndarray | None) -> np.ndarray:
+    """``(P, 4) float32`` boxes around ``(P, H, W) bool`` masks; an empty one's is its point."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for n, rle in enumerate(encode(masks)):
+        x, y, width, height = mask_api.toBbox(rle)
+        if width and height:
+            boxes[n] = x, y, x + width, y + height
+        elif points is not None:
+            boxes[n] = [*(points[n] - 0.5), *(points[n] + 0.5)]
+    return boxes
+
+
+def encode(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Compressed COCO RLEs of ``(P, H, W) bool`` masks."""
+    if not len(masks):
+        return []
+    return mask_api.encode(np.asfortranarray(masks.transpose(1, 2, 0).view(np.uint8)))
+
+
+def to_table(rows: Sequence[Row]) -> pa.Table:
+    """The rows as an Arrow table, with its columns even when there is none."""
+    import pyarrow as pa
+
+    four, two = pa.list_(pa.float32(), 4), pa.list_(pa.float32(), 2)
+    schema = pa.schema(
+        {
+            "image_id": pa.int64(),
+            "annotation_id": pa.int64(),
+            "class_index": pa.int32(),
+            "score": pa.float32(),
+            "source": pa.string(),
+            "box": four,
+            "rle": pa.binary(),
+            "height": pa.int32(),
+            "width": pa.int32(),
+            "point": two,
+            "sam_box": four,
+            "prompt_box": four,
+        }
+    )
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table(
+        [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema
+    )
+
+
+def _listed(values: np.ndarray | None, row: int) -> list[float] | None:
+    return None if values is None else values[row].tolist()

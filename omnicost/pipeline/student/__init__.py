@@ -1,0 +1,1 @@
+"""The student: an instance segmenter, trained on real masks and pseudo-masks."""

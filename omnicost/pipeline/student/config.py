@@ -1,0 +1,135 @@
+"""Settings of the student's training, with the released recipes as presets (light: no torch).
+
+Sources: facebookresearch/Mask2Former at 9b0651c (``configs/{coco,ade20k,cityscapes}/instance-
+segmentation``), and §4.1 of the paper for the schedule ``paper-text``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from omnicost.models.students.settings import Architecture, Mask2FormerSettings
+from omnicost.pipeline.config import Config, Precision, runtime_field
+from omnicost.pipeline.student.presets import preset_values
+
+
+class OptimizerConfig(Config):
+    """AdamW as Mask2Former's."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    backbone_factor: float = Field(
+        default=0.1, ge=0
+    )  # of the learning rate; 0 leaves the backbone as is
+    weight_decay: float = Field(default=0.05, ge=0)  # none on norms and embeddings
+    clip_norm: float | None = Field(default=0.01, gt=0)  # L2 norm over the full model's gradient
+
+
+class ScheduleConfig(Config):
+    """How long, and at what rate."""
+
+    steps: int = Field(default=368_750, ge=1)
+    batch_images: int = Field(default=16, ge=1)
+    decay: Literal["step", "poly"] = "step"
+    drop_at: tuple[int, ...] = (327_778, 355_092)
+    drop_factor: float = Field(default=0.1, gt=0)
+    power: float = Field(default=0.9, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)  # linear from 0; the released recipes have none
+
+    def factor(self, step: int) -> float:
+        """What the learning rate is multiplied by at a step, counted from 0."""
+        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        if self.decay == "poly":
+            return warm * (1 - step / self.steps) ** self.power
+        return warm * self.drop_factor ** sum(step >= drop for drop in self.drop_at)
+
+
+class AugmentConfig(Config):
+    """Random views of a picture; all end in a crop of fixed size, padded with grey."""
+
+    crop: tuple[int, int] = (1024, 1024)  # height, width
+    # Large-scale jitter: the picture fitted into the crop, then scaled by a draw from this range.
+    jitter: tuple[float, float] | None = (0.1, 2.0)
+    # Or: the short edge drawn from these, the long edge no longer than the limit.
+    short_edges: tuple[int, ...] = ()
+    long_edge: int = Field(default=4096, gt=0)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    colour: bool = False  # SSD's brightness, contrast, saturation, hue
+
+    @model_validator(mode="after")
+    def _one_way_to_scale(self) -> AugmentConfig:
+        if (self.jitter is None) == (not self.short_edges):
+            raise ValueError("give either jitter or short_edges")
+        return self
+
+
+class StudentConfig(Config):
+    """A student: what it is, how it learns, on which views.
+
+    ``preset: coco/published`` in a card stands for that recipe; other keys beside it override it.
+    """
+
+    architecture: Architecture = Mask2FormerSettings()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    precision: Precision = "bf16"
+    compile: bool = False
+    # Images that go through the network at once on a device; None: its whole share of the batch.
+    micro_batch_images: int | None = Field(default=None, ge=1)
+    # The paper filters pseudo-masks once (detections at 0.3) and weighs them like real masks.
+    pseudo_min_score: float = Field(default=0.0, ge=0, le=1)
+    pseudo_weight: Literal["one", "score"] = "one"
+    skip_empty_images: bool = True  # as detectron2 does
+    channels_last: bool = runtime_field(default=False)
+    checkpoint_activations: bool = runtime_field(default=False)
+    workers: int = runtime_field(default=0, ge=0)
+    checkpoint_every: int = runtime_field(default=5_000, ge=1)
+    log_every: int = runtime_field(default=20, ge=1)
+
+    @model_validator(mode="after")
+    def _weights_are_read(self) -> StudentConfig:
+        if self.pseudo_weight != "one" and self.architecture.kind != "mask2former":
+            raise ValueError(
+                f"pseudo_weight {self.pseudo_weight!r} needs architecture.kind mask2former: "
+                f"{self.architecture.kind} has no instance weights"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_statistics(self) -> StudentConfig:
+        if self.checkpoint_activations and not getattr(self.architecture, "freeze_batchnorm", True):
+            raise ValueError(
+                "checkpoint_activations passes each batch twice, which batch norms in training "
+                "would count twice: set architecture.freeze_batchnorm or leave it out"
+            )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "preset" not in given:
+            return given
+        rest = {key: value for key, value in given.items() if key != "preset"}
+        return _merged(preset_values(given["preset"]), rest)
+
+    @classmethod
+    def preset(cls, name: str) -> StudentConfig:
+        """The recipe of that name, such as ``coco/published``."""
+        return cls.model_validate({"preset": name})
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        # Another architecture shares no setting with the preset's: it starts from its own defaults.
+        other_kind = isinstance(value, Mapping) and value.get("kind", "") not in (
+            "",
+            dict(base.get(key) or {}).get("kind") if isinstance(base.get(key), Mapping) else "",
+        )
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) and not other_kind:
+            value = _merged(base[key], value)
+        merged[key] = value
+    return merged

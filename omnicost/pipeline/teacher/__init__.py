@@ -1,0 +1,1 @@
+"""The teacher: class-aware SAM, tuned on the images with masks."""

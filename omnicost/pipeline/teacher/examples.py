@@ -1,0 +1,146 @@
+"""What a teacher learns from: the labelled images of each step, with prompts and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from omnicost.data import Dataset, Instances
+from omnicost.data.seeding import generator
+from omnicost.models.frame import Prompts, scaled_size, to_prompts
+from omnicost.pipeline.config import TeacherConfig
+from omnicost.pipeline.embed import Embeddings
+from omnicost.pipeline.teacher.kinds import TeacherKind
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One image of a step: P instances to segment."""
+
+    image_id: int
+    embedding: torch.Tensor  # (C, h, w) float16
+    prompts: Prompts  # P, in the frame
+    masks: torch.Tensor  # (P, H, W) uint8
+    class_indices: torch.Tensor  # (P,) int64
+    extent: torch.Tensor  # (2,) width and height of the picture in shares of the frame
+
+    def __len__(self) -> int:
+        return len(self.class_indices)
+
+
+class Lessons:
+    """The images of every step; which they are depends on seed and step alone.
+
+    Images come in epochs, each in an order of its own; a batch goes on into the next epoch. Images
+    without an instance to point at are left out.
+
+    Args:
+        dataset: the training split.
+        labelled: indices of the images with masks.
+        embeddings: of the images.
+        config: batch size and cap on prompts.
+        kind: which prompts to make.
+        side: of SAM's frame.
+        seed: of order, subsets and points.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        labelled: Sequence[int],
+        embeddings: Embeddings,
+        config: TeacherConfig,
+        kind: TeacherKind,
+        side: int,
+        seed: int,
+    ) -> None:
+        self.dataset = dataset
+        self.embeddings = embeddings
+        self.config = config
+        self.kind = kind
+        self.side = side
+        self.seed = seed
+        self.images = [int(index) for index in labelled if len(_visible(dataset, int(index)))]
+
+    def step(self, step: int) -> list[Lesson]:
+        """The lessons of a step, at most `prompts_per_step` instances in all."""
+        images = self._images(step)
+        visible = [_visible(self.dataset, index) for index in images]
+        owner = np.repeat(np.arange(len(images)), [len(rows) for rows in visible])
+        rows = np.concatenate(visible)
+        cap = self.config.prompts_per_step
+        if len(rows) > cap:
+            draw = generator("teacher subset", self.seed, step)
+            chosen = np.sort(draw.choice(len(rows), cap, replace=False))
+            owner, rows = owner[chosen], rows[chosen]
+        return [
+            self._lesson(index, rows[owner == number], step)
+            for number, index in enumerate(images)
+            if (owner == number).any()
+        ]
+
+    def _images(self, step: int) -> list[int]:
+        count = len(self.images)
+        first = step * self.config.batch_images
+        chosen = []
+        for place in range(first, first + self.config.batch_images):
+            epoch, position = divmod(place, count)
+            chosen.append(self.images[int(self._order(epoch)[position])])
+        return chosen
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_epoch", None) != epoch:
+            draw = generator("teacher order", self.seed, epoch)
+            self._epoch, self._permutation = epoch, draw.permutation(len(self.images))
+        return self._permutation
+
+    def _lesson(self, index: int, rows: np.ndarray, step: int) -> Lesson:
+        truth = take(self.dataset.instances(index), rows)
+        masks = truth.masks()
+        points = boxes = None
+        if "point" in self.kind.prompts:
+            draws = [("teacher point", self.seed, step, int(n)) for n in truth.annotation_ids]
+            points = np.array(
+                [random_pixel(mask, draw) for mask, draw in zip(masks, draws, strict=True)]
+            )
+        if "box" in self.kind.prompts:
+            boxes = truth.boxes
+        height, width = scaled_size(*truth.size, self.side)
+        return Lesson(
+            int(self.dataset.image_ids[index]),
+            torch.from_numpy(self.embeddings.get(index)),
+            to_prompts(points, boxes, truth.size, self.side),
+            torch.from_numpy(masks.view(np.uint8)),
+            torch.from_numpy(truth.class_indices.astype(np.int64)),
+            torch.tensor([width / self.side, height / self.side]),
+        )
+
+
+def random_pixel(mask: np.ndarray, draw: tuple[object, ...]) -> np.ndarray:
+    """``(2,) float32`` x, y of the centre of a pixel of the ``(H, W) bool`` mask, any alike."""
+    pixels = np.flatnonzero(mask)
+    row, column = divmod(int(pixels[generator(*draw).integers(len(pixels))]), mask.shape[1])
+    return np.array([column + 0.5, row + 0.5], np.float32)
+
+
+def take(instances: Instances, rows: np.ndarray) -> Instances:
+    """Some of an image's instances."""
+    return instances._replace(
+        annotation_ids=instances.annotation_ids[rows],
+        class_indices=instances.class_indices[rows],
+        boxes=instances.boxes[rows],
+        areas=instances.areas[rows],
+        is_crowd=instances.is_crowd[rows],
+        rles=tuple(instances.rles[row] for row in rows.tolist()),
+    )
+
+
+def _visible(dataset: Dataset, index: int) -> np.ndarray:
+    """``(P,)`` rows of the instances that have a pixel; crowds are left out."""
+    from pycocotools import mask as mask_api
+
+    rles = dataset.instances(index).rles
+    return np.flatnonzero(mask_api.area(list(rles))) if rles else np.zeros(0, np.int64)

@@ -1,0 +1,131 @@
+"""A teacher in use: prompts on embedded pictures to masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from omnicost.models.class_aware import PromptedSam
+from omnicost.models.decode import prompts_at_once
+from omnicost.models.frame import Prompts, full_size_logits, join_prompts, to_prompts
+from omnicost.pipeline.compute import autocast
+from omnicost.pipeline.config import Precision
+from omnicost.pipeline.teacher.kinds import TeacherKind
+
+FULL_SIZE_ELEMENTS = 1 << 22  # logits scaled up at once: 16 MB in fp32
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A prompted SAM and what it takes to prompt it.
+
+    Args:
+        model: tuned, or the released weights.
+        kind: the prompts it was tuned on.
+        tuned: False for the released weights.
+        class_text: ``(K, D)`` features of the class names; None without class-awareness.
+    """
+
+    model: PromptedSam
+    kind: TeacherKind
+    tuned: bool
+    class_text: torch.Tensor | None
+
+    @property
+    def multimask(self) -> bool:
+        """Whether masks are the best of three: as released for a lone point, never once tuned."""
+        return not self.tuned and self.kind.prompts == "point"
+
+
+class Asked(NamedTuple):
+    """What is asked about one picture: P prompts in its own pixels."""
+
+    embedding: np.ndarray  # (C, h, w) float16
+    size: tuple[int, int]  # height, width
+    class_indices: np.ndarray  # (P,) int64
+    points: np.ndarray | None  # (P, 2) float32
+    boxes: np.ndarray | None  # (P, 4) float32
+
+
+class Answer(NamedTuple):
+    """Masks of one picture's prompts, in its own pixels."""
+
+    masks: np.ndarray  # (P, H, W) bool
+    iou: np.ndarray  # (P,) float32, the decoder's own estimate
+
+
+@torch.no_grad()
+def answer(
+    teacher: Teacher,
+    asked: list[Asked],
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    decode_prompts: int | None = None,
+) -> list[Answer]:
+    """Masks for every prompt on every picture, decoded together across the pictures."""
+    counts = [len(each.class_indices) for each in asked]
+    if not sum(counts):
+        return [Answer(np.zeros((0, *each.size), bool), np.zeros(0, np.float32)) for each in asked]
+    logits, iou = _low_resolution(teacher, asked, counts, device, precision, decode_prompts)
+    parts = zip(asked, logits.split(counts), iou.split(counts), strict=True)
+    side = teacher.model.side
+    return [
+        Answer(_masks(each_logits, each.size, side), each_iou.float().cpu().numpy())
+        for each, each_logits, each_iou in parts
+    ]
+
+
+def _low_resolution(
+    teacher: Teacher,
+    asked: list[Asked],
+    counts: list[int],
+    device: str | torch.device,
+    precision: Precision,
+    decode_prompts: int | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(P, h, w)`` logits and ``(P,)`` IoU estimates, of the best mask where there are three."""
+    embedding = torch.from_numpy(np.stack([each.embedding for each in asked])).to(device).float()
+    owner = torch.repeat_interleave(torch.arange(len(asked)), torch.tensor(counts))
+    side = teacher.model.side
+    prompts = join_prompts([to_prompts(e.points, e.boxes, e.size, side) for e in asked])
+    classes = torch.from_numpy(np.concatenate([each.class_indices for each in asked]))
+    parts = []
+    for rows in torch.arange(len(owner)).split(prompts_at_once(embedding, decode_prompts)):
+        with autocast(device, precision):
+            parts.append(
+                _decode(teacher, embedding, owner[rows], prompts.take(rows), classes[rows], device)
+            )
+    logits, iou = (torch.cat(column) for column in zip(*parts, strict=True))
+    return logits, iou
+
+
+def _decode(
+    teacher: Teacher,
+    embedding: torch.Tensor,
+    owner: torch.Tensor,
+    prompts: Prompts,
+    classes: torch.Tensor,
+    device: str | torch.device,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    text = teacher.class_text
+    pictures, index = owner.unique(return_inverse=True)
+    decoded = teacher.model(
+        embedding[pictures],
+        None if len(pictures) == 1 else index.to(device),
+        prompts.to(device),
+        None if text is None else text[classes].to(device),
+        teacher.multimask,
+    )
+    best = decoded.iou.argmax(1)
+    rows = torch.arange(len(best), device=best.device)
+    return decoded.logits[rows, best].float(), decoded.iou[rows, best]
+
+
+def _masks(logits: torch.Tensor, size: tuple[int, int], side: int) -> np.ndarray:
+    """``(P, H, W) bool``, a few masks at a time: full-size logits of many would not fit."""
+    at_once = max(1, FULL_SIZE_ELEMENTS // max(side * side, size[0] * size[1]))
+    parts = [(full_size_logits(low, size, side) > 0).cpu().numpy() for low in logits.split(at_once)]
+    return np.concatenate(parts) if parts else np.zeros((0, *size), bool)

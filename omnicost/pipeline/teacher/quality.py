@@ -1,0 +1,63 @@
+"""How good a teacher's masks are when prompted from the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from omnicost.annotation import AnnotationType
+from omnicost.data import Dataset, Instances, weak_label
+from omnicost.pipeline.compute import batches
+from omnicost.pipeline.embed import Embeddings
+from omnicost.pipeline.teacher.prompting import Asked, Teacher, answer
+
+IMAGES_AT_ONCE = 16
+
+
+def mean_iou(
+    teacher: Teacher,
+    dataset: Dataset,
+    images: Sequence[int],
+    embeddings: Embeddings,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+) -> float | None:
+    """Mean over the instances of the IoU in [0, 1]; None if there is no instance.
+
+    Args:
+        teacher: prompted with ground-truth boxes, with one drawn point, or with both, as tuned.
+        dataset: with the ground truth.
+        images: indices of the images.
+        embeddings: of the images.
+        device: where the teacher is.
+        seed: of the points.
+    """
+    ious: list[float] = []
+    for block in batches([int(index) for index in images], IMAGES_AT_ONCE):
+        asked = [_asked(teacher, dataset, index, embeddings, seed) for index in block]
+        for index, answered in zip(block, answer(teacher, asked, device), strict=True):
+            ious.extend(_ious(answered.masks, dataset.instances(index)))
+    return float(np.mean(ious)) if ious else None
+
+
+def _asked(
+    teacher: Teacher, dataset: Dataset, index: int, embeddings: Embeddings, seed: int
+) -> Asked:
+    truth = dataset.instances(index)
+    prompts = teacher.kind.prompts
+    points = weak_label(dataset, index, AnnotationType.POINT, seed=seed).points
+    return Asked(
+        embeddings.get(index),
+        truth.size,
+        truth.class_indices,
+        points if "point" in prompts else None,
+        truth.boxes if "box" in prompts else None,
+    )
+
+
+def _ious(masks: np.ndarray, truth: Instances) -> np.ndarray:
+    wanted = truth.masks()
+    union = (masks | wanted).sum((1, 2))
+    return np.where(union, (masks & wanted).sum((1, 2)) / np.maximum(union, 1), 1.0)

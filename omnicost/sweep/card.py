@@ -1,0 +1,199 @@
+"""Experiment cards: what a sweep runs, as pydantic models that refuse unknown keys.
+
+A card is a YAML file (`omnicost.sweep.read_card` reads one); `Card.cells` turns it into cells.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
+from omnicost.engine.resources import Resources, SchedulerSpec, Strict
+from omnicost.errors import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Overrides = dict[str, Any]  # dotted path into the recipe -> value
+
+
+class DatasetSpec(Strict):
+    """A data set: a name that omnicost knows, or the path of a folder or COCO json."""
+
+    name: str
+    root: Path | None = Field(default=None, description="Where its files lie (or use --data).")
+    train: str = "train"
+    val: str = "val"
+
+
+class Grid(Strict):
+    """Mask shares x weak types, as in the paper, and any further policies."""
+
+    mask_shares: tuple[Share, ...] = (0.0, 0.01, 0.1, 1.0)
+    types: tuple[AnnotationType, ...] = WEAK_TYPES
+    policies: tuple[dict[AnnotationType, Share], ...] = ()
+
+    @field_validator("types")
+    @classmethod
+    def _weak_only(cls, types: tuple[AnnotationType, ...]) -> tuple[AnnotationType, ...]:
+        if AnnotationType.MASK in types:
+            raise ValueError("mask is not a weak type; use mask_shares")
+        return types
+
+    @field_validator("policies")
+    @classmethod
+    def _shares_add_up(cls, policies: tuple[dict[Any, float], ...]) -> tuple[Any, ...]:
+        for policy in policies:
+            try:
+                Policy.of({str(kind): share for kind, share in policy.items()})
+            except InputError as error:
+                raise ValueError(error.problem) from None
+        return policies
+
+    def all_policies(self) -> tuple[Policy, ...]:
+        """The grid's policies, each once, mask shares first."""
+        cells = itertools.product(sorted(self.mask_shares), self.types)
+        grid = [Policy.cell(weak, share) for share, weak in cells]
+        return tuple(
+            dict.fromkeys(
+                [
+                    *grid,
+                    *(
+                        Policy.of({str(kind): share for kind, share in policy.items()})
+                        for policy in self.policies
+                    ),
+                ]
+            )
+        )
+
+
+class Hardware(Strict):
+    """The machine that a dry run prices, where nothing has been timed yet."""
+
+    device: str = "one CPU core"
+    devices: Annotated[int, Field(ge=1)] = 2
+    memory_gb: Annotated[float, Field(gt=0)] = 8.0
+
+
+class Card(Strict):
+    """One experiment: the grid, the recipe and its variants, the resources of each stage."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    grid: Grid = Grid()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    measure: Literal["student", "teacher"] = Field(
+        default="student", description="What a cell ends in: a student's AP or a teacher's mIoU."
+    )
+    schedule: str = Field(default="full", description="Label of the schedules, in every row.")
+    recipe: dict[str, Any] = Field(default={}, description="What differs from the base recipe.")
+    variants: dict[str, Overrides] = Field(
+        default={"": {}}, min_length=1, description="Recipes to compare: name -> overrides."
+    )
+    axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default={}, description="Extra axes: dotted path into the recipe -> values."
+    )
+    resources: dict[str, Resources] = Field(default={"default": Resources()})
+    passes: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Pseudo-masks that are ready together in one pass over the images: auto where "
+        "the cache does not hold every embedding.",
+    )
+    scheduler: SchedulerSpec | None = None
+    hardware: Hardware = Hardware()
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _names_are_enough(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list | tuple) else [value]
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Card:
+        if self.scheduler is not None and len(self.variants) * len(self._axis_points()) < 2:
+            raise ValueError("scheduler: needs two variants of a cell to compare")
+        return self
+
+    def _axis_points(self) -> list[Overrides]:
+        values = itertools.product(*self.axes.values())
+        return [dict(zip(self.axes, point, strict=True)) for point in values]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell of the card, in the order of the card."""
+        axes = itertools.product(
+            self.datasets,
+            self.seeds,
+            self.variants.items(),
+            self._axis_points(),
+            self.grid.all_policies(),
+        )
+        for dataset, seed, (variant, changes), point, policy in axes:
+            parts = [variant, *(f"{path}={value}" for path, value in point.items())]
+            overrides = nested({**changes, **point})
+            yield Cell(
+                dataset=dataset,
+                policy=policy,
+                seed=seed,
+                variant=",".join(part for part in parts if part),
+                recipe=merged(self.recipe, overrides),
+                schedule=self.schedule,
+                measure=self.measure,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One dataset x policy x recipe x seed.
+
+    Args:
+        variant: what tells the recipe from the card's other recipes; empty if there is one.
+        recipe: what differs from the base recipe, as nested plain data.
+    """
+
+    dataset: DatasetSpec
+    policy: Policy
+    seed: int
+    variant: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str = "full"
+    measure: str = "student"
+
+    @property
+    def group(self) -> str:
+        """What the cell shares with its variants, which may be compared with each other."""
+        return f"{self.dataset.name}/{self.policy}/seed={self.seed}"
+
+    @property
+    def id(self) -> str:
+        """The cell's name within its card."""
+        return f"{self.group}/{self.variant}" if self.variant else self.group
+
+    @property
+    def weak_type(self) -> str:
+        """The type of the images without masks: ``point``, ``class+box``; ``mask`` if all have."""
+        return "+".join(self.policy.weak_types) or str(AnnotationType.MASK)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` on top: mappings are merged, everything else is replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
+    result: dict[str, Any] = {}
+    for path, value in dotted.items():
+        *parents, last = path.split(".")
+        change: dict[str, Any] = {last: value}
+        for parent in reversed(parents):
+            change = {parent: change}
+        result = merged(result, change)
+    return result

@@ -1,0 +1,227 @@
+"""Reading cards: YAML files, what they inherit, and changes from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from omnicost.errors import ConfigError, InputError
+from omnicost.resources import shipped
+from omnicost.sweep.card import Card, Cell, merged, nested
+
+HEADINGS: Final = ("Claim", "Expect", "Takes", "Run")
+_FILTERS: Final[dict[str, Callable[[Cell], str]]] = {
+    "dataset": lambda cell: cell.dataset.name,
+    "type": lambda cell: cell.weak_type,
+    "seed": lambda cell: str(cell.seed),
+    "variant": lambda cell: cell.variant,
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes in a card.
+
+    Args:
+        settings: ``path=value`` texts; the value is YAML.
+        seeds: a count (``3`` is 0, 1, 2) or a list (``0,7``).
+        data: where the data sets' files lie.
+    """
+
+    settings: Sequence[str] = ()
+    seeds: str | None = None
+    smoke: bool = False
+    data: Path | None = None
+
+
+def load_card(card: str | Path, changes: Changes | None = None) -> Card:
+    """A card by name or path, with what it inherits and what the command line changes.
+
+    Raises:
+        InputError: if it cannot be found or read.
+        ConfigError: with every fault of its content.
+    """
+    changes = changes or Changes()
+    path = find_card(card)
+    content = _with_bases(path, ())
+    smoke = content.pop("smoke", {})
+    if changes.smoke:
+        name = f"{content.get('name')}-smoke"  # its rows are kept apart
+        content = {**merged(content, smoke), "name": name, "schedule": "smoke"}
+    content = merged(content, nested(_settings(changes.settings)))
+    if changes.seeds is not None:
+        content["seeds"] = parse_seeds(changes.seeds)
+    if changes.data is not None:
+        content["datasets"] = _rooted(content.get("datasets", ()), changes.data)
+    try:
+        return Card.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(path, faults_of(error)) from None
+
+
+def find_card(card: str | Path) -> Path:
+    """The card's file: a path, or the name of a shipped card."""
+    text = str(card)
+    if text.endswith((".yaml", ".yml")) or "/" in text:
+        path = Path(text)
+        if not path.is_file():
+            raise InputError(path, "no such card", "name a card file or a shipped card")
+        return path
+    path = shipped("sweeps") / f"{text}.yaml"
+    if not path.is_file():
+        known = ", ".join(found.stem for found in shipped_cards())
+        raise InputError("card", f"no card {text!r}", f"use {known}, or the path of a YAML file")
+    return path
+
+
+def shipped_cards() -> tuple[Path, ...]:
+    """Files of the cards that come with omnicost; bases, which only other cards use, left out."""
+    return tuple(sorted(shipped("sweeps").glob("*.yaml")))
+
+
+def header(path: Path) -> dict[str, str]:
+    """The headings of a card's opening comment: claim, expectation, duration, command."""
+    found: dict[str, str] = {}
+    heading = ""
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.lstrip("#").strip()
+        name, colon, rest = text.partition(":")
+        if colon and name in HEADINGS:
+            heading, text = name, rest.strip()
+        if heading:
+            found[heading] = f"{found.get(heading, '')} {text}".strip()
+    return found
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Every fault as ``field: problem (value)``."""
+    return [_fault(dict(entry)) for entry in error.errors(include_url=False, include_context=False)]
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "card"
+    if entry["type"] == "extra_forbidden":
+        return f"{where}: unknown field"
+    problem = entry["msg"].removeprefix("Value error, ")
+    value = entry["input"]
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | None) else ""
+    return f"{where}: {problem}{shown}"
+
+
+def only(cells: Iterable[Cell], filters: Sequence[str]) -> tuple[Cell, ...]:
+    """The cells that match at least one filter such as ``mask=0.1,type=point``; all without one.
+
+    Raises:
+        InputError: on a filter that cannot be read or a selection that is empty.
+    """
+    tests = [_filter(text) for text in filters]
+    kept = tuple(cell for cell in cells if not tests or any(test(cell) for test in tests))
+    if not kept:
+        raise InputError("--only", f"{' '.join(filters)!r} selects no cell", "see --dry-run")
+    return kept
+
+
+def _filter(text: str) -> Callable[[Cell], bool]:
+    conditions = [_condition(part, text) for part in text.split(",")]
+    return lambda cell: all(condition(cell) for condition in conditions)
+
+
+def _condition(part: str, text: str) -> Callable[[Cell], bool]:
+    name, equals, value = part.strip().partition("=")
+    if name == "mask" and equals:
+        share = _number(value, text)
+        return lambda cell: abs(cell.policy.mask_share - share) < 1e-9
+    if name in _FILTERS and equals:
+        return lambda cell: _FILTERS[name](cell) == value
+    known = ", ".join(("mask", *_FILTERS))
+    raise InputError("--only", f"cannot read {text!r}", f"write name=value with {known}")
+
+
+def _number(value: str, text: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError("--only", f"{text!r}: {value!r} is no share", "use 0 to 1") from None
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``3`` is 0, 1, 2; ``0,7`` is 0 and 7."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError("--seeds", f"cannot read {text!r}", "write 3 or 0,1,2") from None
+    return list(range(numbers[0])) if len(numbers) == 1 and "," not in text else numbers
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    settings = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise InputError("--set", f"cannot read {text!r}", "write path=value")
+        try:
+            settings[path.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError("--set", f"{value!r} is not YAML", "quote the value") from None
+    return settings
+
+
+def _rooted(datasets: Any, root: Path) -> list[Any]:
+    entries = datasets if isinstance(datasets, list | tuple) else [datasets]
+    absolute = str(root.absolute())
+    return [
+        merged({"name": entry} if isinstance(entry, str) else entry, {"root": absolute})
+        for entry in entries
+    ]
+
+
+def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The card's content laid over that of its `base`, and so on."""
+    if path.resolve() in seen:
+        raise InputError(path, "inherits from itself", "remove a base")
+    content = _read(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    return merged(_with_bases(_find_base(str(base), path), (*seen, path.resolve())), content)
+
+
+def _find_base(base: str, path: Path) -> Path:
+    for candidate in _base_candidates(base, path):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(found.stem for found in sorted(shipped("sweeps").rglob("*.yaml")))
+    raise InputError(f"{path}: base", f"no card {base!r}", f"use {known} or a path")
+
+
+def _base_candidates(base: str, path: Path) -> Iterator[Path]:
+    if base.endswith((".yaml", ".yml")):
+        yield path.parent / base
+    else:
+        yield shipped("sweeps") / "bases" / f"{base}.yaml"
+        yield shipped("sweeps") / f"{base}.yaml"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(path, f"is not YAML ({_first_line(error)})", "mend the file") from None
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    if not isinstance(content, dict):
+        raise InputError(path, "is not a mapping", "write `name: ...` and so on")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}: " if mark is not None else ""
+    return place + (getattr(error, "problem", None) or str(error)).splitlines()[0]
