@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,65 +14,20 @@ from omnicost.cost import (
     SECONDS_PER_HOUR,
     DatasetStats,
     LabellingTimes,
-    SpendDraws,
     draw_spend,
     type_seconds,
 )
 from omnicost.errors import InputError
+from omnicost.plan.answer import answers_of_other_types, simplest_answer
 from omnicost.plan.evidence import Evidence, gather, untested
-from omnicost.plan.limits import best_at_confidence, best_with_hours, fit_confidence
-from omnicost.plan.optimise import MASK, Problem, best_for_budget, cheapest_for_target
+from omnicost.plan.optimise import MASK, Problem
+from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import Expectation, Risk, Worlds, assess, expect
 from omnicost.results import Row
 
 DRAWS: Final = 1000
 MORE: Final = 1.1
 _RUNNERS_UP: Final = 3
-_HANDFUL: Final = 0.005
-"""Share of the images under which a type is not worth a sentence."""
-_NEGLIGIBLE_SHARE: Final = 2e-4
-"""Share of full supervision, about 0.01 AP, that a simpler plan may cost."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: the most AP for a budget, or the least cost for a target.
-
-    Attributes:
-        budget_hours: what may be spent; None for a target.
-        target: share of full supervision to reach; None for a budget.
-        confidence: with what chance the spend must fit; None to fit it at mean times.
-        max_hours: hours that annotators of a type have.
-    """
-
-    budget_hours: float | None = None
-    target: float | None = None
-    confidence: float | None = None
-    max_hours: Mapping[AnnotationType, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if (self.budget_hours is None) == (self.target is None):
-            given = "neither is given" if self.target is None else "both are given"
-            raise InputError("--budget, --target", given, "give one of them")
-        if self.budget_hours is not None and not 0 <= self.budget_hours < np.inf:
-            raise InputError("--budget", f"{self.budget_hours:g} h", "give hours from 0 up")
-        if self.target is not None and not 0 < self.target <= 1:
-            raise InputError("--target", f"{self.target:.4g} of full", "give 1% to 100%")
-        self._check_limits()
-
-    def _check_limits(self) -> None:
-        if self.confidence is not None and not 0.5 <= self.confidence < 1:
-            raise InputError("--confidence", f"is {self.confidence:g}", "give 0.5 to 0.99")
-        if self.confidence is not None and self.budget_hours is None:
-            raise InputError("--confidence", "needs a budget to fit", "give --budget")
-        for kind, hours in self.max_hours.items():
-            if not 0 <= hours < np.inf:
-                raise InputError("--max-hours", f"{kind} is {hours:g}", "give hours from 0 up")
-
-    @property
-    def budget_seconds(self) -> float | None:
-        """The budget in seconds."""
-        return None if self.budget_hours is None else self.budget_hours * SECONDS_PER_HOUR
 
 
 class Alternative(NamedTuple):
@@ -186,10 +140,11 @@ def make_plan(
         spend=draw_spend(stats, times, spend_rng, draws),
         student_noise=evidence.surface.noise_sd * noise_rng.standard_normal(draws),
     )
-    images = _tidy(question, worlds, _solve(question, worlds.problem, worlds.spend))
+    images = simplest_answer(question, problem, worlds.spend)
+    hours = float(problem.cost(images)) / SECONDS_PER_HOUR
     return Plan(
         images=images,
-        hours=float(problem.cost(images)) / SECONDS_PER_HOUR,
+        hours=hours,
         question=question,
         stats=stats,
         times=times,
@@ -198,8 +153,8 @@ def make_plan(
         worlds=worlds,
         expectation=expect(worlds, images),
         risk=_risk(question, worlds, images),
-        runners_up=_runners_up(question, worlds, images),
-        more=_more(question, worlds, images),
+        runners_up=_runners_up(question.same_spend(hours), worlds, images),
+        more=_more(question.with_more(MORE, hours), worlds, images),
         notes=_notes(problem, evidence, images),
     )
 
@@ -225,58 +180,6 @@ def _restrict(
     return Problem(stats.images, type_seconds(stats, times), surface, masks_allowed)
 
 
-def _solve(question: Question, problem: Problem, spend: SpendDraws) -> np.ndarray:
-    """Images per type (5,) that answer the question."""
-    budget = question.budget_seconds
-    if question.max_hours:
-        limits = dict(question.max_hours)
-        if budget is None:
-            return best_with_hours(problem, limits, target=question.target)
-
-        def solve(allowed: float) -> np.ndarray:
-            return best_with_hours(problem, limits, allowed)
-
-        if question.confidence is None:
-            return solve(budget)
-        return fit_confidence(solve, spend, budget, question.confidence)
-    if budget is None:
-        return cheapest_for_target(problem, float(question.target or 0))
-    if question.confidence is None:
-        return best_for_budget(problem, budget)
-    return best_at_confidence(problem, spend, budget, question.confidence)
-
-
-def _tidy(question: Question, worlds: Worlds, images: np.ndarray) -> np.ndarray:
-    """The same without types that only a handful of images get, where next to nothing is lost.
-
-    Change left over from whole masks would otherwise send three images to box annotators.
-    """
-    problem, best = worlds.problem, images
-    while few := _handfuls(problem, best):
-        kept = tuple(kind for kind in problem.surface.types if kind not in few)
-        problem = replace(problem, surface=problem.surface.restricted(kept))
-        try:
-            best = _solve(question, problem, worlds.spend)
-        except InputError:
-            return images
-    lost = worlds.problem.share_of_full(images) - worlds.problem.share_of_full(best)
-    dearer = worlds.problem.cost(best) > worlds.problem.cost(images) * (1 + _HANDFUL)
-    if lost > _NEGLIGIBLE_SHARE or (question.target is not None and dearer):
-        return images
-    return best
-
-
-def _handfuls(problem: Problem, images: np.ndarray) -> list[AnnotationType]:
-    """Types that need annotators for very few images; none if nothing else would be left."""
-    kinds = problem.surface.types
-    few = [
-        kind
-        for kind in kinds
-        if 0 < images[kind.strength] < _HANDFUL * problem.images and problem.seconds[kind.strength]
-    ]
-    return few if len(few) < len(kinds) else []
-
-
 def _risk(question: Question, worlds: Worlds, images: np.ndarray) -> Risk:
     masks = worlds.problem.mask_grid()
     limit = question.max_hours.get(AnnotationType.MASK)
@@ -299,74 +202,19 @@ def _alternative(worlds: Worlds, plan: np.ndarray, images: np.ndarray) -> Altern
 
 
 def _more(question: Question, worlds: Worlds, images: np.ndarray) -> Alternative | None:
-    """The best plan for 10% more; None where the plan already has everything."""
-    spent = float(worlds.problem.cost(images)) / SECONDS_PER_HOUR
-    budget = MORE * (spent if question.budget_hours is None else question.budget_hours)
-    wider = replace(question, budget_hours=budget, target=None)
-    other = _alternative(
-        worlds, images, _tidy(wider, worlds, _solve(wider, worlds.problem, worlds.spend))
-    )
-    gained = other.share > float(worlds.problem.share_of_full(images)) + 1e-9
-    return other if gained else None
+    """The best plan for more money; None where it expects no more."""
+    other = simplest_answer(question, worlds.problem, worlds.spend)
+    found = _alternative(worlds, images, other)
+    return found if found.share > float(worlds.problem.share_of_full(images)) + 1e-9 else None
 
 
 def _runners_up(question: Question, worlds: Worlds, images: np.ndarray) -> tuple[Alternative, ...]:
     """The best plans that use other sets of types, for the same question."""
-    grid = worlds.problem.mask_grid(1.02)
-    solve: Callable[[Problem], np.ndarray]
-    if question.max_hours:
-        limits = dict(question.max_hours)
-        spent = np.inf if question.budget_hours is None else float(worlds.problem.cost(images))
-
-        def solve(problem: Problem) -> np.ndarray:
-            return best_with_hours(problem, limits, spent, question.target)
-    elif question.target is not None:
-        target = question.target
-
-        def solve(problem: Problem) -> np.ndarray:
-            return cheapest_for_target(problem, target, _allowed(problem, grid))
-    else:
-        # Under --confidence the same mean spend, so that plans compare like for like.
-        budget = question.budget_seconds
-        if question.confidence is not None or budget is None:
-            budget = float(worlds.problem.cost(images)) * (1 + 1e-9)
-        hours = budget
-
-        def solve(problem: Problem) -> np.ndarray:
-            return best_for_budget(problem, hours, _allowed(problem, grid))
-
-    found: dict[frozenset[int], np.ndarray] = {}
-    for problem in _families(worlds.problem, pairs=not question.max_hours):
-        try:
-            other = solve(problem)
-        except InputError:
-            continue
-        found.setdefault(_family(other), other)
-    found.pop(_family(images), None)
-    others = [_alternative(worlds, images, other) for other in found.values()]
+    found = answers_of_other_types(question, worlds.problem, worlds.spend, images)
+    others = [_alternative(worlds, images, other) for other in found]
     by_cost = question.target is not None
     others.sort(key=lambda one: one.hours if by_cost else -one.share)
     return tuple(others[:_RUNNERS_UP])
-
-
-def _family(images: np.ndarray) -> frozenset[int]:
-    """The types that make a plan what it is: masks, and those with more than a handful."""
-    used = images >= _HANDFUL * images.sum()
-    used[MASK] = images[MASK] > 0
-    return frozenset(np.flatnonzero(used).tolist())
-
-
-def _allowed(problem: Problem, grid: np.ndarray) -> np.ndarray:
-    return grid if problem.masks_allowed else grid[:1]
-
-
-def _families(problem: Problem, pairs: bool) -> Iterator[Problem]:
-    """The problem with one or two of its weak types, with and without masks."""
-    kinds = problem.surface.types
-    sets = [(kind,) for kind in kinds] + (list(combinations(kinds, 2)) if pairs else [])
-    for some in sets:
-        for masks in {problem.masks_allowed, False}:
-            yield replace(problem, surface=problem.surface.restricted(some), masks_allowed=masks)
 
 
 def _notes(problem: Problem, evidence: Evidence, images: np.ndarray) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from omnicost.annotation import AnnotationType
 from omnicost.cost import ORDER, SECONDS_PER_HOUR
-from omnicost.plan.build import MORE, Alternative, Plan, Question
+from omnicost.plan.build import MORE, Alternative, Plan
+from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import CLOSE_AP
 
 
