@@ -14,7 +14,10 @@ SHARE_TOLERANCE: Final = 1e-9
 
 
 class AnnotationType(StrEnum):
-    """What is labelled in an image; each type includes the class, as in Table 1 of the paper."""
+    """What is labelled in an image; each type includes the class, as in Table 1 of the paper.
+
+    The order is that of strength, and of every array with an axis of types.
+    """
 
     NONE = "none"
     CLASS = "class"
@@ -24,7 +27,7 @@ class AnnotationType(StrEnum):
 
     @property
     def strength(self) -> int:
-        """Position in none < class < point < box < mask."""
+        """Position among the types, weakest first."""
         return tuple(AnnotationType).index(self)
 
     @classmethod
@@ -41,6 +44,14 @@ class AnnotationType(StrEnum):
             raise InputError(where, f"unknown annotation type {text!r}", f"use {known}") from None
 
 
+PAPER_TYPES: Final = (
+    AnnotationType.NONE,
+    AnnotationType.CLASS,
+    AnnotationType.POINT,
+    AnnotationType.BOX,
+    AnnotationType.MASK,
+)
+"""Those of the paper's Table 1: what is listed and swept where nobody names types."""
 WEAK_TYPES: Final = tuple(kind for kind in AnnotationType if kind is not AnnotationType.MASK)
 
 

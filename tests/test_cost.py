@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
+from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType, Policy
 from omnicost.cost import (
     ALTERNATIVES,
     BUILT_IN,
@@ -21,17 +21,19 @@ from omnicost.cost import (
     hours,
     image_variance,
     interval,
-    money,
     price,
     saving,
     seconds_per_image,
     type_seconds,
 )
+from omnicost.cost.seconds import PAYS
 from omnicost.cost.times import CONSTANTS, ProjectSpread
 from omnicost.errors import InputError, OmnicostError
 from omnicost.results import recorded_table
 
 TIMES = LabellingTimes()
+C = len(CONSTANTS)
+MASK = AnnotationType.MASK.strength
 TABLE_1 = recorded_table(1).to_dict("records")
 # FACTS of the decomposition: saving over masks at 0%, 1% and 10% masks.
 SAVINGS = {
@@ -39,6 +41,11 @@ SAVINGS = {
     "ade20k": {"class": (8.6, 8.0, 4.9), "point": (7.8, 7.3, 4.6), "box": (5.3, 5.0, 3.7)},
     "cityscapes": {"class": (168, 63, 9.5), "point": (54, 35, 8.6), "box": (10.9, 9.9, 5.5)},
 }
+
+
+def allocation(**images: int) -> np.ndarray:
+    """Images per type, (T,)."""
+    return np.array([images.get(kind, 0) for kind in ORDER])
 
 
 @st.composite
@@ -88,13 +95,14 @@ def test_stronger_types_never_cost_less(stats: DatasetStats) -> None:
     assert (np.diff(seconds) >= -1e-9 * seconds.max()).all()
 
 
-@given(statistics(), st.lists(st.floats(0, 300), min_size=5, max_size=5))
+@given(statistics(), st.lists(st.floats(0, 300), min_size=C, max_size=C))
 def test_arithmetic_adds_up(stats: DatasetStats, seconds: list[float]) -> None:
     """The printed terms sum to the seconds, and the scalar and vector forms agree."""
     times = LabellingTimes.from_mapping(dict(zip(CONSTANTS, seconds, strict=True)))
     vector = type_seconds(stats, times)
     for kind in ORDER:
-        total = sum(term.total_seconds for term in arithmetic(kind, stats, times))
+        terms = arithmetic(kind, stats, times)
+        total = sum(term.annotations * term.seconds for term in terms)
         assert total == pytest.approx(vector[kind.strength], rel=1e-9, abs=1e-9)
         assert seconds_per_image(kind, stats, times) == vector[kind.strength]
 
@@ -118,10 +126,30 @@ def test_cost_is_linear_in_times(factor: float) -> None:
     np.testing.assert_allclose(type_seconds(coco, times), factor * type_seconds(coco), rtol=1e-12)
 
 
-def test_hours_and_money() -> None:
-    """3,600 seconds are an hour, paid by the hour."""
+def test_hours() -> None:
+    """3,600 seconds are an hour."""
     assert hours(5400) == 1.5
-    assert money(5400, 10) == 15
+
+
+def test_formulas_are_those_of_the_counts() -> None:
+    """What is printed is what is paid: K - c absent classes and c first, n - c further points."""
+    printed = {
+        kind: {term.constant: term.formula for term in arithmetic(kind, BUILT_IN["coco"])}
+        for kind in PAPER_TYPES
+    }
+    assert printed == {
+        "none": {},
+        "class": {"tag": "K"},
+        "point": {"tag": "K - c", "point_first": "c", "point_further": "n - c"},
+        "box": {"tag": "K - c", "box": "n"},
+        "mask": {"tag": "K - c", "mask": "n"},
+    }
+
+
+@pytest.mark.parametrize("kind", AnnotationType)
+def test_every_type_has_a_price(kind: AnnotationType) -> None:
+    """A type without an entry in the table of costs cannot exist."""
+    assert set(PAYS[kind]) <= set(CONSTANTS)
 
 
 def test_single_image_variance_by_simulation() -> None:
@@ -141,13 +169,15 @@ def test_image_variance_adds_the_spread_over_images() -> None:
     plain = BUILT_IN["coco"]
     spread = plain.model_copy(update={"instances_sd": 5.0})
     gained = image_variance(spread) - image_variance(plain)
-    np.testing.assert_allclose(gained, 25 * np.array([0, 0, 0.9, 7, 79]) ** 2)
+    slopes = {"point": 0.9, "box": 7, "mask": 79}
+    for kind in PAPER_TYPES:
+        assert gained[kind.strength] == pytest.approx(25 * slopes.get(kind, 0) ** 2)
 
 
 def test_draws_have_the_plain_cost_as_mean() -> None:
     """Factors have mean 1, so averages over draws return Table 1."""
     draws = draw_type_seconds(BUILT_IN["coco"], TIMES, np.random.default_rng(1), 200_000)
-    assert draws.shape == (200_000, 5)
+    assert draws.shape == (200_000, len(ORDER))
     np.testing.assert_allclose(draws.mean(axis=0), type_seconds(BUILT_IN["coco"]), rtol=0.01)
 
 
@@ -156,7 +186,8 @@ def test_project_factors_have_the_stated_spread_and_correlation() -> None:
     stats = DatasetStats(name="s", images=1, classes=1, classes_per_image=1, instances_per_image=1)
     logs = np.log(draw_type_seconds(stats, TIMES, np.random.default_rng(2), 100_000)[:, 1:])
     np.testing.assert_allclose(logs.std(axis=0), 0.3, rtol=0.02)
-    np.testing.assert_allclose(np.corrcoef(logs.T)[~np.eye(4, dtype=bool)], 0.5, atol=0.02)
+    others = ~np.eye(logs.shape[1], dtype=bool)
+    np.testing.assert_allclose(np.corrcoef(logs.T)[others], 0.5, atol=0.02)
 
 
 def test_no_spread_means_the_plain_cost_in_every_draw() -> None:
@@ -167,22 +198,49 @@ def test_no_spread_means_the_plain_cost_in_every_draw() -> None:
     np.testing.assert_allclose(draws, np.tile(type_seconds(BUILT_IN["coco"]), (7, 1)))
 
 
+def test_spend_has_the_plain_cost_as_mean() -> None:
+    """The factor of single images has mean 1 too, also where there are few of them."""
+    draws = draw_spend(BUILT_IN["coco"], TIMES, np.random.default_rng(4), 200_000)
+    images = allocation(point=1, mask=1)
+    expected = images @ type_seconds(BUILT_IN["coco"])
+    assert draws.spend_seconds(images).mean() == pytest.approx(expected, rel=0.01)
+
+
+def test_project_factors_are_centred_on_the_log() -> None:
+    """Half of the draws of a type lie under its cost divided by exp(sd^2 / 2)."""
+    draws = draw_type_seconds(BUILT_IN["coco"], TIMES, np.random.default_rng(5), 100_000)
+    centre = type_seconds(BUILT_IN["coco"])[1] * np.exp(-(0.3**2) / 2)
+    assert np.median(draws[:, 1]) == pytest.approx(centre, rel=0.01)
+
+
+def test_a_larger_spread_of_one_type_moves_no_other_draw() -> None:
+    """Each type's factor has draws of its own, whatever else is drawn."""
+    wide = LabellingTimes.from_mapping({"project_log_sd": {"box": 0.9}})
+    plain, other = (
+        draw_type_seconds(BUILT_IN["coco"], times, np.random.default_rng(6), 50)
+        for times in (TIMES, wide)
+    )
+    box = AnnotationType.BOX.strength
+    np.testing.assert_array_equal(np.delete(plain, box, 1), np.delete(other, box, 1))
+    assert not np.allclose(plain[:, box], other[:, box])
+
+
 def test_annotation_spread_averages_out() -> None:
     """Without a project factor, the relative spread of the spend shrinks as 1/sqrt(images)."""
     none = {"class": 0, "point": 0, "box": 0, "mask": 0}
     times = LabellingTimes.from_mapping({"project_log_sd": none})
     draws = draw_spend(BUILT_IN["coco"], times, np.random.default_rng(0), 20_000)
-    few, many = (draws.spend_seconds(np.array([0, 0, 0, n, 0])) for n in (100, 10_000))
+    few, many = (draws.spend_seconds(allocation(box=n)) for n in (100, 10_000))
     assert few.mean() == pytest.approx(100 * 130.4, rel=0.01)
     ratio = (few.std() / few.mean()) / (many.std() / many.mean())
     assert ratio == pytest.approx(10, rel=0.03)
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=5, max_size=5))
+@given(st.lists(st.integers(0, 10_000), min_size=len(ORDER), max_size=len(ORDER)))
 def test_spend_is_positive_and_broadcasts(images: list[int]) -> None:
     """Spend of many allocations is that of each one, under the same draws; never negative."""
     draws = draw_spend(BUILT_IN["coco"], TIMES, np.random.default_rng(3), 50)
-    pair = np.array([images, [1, 1, 1, 1, 1]])
+    pair = np.array([images, np.ones(len(ORDER))])
     both = draws.spend_seconds(pair)
     assert both.shape == (2, 50)
     assert (both >= 0).all()
@@ -198,11 +256,11 @@ def test_statistics_of_a_sample_spread_the_draws() -> None:
     )
     same = draw_type_seconds(sample.with_images(100), times, np.random.default_rng(0), 20_000)
     more = draw_type_seconds(sample.with_images(5000), times, np.random.default_rng(0), 20_000)
-    assert same[:, 4].std() == pytest.approx(0, abs=1e-9)
+    assert same[:, MASK].std() == pytest.approx(0, abs=1e-9)
     # The slopes on c and n are -1 and 79; the errors of both means are a tenth of their spreads.
     expected = np.sqrt(0.2**2 + (79 * 0.8) ** 2 - 2 * 79 * 0.2 * 0.8 * 0.6)
-    assert more[:, 4].std() == pytest.approx(expected, rel=0.03)
-    assert more[:, 4].mean() == pytest.approx(684.8, rel=0.01)
+    assert more[:, MASK].std() == pytest.approx(expected, rel=0.03)
+    assert more[:, MASK].mean() == pytest.approx(684.8, rel=0.01)
 
 
 def test_interval_holds_its_share() -> None:
@@ -235,13 +293,15 @@ def test_yaml_takes_numbers_names_and_mappings(tmp_path: Path) -> None:
     path = tmp_path / "times.yaml"
     path.write_text("tag: 0.8\nbox: staff-clicks\nmask: {seconds: 60, source: pilot}\n")
     times = LabellingTimes.from_yaml(path)
-    assert times.constants().tolist() == [0.8, 2.4, 0.9, 7.4, 60]
+    changed = {"tag": 0.8, "box": 7.4, "mask": 60}
+    expected = [changed.get(name, getattr(TIMES, name).seconds) for name in CONSTANTS]
+    assert times.constants().tolist() == expected
     assert times.box.source == "Open Images V4"
     assert times.mask.source == "pilot"
 
 
 @given(
-    st.lists(st.floats(0, 1e4), min_size=5, max_size=5),
+    st.lists(st.floats(0, 1e4), min_size=C, max_size=C),
     st.floats(0, 3),
     st.floats(0, 1),
 )

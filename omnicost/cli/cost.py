@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,18 +60,26 @@ def cost(
     if list_times:
         _list_times(as_json)
         return
-    from omnicost.annotation import AnnotationType, Policy
+    from omnicost.annotation import Policy
     from omnicost.cost import price
 
     stats = read_stats(dataset, annotations, images)
     labelling_times = read_times(times, time)
     mixtures = [Policy.parse(text, "--policy") for text in policy or []]
-    pure = [Policy.of({kind: 1.0}) for kind in AnnotationType]
+    pure = [Policy.of({kind: 1.0}) for kind in _kinds(mixtures)]
     prices = price([*pure, *mixtures], stats, labelling_times)
     if as_json:
         print_json(_payload(stats, labelling_times, prices, wage, currency))
     else:
         _print_report(stats, labelling_times, prices, wage, currency)
+
+
+def _kinds(policies: Sequence[Policy]) -> list[AnnotationType]:
+    """The types of Table 1 and those that some policies name, weakest first."""
+    from omnicost.annotation import PAPER_TYPES, AnnotationType
+
+    named = {kind for policy in policies for kind in policy}
+    return [kind for kind in AnnotationType if kind in PAPER_TYPES or kind in named]
 
 
 def _print_report(
@@ -89,41 +98,35 @@ def _print_report(
         f"present, n = {stats.instances_per_image:.4g} instances\n"
         f"[dim]{stats.source}[/dim]\n"
     )
-    console.print(_arithmetic_table(stats, times))
+    kinds = _kinds([row.policy for row in prices])
+    console.print(_arithmetic_table(kinds, stats, times))
     console.print()
     console.print(_price_table(prices, wage, currency))
-    console.print(f"\n[dim]{_note(times)}[/dim]")
+    console.print(f"\n[dim]{_note(kinds, times)}[/dim]")
 
 
-def _arithmetic_table(stats: DatasetStats, times: LabellingTimes) -> Table:
+def _arithmetic_table(
+    kinds: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
+) -> Table:
     from rich.table import Table
 
-    from omnicost.cost import ORDER, seconds_per_image
+    from omnicost.cost import seconds_per_image
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("label")
     table.add_column("s/image", justify="right")
     table.add_column("annotations x seconds each")
-    for kind in ORDER:
+    for kind in kinds:
         seconds = seconds_per_image(kind, stats, times)
         table.add_row(str(kind), f"{seconds:,.1f}", _sum_text(kind, stats, times))
     return table
 
 
-_NOUNS = {
-    "tag": "tags",
-    "point_first": "points",
-    "point_further": "further",
-    "box": "boxes",
-    "mask": "masks",
-}
-
-
 def _sum_text(kind: AnnotationType, stats: DatasetStats, times: LabellingTimes) -> str:
-    from omnicost.cost import arithmetic
+    from omnicost.cost import CONSTANTS, arithmetic
 
     return " + ".join(
-        f"{term.annotations:.4g} {_NOUNS[term.constant]} x {term.seconds:g}"
+        f"{term.annotations:.4g} {CONSTANTS[term.constant].noun} x {term.seconds:g}"
         for term in arithmetic(kind, stats, times)
     )
 
@@ -166,14 +169,17 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
 
 
-def _note(times: LabellingTimes) -> str:
+def _note(kinds: Sequence[AnnotationType], times: LabellingTimes) -> str:
+    from omnicost.annotation import AnnotationType
+
     spread = times.project_log_sd
-    sds = spread.as_array()
+    paid = [kind for kind in kinds if kind is not AnnotationType.NONE]
+    sds = spread.as_array(paid)
     shown = f"{sds[0]:.2g}" if sds.min() == sds.max() else f"{sds.min():.2g} to {sds.max():.2g}"
-    assumed = [name for name in ("class", "point", "box", "mask") if name not in spread.measured]
+    assumed = [kind for kind in paid if kind not in spread.measured]
     origin = "measured between annotators"
     if assumed:
-        which = "" if len(assumed) == 4 else f" for {', '.join(assumed)}"
+        which = "" if len(assumed) == len(paid) else f" for {', '.join(assumed)}"
         origin = f"an assumption{which}, which omnicost calibrate replaces"
     return (
         f"Intervals: a project's annotators differ from these times by a common factor with a "
@@ -191,15 +197,17 @@ def _payload(
     return {
         "statistics": stats.model_dump(),
         "times": times.model_dump(by_alias=True),
-        "arithmetic": _terms(stats, times),
+        "arithmetic": _terms(_kinds([row.policy for row in prices]), stats, times),
         "prices": [_price_payload(row, wage, currency) for row in prices],
     }
 
 
-def _terms(stats: DatasetStats, times: LabellingTimes) -> dict[str, list[dict[str, Any]]]:
-    from omnicost.cost import ORDER, arithmetic
+def _terms(
+    kinds: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
+) -> dict[str, list[dict[str, Any]]]:
+    from omnicost.cost import arithmetic
 
-    return {str(kind): [t._asdict() for t in arithmetic(kind, stats, times)] for kind in ORDER}
+    return {str(kind): [t._asdict() for t in arithmetic(kind, stats, times)] for kind in kinds}
 
 
 def _price_payload(row: Price, wage: float | None, currency: str) -> dict[str, Any]:

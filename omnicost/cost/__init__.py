@@ -12,7 +12,6 @@ from omnicost.cost.seconds import (
     Term,
     arithmetic,
     hours,
-    money,
     saving,
     seconds_per_image,
     type_seconds,
@@ -34,6 +33,7 @@ from omnicost.cost.stats import (
 )
 from omnicost.cost.times import (
     ALTERNATIVES,
+    CONSTANTS,
     Alternative,
     LabellingTime,
     LabellingTimes,
@@ -43,6 +43,7 @@ from omnicost.cost.times import (
 __all__ = [
     "ALTERNATIVES",
     "BUILT_IN",
+    "CONSTANTS",
     "ORDER",
     "SECONDS_PER_HOUR",
     "Alternative",
@@ -61,7 +62,6 @@ __all__ = [
     "hours",
     "image_variance",
     "interval",
-    "money",
     "price",
     "saving",
     "seconds_per_image",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost.stats import DatasetStats
-from omnicost.cost.times import LabellingTimes
+from omnicost.cost.times import CONSTANTS, LabellingTimes
 
 ORDER: Final = tuple(AnnotationType)
 """Order of the type axis, weakest first, of every array here."""
@@ -16,25 +17,68 @@ SECONDS_PER_HOUR: Final = 3600.0
 DEFAULT_TIMES: Final = LabellingTimes()
 
 
-def counts(classes: float, c: np.ndarray | float, n: np.ndarray | float) -> np.ndarray:
-    """How often each constant is paid in an average image: (..., types, constants) float64.
+class Count(NamedTuple):
+    """How often a constant is paid in an average image, as multiples of K, c and n."""
 
-    With K classes asked, c present and n instances: a class image pays K tags; the others pay a
-    tag for each of the K - c absent classes, and their points, boxes or masks.
+    K: int = 0
+    """Classes asked."""
+    c: int = 0
+    """Classes present."""
+    n: int = 0
+    """Instances."""
+
+    def of(self, stats: DatasetStats) -> float:
+        """The number for an average image."""
+        sizes = stats.classes, stats.classes_per_image, stats.instances_per_image
+        return sum(times * size for times, size in zip(self, sizes, strict=True))
+
+    def __str__(self) -> str:
+        """As it is printed: ``K - c``."""
+        parts = sorted(zip(self, self._fields, strict=True), key=lambda part: part[0] < 0)
+        signed = [("-" if times < 0 else "+", name) for times, name in parts if times]
+        return " ".join(f"{sign} {name}" for sign, name in signed).removeprefix("+ ")
+
+
+_ABSENT: Final = Count(K=1, c=-1)
+# The one place that says what a type costs: a class image pays a tag for every class, the others
+# for each absent one, and their points, boxes or masks.
+PAYS: Final[Mapping[AnnotationType, Mapping[str, Count]]] = {
+    AnnotationType.NONE: {},
+    AnnotationType.CLASS: {"tag": Count(K=1)},
+    AnnotationType.POINT: {
+        "tag": _ABSENT,
+        "point_first": Count(c=1),
+        "point_further": Count(n=1, c=-1),
+    },
+    AnnotationType.BOX: {"tag": _ABSENT, "box": Count(n=1)},
+    AnnotationType.MASK: {"tag": _ABSENT, "mask": Count(n=1)},
+}
+
+
+def _count_array(pays: Mapping[AnnotationType, Mapping[str, Count]]) -> np.ndarray:
+    rows = [[pays[kind].get(name, Count()) for name in CONSTANTS] for kind in ORDER]
+    return np.array(rows, dtype=np.float64)
+
+
+COUNTS: Final = _count_array(PAYS)
+"""`PAYS` as an array over types, constants and (K, c, n): (T, C, 3)."""
+
+
+def counts(classes: float, c: np.ndarray | float, n: np.ndarray | float) -> np.ndarray:
+    """How often each constant is paid in an average image: (..., T, C) float64.
+
+    Args:
+        classes: K, classes asked.
+        c: of them present.
+        n: instances.
     """
-    c, n = np.broadcast_arrays(np.asarray(c, dtype=np.float64), np.asarray(n, dtype=np.float64))
-    out = np.zeros((*c.shape, len(ORDER), 5))
-    out[..., 1, 0] = classes
-    out[..., 2:, 0] = (classes - c)[..., None]
-    out[..., 2, 1] = c
-    out[..., 2, 2] = n - c
-    out[..., 3, 3] = n
-    out[..., 4, 4] = n
-    return out
+    sizes = np.stack(np.broadcast_arrays(np.float64(classes), c, n), axis=-1)
+    paid: np.ndarray = np.einsum("tks,...s->...tk", COUNTS, sizes)
+    return paid
 
 
 def type_seconds(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> np.ndarray:
-    """Mean seconds per image of none, class, point, box, mask: (5,) float64."""
+    """Mean seconds per image of each type, in the order of `ORDER`: (T,) float64."""
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
     return paid @ times.constants()
 
@@ -63,11 +107,6 @@ def hours(seconds: float) -> float:
     return seconds / SECONDS_PER_HOUR
 
 
-def money(seconds: float, wage_per_hour: float) -> float:
-    """Seconds of work in the currency of the wage."""
-    return hours(seconds) * wage_per_hour
-
-
 class Term(NamedTuple):
     """One product in a type's cost: so many annotations at so many seconds each."""
 
@@ -76,32 +115,12 @@ class Term(NamedTuple):
     annotations: float
     seconds: float
 
-    @property
-    def total_seconds(self) -> float:
-        """The product."""
-        return self.annotations * self.seconds
-
 
 def arithmetic(
     kind: AnnotationType, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
 ) -> tuple[Term, ...]:
     """The terms whose sum is the type's seconds per image, those that are never paid left out."""
-    from omnicost.cost.times import CONSTANTS
-
-    paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
-    row = paid[kind.strength]
-    formulas = _FORMULAS[kind]
     return tuple(
-        Term(name, formulas[name], float(annotations), getattr(times, name).seconds)
-        for name, annotations in zip(CONSTANTS, row, strict=True)
-        if name in formulas
+        Term(name, str(count), float(count.of(stats)), getattr(times, name).seconds)
+        for name, count in PAYS[kind].items()
     )
-
-
-_FORMULAS: Final[dict[AnnotationType, dict[str, str]]] = {
-    AnnotationType.NONE: {},
-    AnnotationType.CLASS: {"tag": "K"},
-    AnnotationType.POINT: {"tag": "K - c", "point_first": "c", "point_further": "n - c"},
-    AnnotationType.BOX: {"tag": "K - c", "box": "n"},
-    AnnotationType.MASK: {"tag": "K - c", "mask": "n"},
-}

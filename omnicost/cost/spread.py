@@ -5,14 +5,16 @@ Every factor is log-normal with mean 1, so the mean of the draws is the plain co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from omnicost.cost.seconds import DEFAULT_TIMES, counts
+from omnicost.annotation import AnnotationType
+from omnicost.cost.seconds import COUNTS, DEFAULT_TIMES, ORDER, counts
 from omnicost.cost.stats import DatasetStats
-from omnicost.cost.times import CONSTANT_TYPES, LabellingTimes
+from omnicost.cost.times import CONSTANTS, LabellingTimes
 
 
 class Interval(NamedTuple):
@@ -34,7 +36,7 @@ def draw_type_seconds(
     rng: np.random.Generator,
     draws: int,
 ) -> np.ndarray:
-    """Mean seconds per image of each type under drawn times and statistics: (draws, 5) float64.
+    """Mean seconds per image of each type under drawn times and statistics: (draws, T) float64.
 
     A row is one world: its times and statistics hold for every policy compared under it.
     """
@@ -44,7 +46,7 @@ def draw_type_seconds(
 
 
 def image_variance(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> np.ndarray:
-    """Variance of one image's seconds of each type around the type's mean: (5,) float64, s^2.
+    """Variance of one image's seconds of each type around the type's mean: (T,) float64, s^2.
 
     Adds the spread of single annotations and, where it is known, that of c and n over images
     (the images as a sample: nothing is taken off when they are all that there are).
@@ -52,10 +54,7 @@ def image_variance(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -
     constants = times.constants()
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
     single = paid @ (constants**2 * np.expm1(times.log_sds() ** 2))
-    # Seconds are linear in c and n: their slopes are differences of the counts.
-    origin = counts(stats.classes, 0.0, 0.0) @ constants
-    by_c = counts(stats.classes, 1.0, 0.0) @ constants - origin
-    by_n = counts(stats.classes, 0.0, 1.0) @ constants - origin
+    _, by_c, by_n = np.einsum("tks,k->st", COUNTS, constants)
     c_sd, n_sd = stats.classes_sd or 0.0, stats.instances_sd or 0.0
     covariance = stats.correlation * c_sd * n_sd
     return single + by_c**2 * c_sd**2 + by_n**2 * n_sd**2 + 2 * by_c * by_n * covariance
@@ -66,9 +65,9 @@ class SpendDraws:
     """Common draws under which allocations of images are compared.
 
     Attributes:
-        type_seconds: (D, 5) mean seconds per image of each type in each draw.
-        noise: (D, 5) standard normal, what is left of single images and annotations.
-        variance: (5,) variance of one image's seconds, s^2.
+        type_seconds: (D, T) mean seconds per image of each type in each draw.
+        noise: (D, T) standard normal, what is left of single images and annotations.
+        variance: (T,) variance of one image's seconds, s^2.
     """
 
     type_seconds: np.ndarray
@@ -76,10 +75,7 @@ class SpendDraws:
     variance: np.ndarray
 
     def spend_seconds(self, images: np.ndarray) -> np.ndarray:
-        """Seconds that allocations take in each draw: (..., D) from images per type (..., 5).
-
-        Example: ``draws.spend_seconds(np.array([0, 0, 900, 0, 100]))`` is (D,).
-        """
+        """Seconds that allocations take in each draw: (..., D) from images per type (..., T)."""
         images = np.asarray(images, dtype=np.float64)[..., None, :]
         total = images * self.type_seconds
         # A sum of positive parts stays positive: log-normal with the mean and variance of the sum.
@@ -98,19 +94,31 @@ def draw_spend(
 ) -> SpendDraws:
     """Draws of what any allocation of images over the types takes."""
     seconds = draw_type_seconds(stats, times, rng, draws)
-    noise = rng.standard_normal(seconds.shape)
+    noise = np.stack(list(_normals(rng, draws, ORDER).values()), axis=1)
     return SpendDraws(seconds, noise, image_variance(stats, times))
 
 
 def _project_factors(times: LabellingTimes, rng: np.random.Generator, draws: int) -> np.ndarray:
-    """Project-wide factors on the constants: (draws, 5), mean 1, equicorrelated over types."""
-    kinds = list(dict.fromkeys(CONSTANT_TYPES))
-    sds = times.project_log_sd.as_array()
-    shared = rng.standard_normal((draws, 1))
-    own = rng.standard_normal((draws, len(kinds)))
+    """Project-wide factors on the constants: (draws, C), mean 1, equicorrelated over types."""
+    shared = rng.standard_normal(draws)
+    own = _normals(rng, draws, {constant.scaled_by for constant in CONSTANTS.values()})
     rho = times.project_correlation
-    logs = sds * (np.sqrt(rho) * shared + np.sqrt(1 - rho) * own) - sds**2 / 2
-    return np.exp(logs)[:, [kinds.index(kind) for kind in CONSTANT_TYPES]]
+    factors = {}
+    for kind, normal in own.items():
+        sd = times.project_log_sd.of(kind)
+        log = sd * (np.sqrt(rho) * shared + np.sqrt(1 - rho) * normal) - sd**2 / 2
+        factors[kind] = np.exp(log)
+    return np.stack([factors[constant.scaled_by] for constant in CONSTANTS.values()], axis=1)
+
+
+def _normals(
+    rng: np.random.Generator, draws: int, kinds: Iterable[AnnotationType]
+) -> dict[AnnotationType, np.ndarray]:
+    """Standard normals, (draws,) of each type: the same whatever other types there are."""
+    seed = int(rng.integers(2**63))
+    return {
+        kind: np.random.default_rng([seed, *kind.encode()]).standard_normal(draws) for kind in kinds
+    }
 
 
 def _draw_statistics(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from omnicost.annotation import AnnotationType
+from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.errors import ConfigError, InputError
 
 # Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
@@ -74,6 +74,27 @@ def alternative(name: str, constant: str) -> Alternative:
         remedy = f"use seconds or one of {known}" if known else "correct its spelling"
         raise InputError(constant, f"no published time {name!r}", remedy)
     return fitting[name]
+
+
+class Constant(NamedTuple):
+    """A field of `LabellingTimes`."""
+
+    scaled_by: AnnotationType
+    """Whose project-wide factor scales it: a tag is the same work whatever else is drawn in the
+    image, so the class factor scales it in every type."""
+    noun: str
+    """What is counted."""
+
+
+CONSTANTS: Final[Mapping[str, Constant]] = {
+    "tag": Constant(AnnotationType.CLASS, "tags"),
+    "point_first": Constant(AnnotationType.POINT, "points"),
+    "point_further": Constant(AnnotationType.POINT, "further"),
+    "box": Constant(AnnotationType.BOX, "boxes"),
+    "mask": Constant(AnnotationType.MASK, "masks"),
+}
+# Types of Table 1 that somebody is paid for.
+LABELLED: Final = tuple(kind for kind in PAPER_TYPES if kind is not AnnotationType.NONE)
 
 
 class Measured(BaseModel):
@@ -153,12 +174,16 @@ class ProjectSpread(BaseModel):
     point: LogSd = PROJECT_LOG_SD
     box: LogSd = PROJECT_LOG_SD
     mask: LogSd = PROJECT_LOG_SD
-    measured: tuple[Literal["class", "point", "box", "mask"], ...] = ()
+    measured: tuple[AnnotationType, ...] = ()
     """Types whose spread was measured between annotators rather than assumed."""
 
-    def as_array(self) -> np.ndarray:
-        """Spreads of class, point, box, mask: (4,) float64."""
-        return np.array([self.class_, self.point, self.box, self.mask])
+    def of(self, kind: AnnotationType) -> float:
+        """The spread of one type that is drawn or tagged."""
+        return float(self.model_dump(by_alias=True)[kind])
+
+    def as_array(self, kinds: Iterable[AnnotationType] = LABELLED) -> np.ndarray:
+        """Spreads of some types, those of Table 1 if not given: (types,) float64."""
+        return np.array([self.of(kind) for kind in kinds])
 
 
 class LabellingTimes(BaseModel):
@@ -239,24 +264,12 @@ class LabellingTimes(BaseModel):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
     def constants(self) -> np.ndarray:
-        """Mean seconds of tag, first point, further point, box, mask: (5,) float64."""
+        """Mean seconds in the order of `CONSTANTS`: (C,) float64."""
         return np.array([getattr(self, name).seconds for name in CONSTANTS])
 
     def log_sds(self) -> np.ndarray:
-        """Per-annotation log standard deviations in the order of `constants`: (5,) float64."""
+        """Per-annotation log standard deviations in the order of `CONSTANTS`: (C,) float64."""
         return np.array([getattr(self, name).log_sd for name in CONSTANTS])
-
-
-CONSTANTS: Final = ("tag", "point_first", "point_further", "box", "mask")
-# Which type's project-wide factor scales each constant: a tag is the same work whatever else is
-# drawn in the image, so the class factor scales it in every type.
-CONSTANT_TYPES: Final = (
-    AnnotationType.CLASS,
-    AnnotationType.POINT,
-    AnnotationType.POINT,
-    AnnotationType.BOX,
-    AnnotationType.MASK,
-)
 
 
 def faults(error: ValidationError) -> list[str]:

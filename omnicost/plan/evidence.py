@@ -9,7 +9,7 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.cost import BUILT_IN, ORDER, DatasetStats, LabellingTimes
-from omnicost.cost.seconds import counts
+from omnicost.cost.seconds import COUNTS
 from omnicost.errors import InputError
 from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
 from omnicost.plan.prior import learn_shape
@@ -185,8 +185,7 @@ def statistics_from_rows(
         return BUILT_IN[own[0].dataset]
     shares = np.array([[row.policy[kind] for kind in ORDER] for row in own])
     seconds = np.array([row.seconds_per_image for row in own])
-    paid = np.stack([counts(*unit) for unit in np.eye(3).tolist()], axis=-1)
-    design = shares @ np.einsum("tkx,k->tx", paid, times.constants())
+    design = shares @ np.einsum("tkx,k->tx", COUNTS, times.constants())
     solution, _, rank, _ = np.linalg.lstsq(design, seconds, rcond=None)
     classes, present, instances = solution
     if rank < 3 or np.abs(design @ solution - seconds).max() > 1e-6 * max(seconds.max(), 1.0):

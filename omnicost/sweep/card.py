@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
+from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
 from omnicost.errors import InputError
 
@@ -34,7 +34,9 @@ class Grid(Strict):
     """Mask shares x weak types, as in the paper, and any further policies."""
 
     mask_shares: tuple[Share, ...] = (0.0, 0.01, 0.1, 1.0)
-    types: tuple[AnnotationType, ...] = WEAK_TYPES
+    types: tuple[AnnotationType, ...] = tuple(
+        kind for kind in PAPER_TYPES if kind is not AnnotationType.MASK
+    )
     policies: tuple[dict[AnnotationType, Share], ...] = ()
 
     @field_validator("types")
