@@ -43,6 +43,20 @@ class Mask2FormerSettings(_Settings):
     test_size: InferenceSize = InferenceSize()
 
 
+# Of 64 x 64 pictures; the tiny student that travels with the package is this.
+TINY_MASK2FORMER = Mask2FormerSettings(
+    queries=20,
+    encoder_layers=1,
+    decoder_layers=3,
+    width=64,
+    heads=4,
+    encoder_feedforward=128,
+    decoder_feedforward=128,
+    points=256,  # the masks have 16 x 16 cells
+    test_size=InferenceSize(short_edge=None),
+)
+
+
 class MaskRCNNSettings(_Settings):
     """Torchvision's Mask R-CNN with a feature pyramid on any backbone."""
 

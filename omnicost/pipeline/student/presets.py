@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from omnicost.errors import InputError
+from omnicost.models.students.settings import TINY_MASK2FORMER
 
 SCHEDULES: Final = ("published", "paper-text", "short")
 
@@ -85,17 +86,7 @@ def _tenths(size: int) -> tuple[int, ...]:
 def _tiny() -> dict[str, Any]:
     """A student of 64 x 64 pictures that two cores train in a minute or two."""
     return {
-        "architecture": _mask2former(
-            queries=20,
-            encoder_layers=1,
-            decoder_layers=3,
-            width=64,
-            heads=4,
-            encoder_feedforward=128,
-            decoder_feedforward=128,
-            points=256,  # the masks have 16 x 16 cells
-            test_size={"short_edge": None},
-        ),
+        "architecture": TINY_MASK2FORMER.model_dump(),
         # The backbone at the released tenth of the rate; as pretrained, or at half the rate, AP is
         # lower after 800 steps (LOG.md, 2026-11-22).
         "optimizer": {"learning_rate": 4e-3, "clip_norm": None},

@@ -18,7 +18,7 @@ from omnicost.errors import OmnicostError
 from omnicost.models.tiny.pretrain.loop import Report, one_thread
 
 # In the order in which others wait for them: the students read the backbone, the teacher the text.
-ORDER = ("text", "backbone", "detector", "sam")
+ORDER = ("text", "backbone", "student", "detector", "sam")
 
 
 class Recipe(StrEnum):
@@ -28,6 +28,7 @@ class Recipe(StrEnum):
     DETECTOR = "detector"
     TEXT = "text"
     BACKBONE = "backbone"
+    STUDENT = "student"
     ALL = "all"
 
 

@@ -41,7 +41,8 @@ class Schedule:
     ``average_decay`` is that of the exponential average of the weights that is kept and shipped
     (0: the last weights). ``evaluate_every`` 0 evaluates at the end only. ``horizon`` is the step
     at which the cosine ends, when it is not the last one: a run that stops before it leaves the
-    cooling down to the average.
+    cooling down to the average. ``backbone_share`` is the rate of a model's `backbone`, as a share
+    of the others'.
     """
 
     steps: int
@@ -55,6 +56,7 @@ class Schedule:
     checkpoint_every: int = 250
     evaluate_every: int = 0
     horizon: int | None = None
+    backbone_share: float = 1.0
 
     def rate_at(self, step: int) -> float:
         """Learning rate of ``step`` (from 0)."""
@@ -154,14 +156,30 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
     groups = parameter_groups(model, schedule.weight_decay)
+    if schedule.backbone_share != 1:
+        groups = _slower_backbone(model, groups, schedule.backbone_share)
     return torch.optim.AdamW(groups, lr=schedule.learning_rate)
+
+
+def _slower_backbone(
+    model: nn.Module, groups: list[dict[str, Any]], share: float
+) -> list[dict[str, Any]]:
+    """Each group in two, the backbone's parameters with ``rate_share``."""
+    backbone: Any = model.backbone
+    slow = {id(p) for p in backbone.parameters()}
+    return [
+        {**group, "params": [p for p in group["params"] if (id(p) in slow) == is_slow]}
+        | {"rate_share": share if is_slow else 1.0}
+        for group in groups
+        for is_slow in (False, True)
+    ]
 
 
 def _step(state: _State, loss_at: LossAt, schedule: Schedule) -> dict[str, float]:
     """One update; the figures of its batch."""
     rate = schedule.rate_at(state.step)
     for group in state.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_share", 1.0)
     loss, figures = loss_at(state.step)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()

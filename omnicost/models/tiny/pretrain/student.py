@@ -1,0 +1,192 @@
+"""A whole Mask2Former, trained on tiny-web's masks and names: where a tiny student may start.
+
+Its architecture is that of the tiny students, its backbone starts from the tiny ResNet. The loss
+and the answers are the students' own; the format is transformers'.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hotcoco import COCO, COCOeval
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
+
+from omnicost.data.seeding import derive_seed
+from omnicost.data.tiny.world import SPECS, Scene
+from omnicost.models.students import resize
+from omnicost.models.students import student as interface
+from omnicost.models.students.settings import TINY_MASK2FORMER
+from omnicost.models.students.student import PIXEL_MEAN, PIXEL_STD, Prediction, Student, Target
+from omnicost.models.tiny import weights_path
+from omnicost.models.tiny.pretrain import backbone
+from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.pictures import DATASETS, POOL, WEB, scenes, web_scenes
+
+FOLDER = "student"
+SCHEDULE = Schedule(
+    steps=6000,
+    learning_rate=2e-3,
+    warmup_steps=100,
+    weight_decay=0.05,
+    clip_norm=math.inf,  # the tiny students learn less with a clip (LOG.md, 2026-11-22)
+    evaluate_every=1500,
+    backbone_share=0.5,
+)
+SCENES_PER_STEP = 8
+HELD_OUT = 200  # pictures of each data set
+
+
+def build(start: str) -> Any:
+    """The model before training, on the backbone in the folder ``start``."""
+    torch.manual_seed(derive_seed("tiny", "student", "weights"))
+    return interface.build(TINY_MASK2FORMER, len(SPECS[WEB].class_names), start)
+
+
+def batch_of(pictures: Sequence[Scene]) -> tuple[Tensor, list[Target]]:
+    """Pictures ``(B, 3, H, W) uint8`` and what each teaches."""
+    images = torch.from_numpy(np.stack([scene.image for scene in pictures]).transpose(0, 3, 1, 2))
+    targets = [
+        Target(
+            torch.from_numpy(scene.masks.astype(np.uint8)),
+            torch.from_numpy(scene.class_indices),
+            torch.ones(len(scene.class_indices)),
+        )
+        for scene in pictures
+    ]
+    return images.contiguous(), targets
+
+
+def _loss_at(model: Student, step: int) -> tuple[Tensor, dict[str, float]]:
+    losses = model.loss(*batch_of(web_scenes(FOLDER, step, SCENES_PER_STEP)))
+    loss = torch.stack(list(losses.values())).sum()
+    return loss, {name: value.item() for name, value in losses.items()}
+
+
+def figures(model: Any, pictures: int = HELD_OUT) -> dict[str, float]:
+    """``dataset/mask AP`` of the model as it stands, asked for that data set's classes alone."""
+    values = {}
+    for world in (WEB, *DATASETS):
+        held_out = scenes(world, "val", range(pictures))
+        found = naming(model, SPECS[world].class_names).predict([s.image for s in held_out])
+        values[f"{world}/mask AP"] = mask_ap(held_out, found, len(SPECS[world].class_names))
+    return values
+
+
+def naming(model: Any, names: Sequence[str]) -> Any:
+    """A copy that knows only those of tiny-web's classes, in that order; ready to predict."""
+    known = SPECS[WEB].class_names
+    kept = [*(known.index(name) for name in names), len(known)]  # the last one is "no object"
+    part = copy.deepcopy(model).eval()
+    part.num_classes = len(names)
+    part.class_predictor = nn.Linear(model.class_predictor.in_features, len(kept))
+    part.class_predictor.load_state_dict(
+        {name: value[kept] for name, value in model.class_predictor.state_dict().items()}
+    )
+    return part
+
+
+def mask_ap(pictures: Sequence[Scene], found: Sequence[Prediction], classes: int) -> float:
+    """COCO's mask AP over IoU 0.5 to 0.95, in [0, 1]."""
+    truth = COCO(_coco_truth(pictures, classes))
+    rows = [
+        {"image_id": image, "category_id": int(index) + 1, "segmentation": rle, "score": float(s)}
+        for image, prediction in enumerate(found, 1)
+        for rle, index, s in zip(*prediction, strict=True)
+    ]
+    evaluation: Any = COCOeval(truth, truth.load_res(rows), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # IoU thresholds x recall x classes x areas x detections; -1 where there is nothing.
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    return float(precision[precision > -1].mean())
+
+
+def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
+    annotations: list[dict[str, Any]] = []
+    for image_id, scene in enumerate(pictures, 1):
+        rles = resize.encode(torch.from_numpy(scene.masks))
+        for mask, rle, index in zip(scene.masks, rles, scene.class_indices, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": int(index) + 1,
+                    "segmentation": rle,
+                    "bbox": [0.0, 0.0, 0.0, 0.0],  # not read when masks are compared
+                    "area": float(mask.sum()),
+                    "iscrowd": 0,
+                }
+            )
+    height, width = pictures[0].image.shape[:2]
+    images = [{"id": i + 1, "width": width, "height": height} for i in range(len(pictures))]
+    categories = [{"id": i + 1, "name": str(i)} for i in range(classes)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def save(model: Any, folder: Path) -> None:
+    """Write the model like a released Mask2Former, its weights in half precision.
+
+    transformers reads them into single precision, which its config names.
+    """
+    names = dict(enumerate(SPECS[WEB].class_names))
+    config = copy.deepcopy(model.network.config)
+    config.id2label, config.label2id = names, {name: index for index, name in names.items()}
+    config.backbone_config.name_or_path = ""  # a path of this machine's
+    whole = Mask2FormerForUniversalSegmentation(config)
+    whole.model.load_state_dict(model.network.state_dict())
+    whole.class_predictor.load_state_dict(model.class_predictor.state_dict())
+    whole.save_pretrained(folder)
+    path = folder / "model.safetensors"
+    halves = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in load_file(path).items()
+    }
+    save_file(halves, path, {"format": "pt"})
+    Mask2FormerImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 128},
+        image_mean=[value / 255 for value in PIXEL_MEAN],
+        image_std=[value / 255 for value in PIXEL_STD],
+        ignore_index=255,
+    ).save_pretrained(folder)
+
+
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+    """Train the model in ``work`` and write it and its card into ``folder``.
+
+    Starts from the backbone beside ``folder``, or from the shipped one.
+    """
+    beside = folder.parent / backbone.FOLDER
+    model = build(str(beside if beside.exists() else weights_path("backbone")))
+    trained = train(
+        model, partial(_loss_at, model), schedule, work, evaluate=figures, report=report
+    )
+    save(model, folder)
+    write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
+
+
+def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
+    return Card(
+        title="Tiny Mask2Former",
+        summary=(
+            "A student of omnicost's tiny world to start others from, in the format of "
+            "facebook/mask2former-swin-tiny-coco-instance. `mask AP` is COCO's, in [0, 1], of the "
+            "classes of each data set, none of whose pictures it has seen."
+        ),
+        data=f"masks and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
+        "backbone starts from the tiny ResNet",
+        command="python -m omnicost.models.tiny.pretrain student --out OUT",
+        parameters=sum(p.numel() for p in model.parameters()),
+        steps=steps,
+        seconds=seconds,
+        figures=values,
+    )
