@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from omnicost import __version__
-from omnicost.errors import OmnicostError
+from omnicost.cli.door import one_line_errors
 
 app = typer.Typer(
     name="omnicost",
@@ -51,10 +50,5 @@ app.command("export")(_export)
 
 def main() -> None:
     """Entry point: bad input is one line on standard error and exit code 1, never a traceback."""
-    try:
+    with one_line_errors():
         app()
-    except OmnicostError as error:
-        typer.echo(f"omnicost: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(0)
