@@ -36,13 +36,13 @@ def refused(*arguments: str) -> str:
 
 
 def test_the_command_of_the_readme(tmp_path: Path) -> None:
-    """A count, a budget and a manifest: a page, and files with row numbers, which it says."""
+    """A count, a budget and a manifest: a page, and files with places for ids, which it says."""
     output = run(*BASE, "--budget", "500h", "--manifest", str(tmp_path / "out"))
     assert "the most AP for 500 h" in output
-    assert "row numbers" in output
+    assert "places from 1" in output
     lines = (tmp_path / "out" / "manifest.csv").read_text().splitlines()
     assert len(lines) == 20_001
-    assert lines[0] == "row,annotation_type"
+    assert lines[0] == "image_id,annotation_type"
 
 
 def test_json_agrees_with_the_manifest(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "omnicost"
 # Imports point up this list only.
 ORDER = [
     "errors",
+    "files",
     "resources",
     "annotation",
     "coco",
@@ -18,6 +19,7 @@ ORDER = [
     "calibrate",
     "results",
     "pareto",
+    "labelling",
     "plan",
     "plot",
     "data",

@@ -1,6 +1,5 @@
 """Whole plans: risk over common draws, confidence, limited hours, evidence, manifest, picture."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -16,12 +15,9 @@ from omnicost.errors import InputError
 from omnicost.plan import (
     Plan,
     Question,
-    assign,
     gather,
     make_plan,
-    read_images,
     statistics_from_rows,
-    write_manifest,
 )
 from omnicost.plan.limits import best_with_hours
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
@@ -317,90 +313,6 @@ def test_mixing_weak_types_is_called_untested() -> None:
     weak = [kind for kind in plan.policy if kind is not AnnotationType.MASK]
     assert len(weak) == 2
     assert any("untested" in note for note in plan.notes)
-
-
-# --- manifest
-
-
-@given(st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any), st.integers(0, 3))
-def test_assignment_has_the_plan_s_numbers(images: list[int], seed: int) -> None:
-    """Every type gets as many images as planned."""
-    assigned = assign(np.array(images), seed)
-    assert np.bincount(assigned, minlength=5).tolist() == images
-
-
-def test_assignment_is_seeded_and_nested() -> None:
-    """The masks of a small plan stay masks in a larger one; another seed picks others."""
-    small = assign(np.array([0, 0, 0, 990, 10]))
-    large = assign(np.array([0, 0, 400, 500, 100]))
-    assert (large[small == 4] == 4).all()
-    assert (assign(np.array([0, 0, 0, 990, 10])) == small).all()
-    assert (assign(np.array([0, 0, 0, 990, 10]), seed=1) != small).any()
-
-
-def test_manifest_of_a_coco_file(tmp_path: Path) -> None:
-    """CSV, COCO lists and Label Studio tasks agree with the assignment and the file."""
-    records = [
-        {"id": 10 + i, "file_name": f'a "{i}".jpg', "width": 4, "height": 3} for i in range(6)
-    ]
-    source = tmp_path / "images.json"
-    source.write_text(json.dumps({"images": records, "categories": [{"id": 1, "name": "cat"}]}))
-    images = read_images(str(source))
-    assigned = assign(np.array([1, 0, 0, 3, 2]))
-    folder = tmp_path / "out"
-    written = write_manifest(folder, images, assigned, "s3://bucket/")
-    assert {path.name for path in written} == {
-        "manifest.csv", "coco_none.json", "coco_box.json", "coco_mask.json",
-        "label_studio_box.json", "label_studio_mask.json",
-    }  # fmt: skip
-    with (folder / "manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["file_name"] for row in rows] == [record["file_name"] for record in records]
-    boxed = {int(row["image_id"]) for row in rows if row["annotation_type"] == "box"}
-    listed = json.loads((folder / "coco_box.json").read_text())
-    assert {image["id"] for image in listed["images"]} == boxed
-    assert listed["categories"] == [{"id": 1, "name": "cat"}]
-    assert listed["images"][0] in records
-    tasks = json.loads((folder / "label_studio_box.json").read_text())
-    names = {f"s3://bucket/{r['file_name']}" for r in records if r["id"] in boxed}
-    assert {task["data"]["image"] for task in tasks} == names
-
-
-def test_manifest_replaces_its_own_files_only(tmp_path: Path) -> None:
-    """A second manifest leaves no list of the first behind, and other files alone."""
-    (tmp_path / "notes.txt").write_text("mine")
-    images = read_images("4")
-    write_manifest(tmp_path, images, assign(np.array([0, 0, 0, 4, 0])))
-    write_manifest(tmp_path, images, assign(np.array([0, 0, 4, 0, 0])))
-    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt", "manifest.csv", "coco_point.json"}
-
-
-def test_images_from_a_folder(tmp_path: Path) -> None:
-    """Pictures are found in subfolders, in the order of their names; other files are not."""
-    (tmp_path / "b").mkdir()
-    for name in ("b/2.PNG", "1.jpg", "readme.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert read_images(str(tmp_path)).names == ["1.jpg", "b/2.PNG"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["[]", "{}", '{"images": []}', '{"images": [{"id": 1}]}', '{"images": [{"file_name": "a"}]}',
-     '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}', "not json", ""],
-)  # fmt: skip
-def test_bad_image_lists_are_refused(tmp_path: Path, content: str) -> None:
-    """Each fault of an image list is one line that names the file."""
-    path = tmp_path / "images.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"images\.json"):
-        read_images(str(path))
-
-
-@pytest.mark.parametrize("text", ["0", "no/such/folder", "-3", "1.5", ""])
-def test_bad_image_counts_are_refused(text: str) -> None:
-    """What is no count, folder or file is refused."""
-    with pytest.raises(InputError, match=r"--images|pictures"):
-        read_images(text)
 
 
 # --- picture

@@ -24,7 +24,8 @@ from omnicost.errors import InputError
 if TYPE_CHECKING:
     from omnicost.annotation import AnnotationType
     from omnicost.cost import DatasetStats, LabellingTimes
-    from omnicost.plan import ImageList, Plan
+    from omnicost.labelling import ImageList
+    from omnicost.plan import Plan
     from omnicost.results import Row
 
 
@@ -94,7 +95,9 @@ def plan(
       omnicost plan --annotations a.json --like coco,ade20k --budget 900usd --wage 9
       omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --plot p.png
     """
-    from omnicost.plan import Question, make_plan, read_images
+    from omnicost.labelling import ImageList, read_images
+    from omnicost.labelling.images import read_categories
+    from omnicost.plan import Question, make_plan
 
     budget_hours = None if budget is None else read_budget(budget, wage)
     question = Question(
@@ -124,12 +127,17 @@ def plan(
         draws=draws,
         seed=seed,
     )
-    written = _write(made, listed, manifest, image_prefix, plot, seed)
+    if listed is None:
+        listed = ImageList(source="a bare count", count=made.stats.images)
+    if annotations is not None and manifest is not None:
+        listed = listed.with_categories(read_categories(annotations))
+    inputs = [annotations, times, *(results or []), *([Path(images)] if images else [])]
+    written = _write(made, listed, manifest, image_prefix, plot, seed, inputs)
     if as_json:
         pay = {} if wage is None else {"money": made.hours * wage, "currency": currency}
         print_json(made.as_dict() | pay | {"written": [str(path) for path in written]})
     else:
-        _print(made, wage, currency, listed, written)
+        _print(made, wage, currency, listed, written, image_prefix)
 
 
 def read_budget(text: str, wage: float | None) -> float:
@@ -224,18 +232,22 @@ def _statistics(
 
 def _write(
     made: Plan,
-    listed: ImageList | None,
+    listed: ImageList,
     manifest: Path | None,
     image_prefix: str,
     plot: Path | None,
     seed: int,
+    inputs: list[Path | None],
 ) -> list[Path]:
     written = []
     if manifest is not None:
-        from omnicost.plan import ImageList, assign, write_manifest
+        from omnicost.labelling import assign, write_manifest
 
-        images = listed or ImageList(source="a bare count", count=made.stats.images)
-        written += write_manifest(manifest, images, assign(made.images, seed), image_prefix)
+        done = write_manifest(
+            manifest, listed, assign(made.images, seed), image_prefix, inputs=inputs
+        )
+        written += done.files
+        _warn_unreadable(done.unreadable)
     if plot is not None:
         from omnicost.plot.plan import plot_plan
 
@@ -243,12 +255,21 @@ def _write(
     return written
 
 
+def _warn_unreadable(names: tuple[str, ...]) -> None:
+    if names:
+        known = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        typer.echo(
+            f"{len(names):,} pictures cannot be opened and stand without size: {known}", err=True
+        )
+
+
 def _print(
     made: Plan,
     wage: float | None,
     currency: str,
-    listed: ImageList | None,
+    listed: ImageList,
     written: list[Path],
+    image_prefix: str,
 ) -> None:
     from rich.console import Console
 
@@ -260,9 +281,19 @@ def _print(
         console.print("\n[bold]Written[/bold]")
         for path in written:
             console.print(f"  {path}", soft_wrap=True, markup=False)
-    named = listed is not None and listed.names is not None
-    if any(path.name == "manifest.csv" for path in written) and not named:
-        console.print(
-            "[dim]The manifest has row numbers, since --images names no pictures: give a folder or "
-            "a COCO-format file for names and Label Studio tasks.[/dim]"
+    if any(path.name == "manifest.csv" for path in written):
+        console.print(f"[dim]{_hint(listed, image_prefix)}[/dim]")
+
+
+def _hint(listed: ImageList, image_prefix: str) -> str:
+    if listed.names is None:
+        return (
+            "The manifest has places from 1 for ids, since --images names no pictures: give a "
+            "folder or a COCO-format file for names and tasks for labelling tools."
         )
+    if not image_prefix:
+        return (
+            "HOW_TO_IMPORT.txt says how the tasks get into Label Studio and CVAT. Label Studio "
+            "needs addresses: give --image-prefix, as it explains."
+        )
+    return "HOW_TO_IMPORT.txt says how the tasks get into Label Studio and CVAT."

@@ -2,13 +2,12 @@
 
 `evidence` turns measured students into a smoothed AP `surface` (or `transfer`s one from other data
 sets), `optimise` and `limits` find the allocation, `answer` picks among them by the `question`,
-`uncertainty` says what it may come to, `build` puts these together, `manifest` writes the
-assignment and `page` prints it all.
+`uncertainty` says what it may come to, `build` puts these together and `page`
+prints it all.
 """
 
 from omnicost.plan.build import Alternative, Plan, make_plan, policy_of
 from omnicost.plan.evidence import Evidence, gather, statistics_from_rows
-from omnicost.plan.manifest import ImageList, assign, read_images, write_manifest
 from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import Expectation, Risk
 
@@ -16,15 +15,11 @@ __all__ = [
     "Alternative",
     "Evidence",
     "Expectation",
-    "ImageList",
     "Plan",
     "Question",
     "Risk",
-    "assign",
     "gather",
     "make_plan",
     "policy_of",
-    "read_images",
     "statistics_from_rows",
-    "write_manifest",
 ]

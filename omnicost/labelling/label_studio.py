@@ -1,0 +1,61 @@
+"""Label Studio: the labelling interface of an annotation type, and its import tasks.
+
+Sources: https://labelstud.io/tags (controls), https://labelstud.io/guide/tasks (import format).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+from omnicost.annotation import AnnotationType
+
+PICTURE: Final = "image"  # of the picture in the interface, and of its address in a task
+BRUSH: Final = "brush"
+
+# Controls that an annotator of a type is given: tag of the interface, name of the control.
+_CONTROLS: Final[Mapping[AnnotationType, tuple[tuple[str, str], ...]]] = {
+    AnnotationType.CLASS: (("Choices", "tags"),),
+    AnnotationType.POINT: (("KeyPointLabels", "points"),),
+    AnnotationType.BOX: (("RectangleLabels", "boxes"),),
+    AnnotationType.MASK: (("PolygonLabels", "polygons"), ("BrushLabels", BRUSH)),
+}
+PLACEHOLDER: Final = "object"
+"""The one label of an interface whose class names are not known."""
+
+
+def interface(annotation: AnnotationType, class_names: Sequence[str]) -> str:
+    """The labelling interface, an XML text that goes into a project's settings."""
+    controls = "".join(
+        _control(tag, name, class_names or [PLACEHOLDER]) for tag, name in _CONTROLS[annotation]
+    )
+    picture = f'  <Image name="{PICTURE}" value="${PICTURE}" zoom="true" zoomControl="true"/>\n'
+    return f"<View>\n{picture}{controls}</View>\n"
+
+
+def _control(tag: str, name: str, class_names: Sequence[str]) -> str:
+    one, extra = ("Choice", ' choice="multiple"') if tag == "Choices" else ("Label", "")
+    labels = "".join(f"    <{one} value={quoteattr(text)}/>\n" for text in class_names)
+    return f'  <{tag} name="{name}" toName="{PICTURE}"{extra}>\n{labels}  </{tag}>\n'
+
+
+def address(name: str, prefix: str) -> str:
+    """Where Label Studio finds a picture: the prefix as it is, the name percent-encoded.
+
+    Names may hold spaces, `#`, `?` and `%`, and after `/data/local-files/?d=` also `&` and `+`.
+    """
+    return prefix + quote(name, errors="surrogateescape")
+
+
+def task(annotation: AnnotationType, image_id: int, name: str, prefix: str) -> str:
+    """One import task as JSON text: the address, and what the export gives back to match it by."""
+    data = {
+        PICTURE: address(name, prefix),
+        "image_id": image_id,
+        "file_name": name,
+        "annotation_type": str(annotation),
+    }
+    return json.dumps({"data": data})
