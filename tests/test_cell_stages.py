@@ -107,6 +107,19 @@ def test_cards_share_teachers_and_pseudo_masks(without_data: None) -> None:
     assert not keys(full, "student") & keys(short, "student")
 
 
+def test_a_start_takes_the_backbones_place_in_the_key(without_data: None) -> None:
+    """With a trained student as the start its weights count and the backbone's do not; no other
+    stage changes. Without one (`none`) the key says nothing of it."""
+    plain, named = plan("demo", "recipe.models.student=none"), "recipe.models.student=someone/start"
+    started, other = plan("demo", named), plan("demo", named, "recipe.models.backbone=else/where")
+    of = {s.name: set(s.fingerprints) for s in plain.stages.values()}
+    assert of["student"] == {"data", "backbone"}
+    assert keys(started, "student") == keys(other, "student")
+    assert not keys(started, "student") & keys(plain, "student")
+    for name in ("embed", "detect", "teacher", "pseudomask", "quality"):
+        assert keys(started, name) == keys(plain, name)
+
+
 def test_more_seeds_add_and_change_nothing(without_data: None) -> None:
     """Every stage of one seed is among those of three."""
     assert keys(plan("demo")) < keys(plan("demo", seeds="3"))

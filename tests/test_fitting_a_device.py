@@ -100,7 +100,7 @@ def student_step(
     """Losses and gradient of one step that moves nothing."""
     free = config.optimizer.model_copy(update={"clip_norm": None})
     config = config.model_copy(update={"micro_batch_images": size, "optimizer": free})
-    model = student.build_student(config, 3, backbone, seed=0)
+    model = student.build_student(config, student_world.NAMES, backbone, seed=0)
     still = torch.optim.SGD(model.parameters(), lr=0.0)
     scaler = torch.amp.GradScaler(enabled=False)
     losses = student._step(model, batch, still, scaler, config, "cpu", World())
@@ -237,7 +237,7 @@ def compiled_step(
     config: StudentConfig, batch: Any, backbone: str, compiled: bool
 ) -> tuple[dict[str, float], torch.Tensor]:
     """Losses and gradient of one batch."""
-    model = student.build_student(config, 3, backbone, seed=0)
+    model = student.build_student(config, student_world.NAMES, backbone, seed=0)
     if compiled:
         model.compile_network()
     torch.manual_seed(0)

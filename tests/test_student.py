@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from student_world import make_backbone, make_dataset, tiny_values
+from student_world import NAMES, make_backbone, make_dataset, tiny_values
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError, MissingError, StageError
@@ -13,10 +13,10 @@ from omnicost.models.students import mask2former, resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import InferenceSize
 from omnicost.models.students.student import Student
+from omnicost.pipeline.student import data as student_data
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
-from omnicost.pipeline.student.train import data as student_data
 
 MASK = 4
 NO_PSEUDO = student_data.read_pseudo_labels([])
@@ -143,7 +143,7 @@ def test_frozen_batchnorm_stays(dataset: Dataset, backbone: str, tmp_path: Path)
 def test_saved_student_predicts_the_same(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
     """A student read back from its one file predicts what it did, without the backbone's file."""
     config = config_of()
-    built = student.build_student(config, 3, backbone, seed=0).eval()
+    built = student.build_student(config, NAMES, backbone, seed=0).eval()
     interface.save(tmp_path / "student.safetensors", built)
     again = interface.load(tmp_path / "student.safetensors")
     pictures = [dataset.image(index) for index in range(3)]
@@ -168,7 +168,7 @@ def test_backbone_that_is_absent_is_one_line(dataset: Dataset, tmp_path: Path) -
 
 def test_predictions_do_not_depend_on_neighbours(dataset: Dataset, backbone: str) -> None:
     """A picture gets the same instances alone and among pictures of other sizes."""
-    model = student.build_student(config_of(), 3, backbone, seed=0).eval()
+    model = student.build_student(config_of(), NAMES, backbone, seed=0).eval()
     picture, other = dataset.image(0), dataset.image(1)[:40, :50]
     alone = model.predict([picture])[0]
     among = model.predict([other, picture, picture, other])
@@ -181,7 +181,7 @@ def test_predictions_do_not_depend_on_neighbours(dataset: Dataset, backbone: str
 def test_scores_are_class_probability_times_mean_mask_probability(backbone: str) -> None:
     """Each kept (query, class) has its own mask, scored inside itself; best first."""
     config = config_of()
-    model = student.build_student(config, 3, backbone, seed=0).eval()
+    model = student.build_student(config, NAMES, backbone, seed=0).eval()
     torch.manual_seed(0)
     masks, classes = 2 * torch.randn(8, 16, 16), torch.randn(8, 4)
     inner = resize.Inner((64, 64), (60, 48))
@@ -360,6 +360,6 @@ def test_backbone_of_rate_zero_stays(dataset: Dataset, backbone: str, tmp_path: 
     assert original is not None
     trained = interface.load(out / student.WEIGHTS).backbone.state_dict()
     assert all(torch.equal(trained[name], value) for name, value in original.items())
-    model = student.build_student(config, 3, backbone, seed=0)
+    model = student.build_student(config, NAMES, backbone, seed=0)
     student.build_optimizer(model, config.optimizer)
     assert not any(part.requires_grad for part in model.backbone.parameters())

@@ -6,6 +6,7 @@ from sweep_toys import TEACHER
 from omnicost.engine.graph import Graph, Stage, StageKind
 from omnicost.sweep.caveats import caveats
 
+STUDENT = StageKind("student", 1, "nothing:run")
 DETECT = StageKind("detect", 1, "nothing:run")
 
 
@@ -15,6 +16,17 @@ def graph_of(kind: StageKind, *detectors: str) -> Graph:
         for n, spec in enumerate(detectors)
     ]
     return Graph((), {stage.key: stage for stage in stages})
+
+
+def test_starts_that_saw_the_masks_are_named() -> None:
+    """A start trained on a data set's own masks is named, once, with that data set."""
+    specs = ("facebook/mask2former-swin-tiny-coco-instance", "tiny", "none")
+    stages = [
+        Stage(STUDENT, {"number": n}, settings={"recipe": {"models": {"student": spec}}})
+        for n, spec in enumerate(specs)
+    ]
+    (line,) = caveats(Graph((), {stage.key: stage for stage in stages}))
+    assert line.startswith(f"{specs[0]} learnt from coco's masks")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from torch import nn
 from omnicost.errors import InputError, MissingError
 from omnicost.models.tiny import TinyModel, weights_path
 
-WeightsKind = Literal["sam", "detector", "text", "backbone"]
+WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
 DOWNLOAD_VARIABLE = "OMNICOST_DOWNLOAD"
 # What a model's behaviour depends on in a folder; documentation and other formats stay out.
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
@@ -31,12 +31,14 @@ _TINY_FOLDERS: dict[WeightsKind, TinyModel] = {
     "detector": "detector",
     "text": "clip",
     "backbone": "backbone",
+    "student": "student",
 }
 # `model_type` in the config of each kind; a backbone's is any that transformers has a backbone for.
 _MODEL_TYPES: dict[WeightsKind, tuple[str, ...]] = {
     "sam": ("sam",),
     "detector": ("grounding-dino",),
     "text": ("clip", "clip_text_model"),
+    "student": ("mask2former",),
 }
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 

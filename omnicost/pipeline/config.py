@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Precision = Literal["fp32", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa"]
 PromptKind = Literal["box", "point", "point_box"]
+NO_START: Final = "none"
 
 
 def runtime_field(default: Any, **constraints: Any) -> Any:
@@ -39,12 +40,17 @@ class Config(BaseModel):
 
 
 class ModelSpecs(Config):
-    """Which weights: a hub id, a folder, an official ``.pth`` file or ``tiny``."""
+    """Which weights: a hub id, a folder, an official ``.pth`` file or ``tiny``.
+
+    `student` names a whole trained student to start from, its class head made anew where the
+    classes differ; with ``none``, the paper's, a fresh head on the pretrained `backbone`.
+    """
 
     sam: str = "tiny"
     detector: str = "tiny"
     text: str = "tiny"
     backbone: str = "tiny"
+    student: str = NO_START
 
 
 class EmbedConfig(Config):

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from omnicost.annotation import AnnotationType
 from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.pipeline.config import (
+    NO_START,
     Config,
     DetectConfig,
     EmbedConfig,
@@ -37,6 +38,16 @@ class Recipe(Config):
             raise ValueError(
                 f"refine.tau_c {self.refine.tau_c:g} is under detect.keep_above "
                 f"{self.detect.keep_above:g}: proposals that it should use were never kept"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _start_fits_the_kind(self) -> Recipe:
+        kind = self.student.architecture.kind
+        if self.models.student != NO_START and kind != "mask2former":
+            raise ValueError(
+                f"models.student {self.models.student!r} is a Mask2Former, and "
+                f"student.architecture.kind is {kind}: set one to suit the other"
             )
         return self
 

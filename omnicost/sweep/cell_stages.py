@@ -18,6 +18,7 @@ from omnicost.data.weak import PERFECT
 from omnicost.engine.graph import CellPlan, Stage, StageBook, StageKind
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.errors import ConfigError
+from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
@@ -277,11 +278,16 @@ class _CellStages:
                 "seed": self.cell.seed,
             },
             inputs={f"pseudomask.{kind}": stage for kind, stage in pseudo.items()},
-            fingerprints={"data": self._data, "backbone": self._model("backbone")},
+            fingerprints={"data": self._data, **self._student_start()},
             settings=self._settings(),
             label=f"student {self.cell.id}",
             units=schedule.steps * schedule.batch_images,
         )
+
+    def _student_start(self) -> dict[str, str]:
+        """Fingerprint of what the student's weights are before it learns."""
+        kind: WeightsKind = "backbone" if self.recipe.models.student == NO_START else "student"
+        return {kind: self._model(kind)}
 
     def _salvage(self, student: Stage) -> Stage:
         """Scores of a stopped student; not among the cell's stages, since it rarely runs."""

@@ -16,6 +16,7 @@ from omnicost.engine.graph import Graph, Stage
 from omnicost.engine.keys import canonical_json
 from omnicost.engine.passes import passes_of
 from omnicost.engine.store import Manifest, Store
+from omnicost.pipeline.config import NO_START
 from omnicost.sweep.card import Hardware
 
 GROUPS: Final[Mapping[str, str]] = {
@@ -200,7 +201,10 @@ def _scale(stage: Stage) -> Mapping[str, Prior]:
 
 def _is_tiny(stage: Stage) -> bool:
     models = stage.settings.get("recipe", {}).get("models", {})
-    return models.get("backbone" if stage.name in ("student", "evaluate") else "sam") == "tiny"
+    if stage.name not in ("student", "evaluate"):
+        return models.get("sam") == "tiny"
+    start = models.get("student", NO_START)
+    return (models.get("backbone") if start == NO_START else start) == "tiny"
 
 
 def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:

@@ -21,6 +21,7 @@ from omnicost.engine.graph import CellPlan
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.engine.lease import write_text_atomically
 from omnicost.engine.store import Store
+from omnicost.pipeline.config import NO_START
 from omnicost.results import Row, append_row, read_rows
 from omnicost.sweep.card import Cell
 from omnicost.sweep.cell_stages import recipe_of
@@ -129,6 +130,8 @@ def config_hash(cell: Cell, sources: Sources) -> str:
         "text": sources.model_fingerprint(recipe.models.text, "text"),
         "backbone": sources.model_fingerprint(recipe.models.backbone, "backbone"),
     }
+    if recipe.models.student != NO_START:
+        models["student"] = sources.model_fingerprint(recipe.models.student, "student")
     noise = recipe.noise.model_dump(mode="json")
     return digest({"recipe": {**recipe.identity(), "noise": noise}, "models": models})[:16]
 

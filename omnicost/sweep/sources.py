@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 from omnicost.data import Dataset, open_dataset
 from omnicost.errors import MissingError
+from omnicost.pipeline.config import NO_START
 from omnicost.sweep.card import DatasetSpec
 
-WeightsKind = Literal["sam", "detector", "text", "backbone"]
+WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
 # COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine, as released.
 PUBLISHED_IMAGES: Final = {
     ("coco", "train"): 118_287,
@@ -119,5 +120,6 @@ def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:
 def from_anywhere(name_or_path: str) -> str:
     """The same name, or the same path as seen from another working directory."""
     path = Path(name_or_path).expanduser()
-    is_path = name_or_path != "tiny" and path.exists()  # the embedded models come first
+    # The embedded models come first, and no start is none.
+    is_path = name_or_path not in ("tiny", NO_START) and path.exists()
     return str(path.absolute()) if is_path else name_or_path

@@ -160,6 +160,7 @@ def student(context: StageContext) -> None:
         list(by_role(context.inputs, "pseudomask.").values()),
         recipe.student,
         backbone=recipe.models.backbone,
+        start=recipe.models.student,
         seed=seed,
         out=context.out,
         work=context.work,
@@ -199,7 +200,8 @@ def evaluate_stopped(context: StageContext) -> None:
     recipe = _recipe(context)
     config, seed = recipe.student, context.params["seed"]
     train = _dataset(context, "train")
-    student = build_student(config, len(train.class_names), recipe.models.backbone, seed)
+    models = recipe.models
+    student = build_student(config, train.class_names, models.backbone, seed, models.student)
     identity = {**config.identity(), "seed": seed, "data": train.fingerprint}
     scaler = torch.amp.GradScaler(enabled=False)
     work = context.work.parent / context.params["student"]

@@ -19,9 +19,11 @@ from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
 from omnicost.models.step_log import StepLog
 from omnicost.models.students import student as interface
-from omnicost.models.students.settings import Detectron2Settings
+from omnicost.models.students.settings import Detectron2Settings, Mask2FormerSettings
+from omnicost.models.students.start import Start, begin_from, check_shape, read_start
 from omnicost.models.students.student import Student
 from omnicost.pipeline.compute import Report, autocast
+from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student import checkpoint as student_checkpoint
 from omnicost.pipeline.student.config import OptimizerConfig, StudentConfig
 from omnicost.pipeline.student.data import (
@@ -48,6 +50,7 @@ def run(
     config: StudentConfig,
     *,
     backbone: str,
+    start: str = NO_START,
     seed: int,
     out: Path,
     work: Path,
@@ -66,6 +69,7 @@ def run(
         pseudomasks: artefacts of the pseudo-mask step that cover the other images.
         config: architecture, schedule, views.
         backbone: hub id, folder or ``tiny``.
+        start: a whole trained student in its place, or ``none``.
         seed: of the head's weights, the order, the views and the loss's points.
         out: folder to write into (process 0 only).
         work: scratch folder, kept over restarts.
@@ -89,7 +93,7 @@ def run(
     if config.architecture.kind == "detectron2":
         student = _trained_by_detectron2(training, config, seed, work, device, report, world)
     else:
-        student = build_student(config, len(dataset.class_names), backbone, seed).to(device)
+        student = build_student(config, dataset.class_names, backbone, seed, start).to(device)
         batches = StepBatches(training, config, seed, world)
         train_loop(student, batches, config, seed, work, device, report, world)
     if world.rank == 0:
@@ -149,13 +153,30 @@ def _pictures(training: TrainingSet) -> list[Picture]:
     return pictures
 
 
-def build_student(config: StudentConfig, num_classes: int, backbone: str, seed: int) -> Student:
-    """A fresh student, its head drawn from the seed."""
+def build_student(
+    config: StudentConfig,
+    class_names: Sequence[str],
+    backbone: str,
+    seed: int,
+    start: str = NO_START,
+) -> Student:
+    """A student before training: of the start, or the backbone; what is fresh is drawn."""
+    begin = None if start == NO_START else _start_of(config, start)
+    beneath = backbone if begin is None else begin.backbone
     with _seeded(derive_seed(seed, "student head"), "cpu"):
-        student = interface.build(config.architecture, num_classes, backbone)
+        student = interface.build(config.architecture, len(class_names), beneath)
+    if begin is not None:
+        begin_from(student, begin, class_names)
     if config.checkpoint_activations:
         student.save_activation_memory()
     return student
+
+
+def _start_of(config: StudentConfig, spec: str) -> Start:
+    assert isinstance(config.architecture, Mask2FormerSettings)  # as `Recipe` has it
+    start = read_start(spec)
+    check_shape(start, config.architecture)
+    return start
 
 
 def train_loop(
