@@ -1,14 +1,18 @@
 """Timed annotations to labelling times."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from omnicost.annotation import AnnotationType
 from omnicost.calibrate import ReadOptions, Timings, calibrate, concatenate, read_timings
-from omnicost.calibrate.estimate import bootstrap_means, find_idle
+from omnicost.calibrate.estimate import _mean_interval, find_idle
 from omnicost.cost import LabellingTimes
+from omnicost.errors import InputError
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "data" / "timing"
 real = pytest.mark.skipif(not REAL.exists(), reason="needs real data beside the checkout")
@@ -24,6 +28,8 @@ def timings(
         np.broadcast_to(np.asarray(counts, dtype=float), (rows,)).copy(),
         np.array([kind] * rows, dtype=object),
         people,
+        np.full(rows, np.nan),
+        np.array(["label"] * rows, dtype=object),
     )
 
 
@@ -67,15 +73,9 @@ def test_bootstrap_interval_covers() -> None:
     held = 0
     for _ in range(200):
         seconds = rng.lognormal(-0.08, 0.4, 80) * 7
-        low, high = np.quantile(bootstrap_means(seconds, np.ones(80), rng, 500), [0.025, 0.975])
+        low, high = _mean_interval(seconds, np.ones(80), rng)
         held += low <= 7 <= high
     assert 180 <= held <= 198
-
-
-def test_bootstrap_in_chunks_gives_all_draws() -> None:
-    """Large logs are resampled in parts."""
-    means = bootstrap_means(np.ones(1_500_000), np.ones(1_500_000), np.random.default_rng(0), 3)
-    assert means.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_spread_of_single_annotations_is_found() -> None:
@@ -231,3 +231,81 @@ def test_real_seconds_per_image_by_method() -> None:
     found = read_timings(REAL / "micro_sam_organoids_seconds_per_image.csv", options)
     assert found.seconds.tolist() == [428, 659]
     assert found.counts.tolist() == [20, 20]
+
+
+# --- overheads and learning
+
+
+def worked(seconds: np.ndarray, gaps: np.ndarray, who: str = "a") -> Timings:
+    """Rows one after the other, each with a gap before it."""
+    rows = timings(seconds, who=who)
+    return replace(rows, ended=np.cumsum(seconds + gaps))
+
+
+def test_idle_time_is_the_gaps_inside_sessions() -> None:
+    """Two seconds of waiting before boxes of ten are a sixth; a night between is nobody's."""
+    gaps = np.full(1000, 2.0)
+    gaps[50] = 9 * 3600.0
+    found = calibrate(worked(np.full(1000, 10.0), gaps)).overheads[AnnotationType.BOX]
+    assert found.idle == pytest.approx(2 / 12, abs=0.005)
+    assert found.known == ("idle",)
+
+
+def test_idle_rows_are_idle_time_too() -> None:
+    """What the filter drops beyond a usual row is paid for, up to a break's length."""
+    seconds = np.full(1000, 10.0)
+    seconds[40] = 1010.0
+    found = calibrate(worked(seconds, np.zeros(1000))).overheads[AnnotationType.BOX]
+    assert found.idle == pytest.approx(1000 / (9990 + 1000), abs=0.001)
+
+
+def test_a_log_of_minutes_says_nothing_of_idle_time() -> None:
+    """One pause in a quarter of an hour is no habit."""
+    assert calibrate(worked(np.full(100, 10.0), np.full(100, 9.0))).overheads == {}
+
+
+def test_a_log_without_times_of_day_says_nothing_of_idle_time() -> None:
+    """Rows dropped as idle alone would be a lower bound that looks like a measurement."""
+    assert calibrate(timings(np.full(1000, 10.0))).overheads == {}
+
+
+def test_review_rework_and_set_up_come_from_their_rows() -> None:
+    """As shares of the labelling; a log that has none of an activity leaves the assumption."""
+    rows = timings(np.array([100.0, 20.0, 10.0, 3600.0]))
+    rows = replace(rows, activities=np.array(["label", "review", "rework", "setup"], dtype=object))
+    result = calibrate(rows)
+    found = result.overheads[AnnotationType.BOX]
+    assert result.kinds["box"].seconds == 100
+    assert found.review == pytest.approx(20 / 110, abs=1e-4)
+    assert found.rework == pytest.approx(0.1)
+    assert found.setup_hours == pytest.approx(1.0)
+    assert "idle" not in found.known
+    times = result.labelling_times("log")
+    assert LabellingTimes.from_mapping(yaml.safe_load(times.to_yaml())).overheads == times.overheads
+
+
+@pytest.mark.parametrize(("extra", "found"), [(1.0, True), (0.0, False)])
+def test_learning_is_found_where_there_is_any(extra: float, found: bool) -> None:
+    """Twice the time at first, gone after hours, comes back; a level log shows none."""
+    rng, done, seconds = np.random.default_rng(4), 0.0, []
+    for _ in range(3000):
+        seconds.append(10 * rng.lognormal(-0.08, 0.4) * (1 + extra * np.exp(-done / 3600)))
+        done += seconds[-1]
+    learning = calibrate(worked(np.array(seconds), np.ones(3000))).learning.get("box")
+    assert (learning is not None) == found
+    if learning is not None:
+        assert learning.extra == pytest.approx(1.0, rel=0.35)
+        assert 0.5 <= learning.hours <= 2
+
+
+def test_activities_and_times_of_day_are_read_from_text(tmp_path: Path) -> None:
+    """An unknown activity is refused by name."""
+    path = tmp_path / "log.csv"
+    path.write_text("seconds,type,created_at,activity\n9,box,2026-01-01T00:00:09Z,label\n"
+                    "3,box,2026-01-01T00:00:12Z,Review\n")  # fmt: skip
+    read = read_timings(path)
+    assert read.activities.tolist() == ["label", "review"]
+    assert np.diff(read.ended).tolist() == [3.0]
+    path.write_text("seconds,type,activity\n9,box,lunch\n")
+    with pytest.raises(InputError, match="lunch"):
+        read_timings(path)

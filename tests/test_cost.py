@@ -1,5 +1,6 @@
 """Labelling times, statistics, seconds per image, spread and prices."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from omnicost.cost import (
     ORDER,
     DatasetStats,
     LabellingTimes,
+    Overheads,
     arithmetic,
     dataset_stats,
     draw_spend,
@@ -25,6 +27,7 @@ from omnicost.cost import (
     saving,
     seconds_per_image,
     type_seconds,
+    with_overheads,
 )
 from omnicost.cost.seconds import PAYS
 from omnicost.cost.times import CONSTANTS, ProjectSpread
@@ -369,3 +372,40 @@ def test_unknown_data_set_lists_the_known() -> None:
     """An unknown name lists the built-in ones."""
     with pytest.raises(InputError, match="use coco, ade20k, cityscapes"):
         dataset_stats("imagenet")
+
+
+# --- overheads
+
+
+shares = st.floats(0, 0.8)
+
+
+@given(shares, shares, shares, st.integers(0, 5))
+def test_draws_of_paid_time_average_to_the_factor(
+    review: float, rework: float, idle: float, seed: int
+) -> None:
+    """Whatever the shares, known or assumed, means are kept and nothing turns negative."""
+    overheads = dict.fromkeys(AnnotationType, Overheads().given(review=review))
+    overheads[AnnotationType.BOX] = Overheads(review=review, rework=rework, idle=idle)
+    spend = draw_spend(BUILT_IN["coco"], LabellingTimes(), np.random.default_rng(seed), 400)
+    still = replace(spend, type_seconds=np.ones_like(spend.type_seconds))
+    paid = with_overheads(still, overheads, np.random.default_rng(seed))
+    expected = np.array([1.0 if k is AnnotationType.NONE else overheads[k].factor
+                         for k in AnnotationType])  # fmt: skip
+    assert paid.type_seconds.mean(0) == pytest.approx(expected)
+    assert (paid.type_seconds > 0).all()
+
+
+def test_known_shares_are_surer_than_assumed_ones() -> None:
+    """The same shares spread less once somebody has measured or given them."""
+    assumed, known = Overheads(), Overheads().given(review=0.15, rework=0.05, idle=0.1)
+    assert known.factor == assumed.factor == pytest.approx(1.05 * 1.15 / 0.9)
+    spend = draw_spend(BUILT_IN["coco"], LabellingTimes(), np.random.default_rng(0), 2000)
+    still = replace(spend, type_seconds=np.ones_like(spend.type_seconds))
+    sds = [
+        with_overheads(still, dict.fromkeys(AnnotationType, one), np.random.default_rng(0))
+        .type_seconds[:, 3].std()
+        for one in (assumed, known)
+    ]  # fmt: skip
+    assert sds[1] < 0.5 * sds[0]
+    assert with_overheads(spend, None, np.random.default_rng(0)) is spend

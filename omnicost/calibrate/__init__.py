@@ -1,7 +1,8 @@
 """Logs of labelling tools to labelling times: reading, dropping idle rows, estimating."""
 
 from omnicost.calibrate.estimate import Calibration, Estimate, calibrate
-from omnicost.calibrate.timings import ReadOptions, Timings, concatenate, read_timings
+from omnicost.calibrate.read import read_timings
+from omnicost.calibrate.timings import ReadOptions, Timings, concatenate
 
 __all__ = [
     "Calibration",

@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from omnicost.calibrate.learning import find_learning
+from omnicost.calibrate.overheads import find_overheads
 from omnicost.calibrate.timings import KINDS, Timings
-from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, interval
-from omnicost.cost.times import ANNOTATION_LOG_SD
+from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, OverheadsByType
+from omnicost.cost.times import ANNOTATION_LOG_SD, Learning
 from omnicost.errors import InputError
 
 # Iglewicz and Hoaglin 1993: modified z-scores above 3.5 are outliers.
@@ -61,7 +63,9 @@ class Calibration:
         log_sd: spread of single annotations of each kind.
         project_log_sd: spread between annotators, where there are enough of them.
         idle: what the idle filter dropped, by kind.
-        kept_hours: hours that the estimates rest on.
+        kept_hours: hours of labelling that the estimates rest on.
+        overheads: review, rework, idle and set-up time of types whose rows show them.
+        learning: of kinds whose rows show it.
         warnings: what to be careful about, one line each.
     """
 
@@ -71,6 +75,8 @@ class Calibration:
     project_log_sd: Mapping[str, float]
     idle: Mapping[str, Idle]
     kept_hours: float
+    overheads: OverheadsByType
+    learning: Mapping[str, Learning]
     warnings: tuple[str, ...]
 
     def labelling_times(self, source: str) -> LabellingTimes:
@@ -85,6 +91,10 @@ class Calibration:
             data["project_log_sd"] = dict(self.project_log_sd) | {
                 "measured": sorted(self.project_log_sd)
             }
+        if self.overheads:
+            data["overheads"] = {
+                str(kind): one.model_dump() for kind, one in self.overheads.items()
+            }
         return LabellingTimes.from_mapping(data, source)
 
     def _time(self, kind: str, source: str) -> dict[str, Any]:
@@ -94,6 +104,7 @@ class Calibration:
             "source": source,
             "log_sd": round(self.log_sd[kind], 4),
             "measured": _measured(self.kinds[kind]),
+            "learning": self.learning.get(kind),
             "annotators": {
                 who: {"seconds": round(row.seconds, 4), **_measured(row)}
                 for who, row in people.items()
@@ -128,8 +139,13 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
     if not (timings.seconds > 0).all():
         count = int((timings.seconds <= 0).sum())
         raise InputError("timings", f"{count} rows took 0 seconds", "remove them from the log")
-    idle_rows = find_idle(timings) if drop_idle else np.zeros(len(timings), dtype=bool)
-    kept, rng = timings.select(~idle_rows), np.random.default_rng(seed)
+    labelled, idle_rows = timings.activities == "label", np.zeros(len(timings), dtype=bool)
+    if not labelled.any():
+        raise InputError("timings", "no row timed labelling", "give rows of activity label")
+    if drop_idle:
+        idle_rows[labelled] = find_idle(timings.select(labelled))
+    kept = timings.select(labelled & ~idle_rows)
+    rng = np.random.default_rng(seed)
     kinds = [kind for kind in KINDS if (kept.kinds == kind).any()]
     estimates = {kind: _estimate(kept.select(kept.kinds == kind), rng) for kind in kinds}
     people = {
@@ -149,6 +165,12 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
         project_log_sd=between,
         idle={kind: _idle(timings.select((timings.kinds == kind) & idle_rows)) for kind in kinds},
         kept_hours=float(kept.seconds.sum()) / SECONDS_PER_HOUR,
+        overheads=find_overheads(timings, idle_rows),
+        learning={
+            kind: learning
+            for kind in kinds
+            if (learning := find_learning(kept.select(kept.kinds == kind)))
+        },
         warnings=_warnings(estimates, people, between),
     )
 
@@ -180,26 +202,32 @@ def _residuals(timings: Timings) -> np.ndarray:
 
 
 def _estimate(rows: Timings, rng: np.random.Generator) -> Estimate:
-    means = bootstrap_means(rows.seconds, rows.counts, rng, BOOTSTRAPS)
     return Estimate(
         seconds=float(rows.seconds.sum() / rows.counts.sum()),
-        interval=interval(means, LEVEL),
+        interval=_mean_interval(rows.seconds, rows.counts, rng),
         rows=len(rows),
         annotations=float(rows.counts.sum()),
     )
 
 
-def bootstrap_means(
-    seconds: np.ndarray, counts: np.ndarray, rng: np.random.Generator, draws: int
-) -> np.ndarray:
-    """Means per annotation of rows resampled with replacement: (draws,) float64."""
-    rows = len(seconds)
-    step = max(1, _CHUNK // rows)
-    parts = []
-    for start in range(0, draws, step):
-        picked = rng.integers(rows, size=(min(step, draws - start), rows))
-        parts.append(seconds[picked].sum(axis=1) / counts[picked].sum(axis=1))
-    return np.concatenate(parts)
+def _mean_interval(seconds: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> Interval:
+    """The percentile interval of the mean per annotation, rows resampled together."""
+    if len(seconds) < 2:
+        return Interval(*(2 * [float(seconds.sum() / counts.sum())]))
+    from scipy.stats import bootstrap
+
+    low, high = bootstrap(
+        (seconds, counts),
+        lambda some, of, axis: some.sum(axis) / of.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=BOOTSTRAPS,
+        batch=max(1, _CHUNK // len(seconds)),
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    return Interval(float(low), float(high))
 
 
 def _single_log_sd(rows: Timings) -> float:

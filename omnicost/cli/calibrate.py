@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from omnicost.calibrate import Calibration, Estimate, Timings
+    from omnicost.cost import Overheads
 
 
 def calibrate(
@@ -46,15 +47,24 @@ def calibrate(
     type_column: Annotated[
         str | None, typer.Option("--type-column", help="Column of the annotation type.")
     ] = None,
+    ended_column: Annotated[
+        str | None, typer.Option("--ended-column", help="Column of when a row ended (ISO 8601).")
+    ] = None,
+    activity_column: Annotated[
+        str | None,
+        typer.Option("--activity-column", help="Column of label, review, rework or setup."),
+    ] = None,
     keep_idle: Annotated[
         bool, typer.Option("--keep-idle", help="Keep rows that look like idle time.")
     ] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Labelling times of your own annotators, from a labelling tool's log.
 
     Reads Label Studio exports (lead_time) and delimited text, drops idle rows
-    and says which, and gives bootstrap intervals by type and annotator.
+    and says which, and gives bootstrap intervals by type and annotator. Where
+    the log shows them: shares of review, rework and idle time, and learning.
 
     \b
     Example:
@@ -64,6 +74,10 @@ def calibrate(
     """
     from omnicost import calibrate as calibration
     from omnicost.calibrate import ReadOptions
+    from omnicost.files import MARK, output_file, refuse_to_replace
+
+    if out is not None:
+        refuse_to_replace(out, inputs=files, force=force)
 
     options = ReadOptions(
         kind=kind,
@@ -71,6 +85,8 @@ def calibrate(
         count=count_column,
         annotator=annotator_column,
         type=type_column,
+        ended=ended_column,
+        activity=activity_column,
         per_row=per_row,
         only=_parse_only(only),
     )
@@ -79,7 +95,8 @@ def calibrate(
     result = calibration.calibrate(timings, drop_idle=not keep_idle)
     source = f"calibrated on {', '.join(path.name for path in files)}"
     if out is not None:
-        _write(out, result.labelling_times(source).to_yaml())
+        with output_file(out) as part:
+            part.write_text(f"# {MARK}\n{result.labelling_times(source).to_yaml()}", "utf-8")
     if as_json:
         print_json(_payload(result, timings, source))
     else:
@@ -93,14 +110,6 @@ def _parse_only(text: str | None) -> tuple[str, str] | None:
     if not found:
         raise InputError("--only", f"{text!r} is not column=value", "write method=Manual")
     return column.strip(), value.strip()
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        remedy = "name a file in a folder that exists"
-        raise InputError(path, f"cannot be written ({error.strerror})", remedy) from None
 
 
 def _print_report(result: Calibration, timings: Timings, out: Path | None) -> None:
@@ -173,7 +182,27 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
     lines.append(f"kept {result.kept_hours:.2f} h of work")
     lines += [f"left out: {count:,} rows {why}" for why, count in timings.unused.items()]
     lines += [f"{kind}: log sd between annotators {sd:.2f}" for kind, sd in _spreads(result)]
+    lines += [f"{kind}: {_overhead_line(one)}" for kind, one in result.overheads.items()]
+    for kind, one in result.learning.items():
+        lines.append(
+            f"{kind}: learning: first labels take {1 + one.extra:.2f} times as long, "
+            f"most of it gone after {2 * one.hours:g} h"
+        )
     return lines + [f"note: {note}" for note in timings.notes]
+
+
+def _overhead_line(one: Overheads) -> str:
+    shares = [
+        f"{name} {getattr(one, name):.1%} {of}"
+        for name, of in (
+            ("review", "of labelling"),
+            ("rework", "of labelling"),
+            ("idle", "of paid time"),
+        )
+        if name in one.known
+    ]
+    setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []
+    return ", ".join(shares + setup)
 
 
 def _spreads(result: Calibration) -> list[tuple[str, float]]:
@@ -185,6 +214,8 @@ def _payload(result: Calibration, timings: Timings, source: str) -> dict[str, An
         "times": result.labelling_times(source).model_dump(mode="json", by_alias=True),
         "idle": {kind: idle._asdict() for kind, idle in result.idle.items()},
         "kept_hours": result.kept_hours,
+        "overheads": {str(kind): one.model_dump() for kind, one in result.overheads.items()},
+        "learning": {kind: one.model_dump() for kind, one in result.learning.items()},
         "left_out": dict(timings.unused),
         "notes": list(timings.notes),
         "warnings": list(result.warnings),

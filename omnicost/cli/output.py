@@ -10,6 +10,9 @@ import typer
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON instead of tables.")
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace inputs, and files that omnicost did not write.")
+]
 
 
 def print_json(payload: Any) -> None:

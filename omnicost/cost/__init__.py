@@ -1,10 +1,16 @@
 """What labels cost: labelling times and image statistics to seconds, hours and money.
 
 `times` holds what one annotation takes, `stats` what an average image holds, `seconds` multiplies
-the two, and `spread` says how far the product may be off; `price`
-puts them together for a whole project.
+the two, `overheads` adds review, rework and idle time, and `spread` says how far the product may be
+off; `price` puts them together for a whole project.
 """
 
+from omnicost.cost.overheads import (
+    Overheads,
+    OverheadsByType,
+    overhead_factors,
+    with_overheads,
+)
 from omnicost.cost.price import Price, price
 from omnicost.cost.seconds import (
     ORDER,
@@ -51,6 +57,8 @@ __all__ = [
     "Interval",
     "LabellingTime",
     "LabellingTimes",
+    "Overheads",
+    "OverheadsByType",
     "Price",
     "SpendDraws",
     "Term",
@@ -62,10 +70,12 @@ __all__ = [
     "hours",
     "image_variance",
     "interval",
+    "overhead_factors",
     "price",
     "saving",
     "seconds_per_image",
     "stats_of_counts",
     "stats_of_file",
     "type_seconds",
+    "with_overheads",
 ]

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from omnicost.annotation import PAPER_TYPES, AnnotationType
+from omnicost.cost.overheads import Overheads
 from omnicost.errors import ConfigError, InputError
 
 # Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
@@ -112,6 +113,17 @@ class AnnotatorTime(Measured):
     seconds: float = Field(ge=0)
 
 
+class Learning(BaseModel):
+    """How an annotator of a type gets faster: `1 + extra * exp(-hours worked / hours)` times."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    extra: float = Field(ge=0, le=20)
+    hours: float = Field(gt=0)
+    logged_hours: float = Field(gt=0)
+    """Hours that each annotator worked while the mean seconds were measured."""
+
+
 class LabellingTime(BaseModel):
     """Mean seconds of one annotation, its spread and where the figure comes from."""
 
@@ -123,6 +135,7 @@ class LabellingTime(BaseModel):
     """Standard deviation of the logarithm of one annotation's time; averages out over many."""
     measured: Measured | None = None
     annotators: dict[str, AnnotatorTime] = Field(default_factory=dict)
+    learning: Learning | None = None
 
 
 def parse_override(text: str, where: object = "--time") -> tuple[str, float | str]:
@@ -213,6 +226,8 @@ class LabellingTimes(BaseModel):
     """Spread of the project-wide factor; 0.3 is an assumption."""
     project_correlation: float = Field(default=PROJECT_CORRELATION, ge=0, le=1)
     """Correlation of the log factors of any two types; an assumption."""
+    overheads: dict[AnnotationType, Overheads] = Field(default_factory=dict)
+    """Review, rework, idle and set-up of types that differ from the assumptions."""
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: object = "times") -> LabellingTimes:

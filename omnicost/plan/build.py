@@ -14,8 +14,11 @@ from omnicost.cost import (
     SECONDS_PER_HOUR,
     DatasetStats,
     LabellingTimes,
+    OverheadsByType,
     draw_spend,
+    overhead_factors,
     type_seconds,
+    with_overheads,
 )
 from omnicost.errors import InputError
 from omnicost.plan.answer import answers_of_other_types, simplest_answer
@@ -111,6 +114,7 @@ def make_plan(
     rows: Sequence[Row] | None = None,
     like: Sequence[str] = (),
     types: Sequence[AnnotationType] | None = None,
+    overheads: OverheadsByType | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Plan:
@@ -125,6 +129,8 @@ def make_plan(
         like: data sets that the project resembles, if it has no sweep of its own.
         types: what annotators can do; everything that was measured if not given. Leaving images
             alone (`none`) needs no annotator and always stays possible where it was measured.
+        overheads: review, rework and idle time that hours pay for as well; labelling alone if not
+            given. Set-up time is left to the caller, who takes it off the budget.
         draws: draws of everything that is uncertain.
         seed: of the draws.
 
@@ -132,12 +138,12 @@ def make_plan(
         InputError: if the question has no answer, or the evidence does not fit together.
     """
     times = LabellingTimes() if times is None else times
-    surface_rng, spend_rng, noise_rng = np.random.default_rng(seed).spawn(3)
+    surface_rng, spend_rng, noise_rng, overhead_rng = np.random.default_rng(seed).spawn(4)
     evidence = gather(stats.images, surface_rng, dataset, rows, like, draws)
-    problem = _restrict(stats, times, evidence, types)
+    problem = _restrict(stats, times, evidence, types, overheads)
     worlds = Worlds(
         problem=problem,
-        spend=draw_spend(stats, times, spend_rng, draws),
+        spend=with_overheads(draw_spend(stats, times, spend_rng, draws), overheads, overhead_rng),
         student_noise=evidence.surface.noise_sd * noise_rng.standard_normal(draws),
     )
     images = simplest_answer(question, problem, worlds.spend)
@@ -164,6 +170,7 @@ def _restrict(
     times: LabellingTimes,
     evidence: Evidence,
     types: Sequence[AnnotationType] | None,
+    overheads: OverheadsByType | None,
 ) -> Problem:
     surface, masks_allowed = evidence.surface, True
     if types is not None:
@@ -177,7 +184,8 @@ def _restrict(
         surface = surface.restricted(tuple(allowed))
     if not surface.types:
         raise InputError("--types", "leave nothing to choose between", "add a weak type")
-    return Problem(stats.images, type_seconds(stats, times), surface, masks_allowed)
+    seconds = type_seconds(stats, times) * overhead_factors(overheads)
+    return Problem(stats.images, seconds, surface, masks_allowed)
 
 
 def _risk(question: Question, worlds: Worlds, images: np.ndarray) -> Risk:

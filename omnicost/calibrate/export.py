@@ -1,0 +1,121 @@
+"""Timed annotations of a Label Studio JSON export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from omnicost.calibrate.timings import ReadOptions, Timings, moment
+from omnicost.coco import load_json
+from omnicost.errors import InputError
+
+# https://labelstud.io/guide/export: `type` of one result.
+_LABEL_STUDIO_KINDS: Final[Mapping[str, str]] = {
+    "choices": "class",
+    "taxonomy": "class",
+    "keypoint": "point",
+    "keypointlabels": "point",
+    "rectangle": "box",
+    "rectanglelabels": "box",
+    "polygon": "mask",
+    "polygonlabels": "mask",
+    "brush": "mask",
+    "brushlabels": "mask",
+}
+
+
+def read_export(path: Path | str, options: ReadOptions) -> Timings:
+    """Every annotation with a `lead_time`; one made from another is rework."""
+    tasks = load_json(path)
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise InputError(path, "is not a list of tasks", "give a Label Studio JSON export")
+    rows: list[_Row] = []
+    unused: Counter[str] = Counter()
+    notes: dict[str, None] = {}
+    for index, task in enumerate(tasks):
+        if not isinstance(task.get("annotations"), list):
+            problem = f"task {task.get('id', index)} has no list of annotations"
+            raise InputError(path, problem, "export as JSON, not JSON-MIN")
+        for annotation in task["annotations"]:
+            row = _export_row(annotation, options, f"{path}: task {task.get('id', index)}")
+            if isinstance(row, str):
+                unused[row] += 1
+                continue
+            rows.append(row)
+            if row.kind == "class" and options.per_row is None:
+                notes["each answer counts as one tag; give the classes asked with --per-row"] = None
+    return _timings(rows, unused, notes)
+
+
+class _Row(NamedTuple):
+    seconds: float
+    annotations: float
+    kind: str
+    annotator: str
+    ended: float
+    activity: str
+
+
+def _export_row(annotation: Any, options: ReadOptions, where: str) -> _Row | str:
+    """One annotation, or why it is left out."""
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
+        raise InputError(where, "an annotation has no list of results", "export as JSON")
+    if annotation.get("was_cancelled"):
+        return "cancelled"
+    seconds = annotation.get("lead_time")
+    if seconds is None:
+        return "without lead_time"
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InputError(where, f"lead_time is {seconds!r}", "use seconds of 0 or more")
+    kinds = Counter(
+        _LABEL_STUDIO_KINDS[result["type"]]
+        for result in annotation["result"]
+        if isinstance(result, dict) and result.get("type") in _LABEL_STUDIO_KINDS
+    )
+    if not kinds:
+        return "with nothing drawn"
+    # A tag beside a shape is the shape's class, not a label of its own.
+    drawn = [kind for kind in kinds if kind != "class"] or list(kinds)
+    if len(drawn) > 1:
+        return "with several kinds of shape"
+    kind = options.kind or drawn[0]
+    count = float(kinds[drawn[0]])
+    if drawn == ["class"]:
+        count = options.per_row or 1.0
+    return _Row(
+        float(seconds),
+        count,
+        kind,
+        _annotator(annotation.get("completed_by")),
+        moment(annotation.get("created_at")),
+        "label" if annotation.get("parent_annotation") is None else "rework",
+    )
+
+
+def _annotator(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("email") or value.get("id")
+    return "" if value is None else str(value)
+
+
+def _timings(
+    rows: Sequence[_Row],
+    unused: Mapping[str, int],
+    notes: Iterable[str],
+) -> Timings:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
+    seconds, counts, kinds, annotators, ended, activities = columns
+    return Timings(
+        np.array(seconds, dtype=np.float64),
+        np.array(counts, dtype=np.float64),
+        np.array(kinds, dtype=object),
+        np.array(annotators, dtype=object),
+        np.array(ended, dtype=np.float64),
+        np.array(activities, dtype=object),
+        dict(unused),
+        tuple(notes),
+    )

@@ -1,0 +1,36 @@
+"""One file of timed annotations, whatever its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnicost.calibrate.export import read_export
+from omnicost.calibrate.table import read_table
+from omnicost.calibrate.timings import KINDS, ReadOptions, Timings
+from omnicost.errors import InputError
+
+
+def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timings:
+    """Timed annotations of a Label Studio JSON export or of delimited text.
+
+    Raises:
+        InputError: naming file, field, value and remedy.
+    """
+    options = options or ReadOptions()
+    if options.kind is not None and options.kind not in KINDS:
+        raise InputError("--type", f"unknown type {options.kind!r}", f"use {', '.join(KINDS)}")
+    timings = read_export(path, options) if _looks_like_json(path) else read_table(path, options)
+    if not len(timings):
+        unused = ", ".join(f"{count} {why}" for why, count in timings.unused.items())
+        problem = f"holds no usable timing{f' ({unused})' if unused else ''}"
+        raise InputError(path, problem, "give timed annotations")
+    return timings
+
+
+def _looks_like_json(path: Path | str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    return head[:1] in (b"[", b"{")

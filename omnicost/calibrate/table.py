@@ -1,0 +1,170 @@
+"""Timed annotations of delimited text: CSV and the like, with or without a header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from omnicost.calibrate.timings import ACTIVITIES, KINDS, ReadOptions, Timings, moment
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "seconds": ("seconds", "lead_time", "lead_time_s", "duration", "duration_s", "time_s", "time"),
+    "count": ("count", "n", "instances", "n_instances", "n_boxes", "n_masks", "n_points"),
+    "annotator": ("annotator", "completed_by", "worker", "user"),
+    "type": ("type", "annotation_type", "kind"),
+    "ended": ("ended", "ended_at", "created_at", "timestamp"),
+    "activity": ("activity", "stage", "step"),
+}
+
+
+def read_table(path: Path | str, options: ReadOptions) -> Timings:
+    """A row a timed piece of work; columns by their names, or as the options say."""
+    table = _only(_parse_table(path), options.only, path)
+    columns = _find_columns(table, options, path)
+    kinds = _kinds(table, columns, options, path)
+    seconds = _numbers(table, columns["seconds"], path)
+    counts = _numbers(table, columns["count"], path) if columns["count"] else _ones(table, options)
+    annotators = table[columns["annotator"]].astype(str) if columns["annotator"] else None
+    named = np.array([""] * len(table) if annotators is None else list(annotators), dtype=object)
+    notes = [] if columns["count"] or options.per_row else ["each row counts as one annotation"]
+    used = (counts > 0) & np.isfinite(seconds)
+    unused = {"without a time": ~np.isfinite(seconds), "with nothing drawn": counts == 0}
+    reasons = {why: int(rows.sum()) for why, rows in unused.items() if rows.any()}
+    ended = _moments(table, columns["ended"])
+    activities = _activities(table, columns["activity"], path)
+    read = Timings(seconds, counts, kinds, named, ended, activities, reasons, tuple(notes))
+    return read.select(used)
+
+
+def _parse_table(path: Path | str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(path, "is not text", "give CSV or a Label Studio export") from None
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise InputError(path, "is empty", "give timed annotations")
+    separator = next((mark for mark in ",;\t" if mark in first), r"\s+")
+    fields = [part.strip() for part in re.split(separator, first.strip())]
+    header = None if any(_is_number(part) for part in fields) else 0
+    try:
+        table = pd.read_csv(path, sep=separator, header=header, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        problem = f"is not a table ({' '.join(str(error).split())})"
+        raise InputError(path, problem, "give one row a timed annotation") from None
+    table.columns = [str(name).strip() for name in table.columns]
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _only(table: pd.DataFrame, only: tuple[str, str] | None, path: Path | str) -> pd.DataFrame:
+    if only is None:
+        return table
+    column, value = only
+    if column not in table:
+        raise InputError(path, f"has no column {column!r}", _choices(table))
+    kept = table[table[column].astype(str) == value]
+    if kept.empty:
+        known = ", ".join(sorted(table[column].astype(str).unique())[:8])
+        raise InputError(path, f"no row has {column}={value}", f"use one of {known}")
+    return kept
+
+
+def _find_columns(
+    table: pd.DataFrame, options: ReadOptions, path: Path | str
+) -> dict[str, str | None]:
+    found = {
+        role: _find_column(table, role, getattr(options, role), path) for role in _COLUMN_NAMES
+    }
+    if found["seconds"] is None and table.columns[0] == "0":  # no header: the last number
+        numeric = [name for name in table.columns if table[name].dtype.kind in "if"]
+        found["seconds"] = numeric[-1] if numeric else None
+    if found["seconds"] is None:
+        remedy = f"name it with --seconds-column; {_choices(table)}"
+        raise InputError(path, "has no column of seconds that I know", remedy)
+    return found
+
+
+def _find_column(table: pd.DataFrame, role: str, given: str | None, path: Path | str) -> str | None:
+    if given is not None:
+        if given not in table:
+            raise InputError(path, f"has no column {given!r}", _choices(table))
+        return given
+    by_name = {name.lower(): name for name in table.columns}
+    return next((by_name[name] for name in _COLUMN_NAMES[role] if name in by_name), None)
+
+
+def _choices(table: pd.DataFrame) -> str:
+    return f"its columns are {', '.join(map(str, table.columns))}"
+
+
+def _kinds(
+    table: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    options: ReadOptions,
+    path: Path | str,
+) -> np.ndarray:
+    counted = (columns["count"] or "").lower()
+    implied = {"n_boxes": "box", "n_masks": "mask", "n_points": "point"}.get(counted)
+    if options.kind or (columns["type"] is None and implied):
+        return np.array([options.kind or implied] * len(table), dtype=object)
+    if columns["type"] is None:
+        remedy = f"say what was drawn with --type, one of {', '.join(KINDS)}"
+        raise InputError(path, "has no column of annotation types", remedy)
+    kinds = table[columns["type"]].astype(str).str.strip().str.lower()
+    unknown = kinds[~kinds.isin(KINDS)]
+    if len(unknown):
+        problem = f"{columns['type']} is {unknown.iloc[0]!r} in row {unknown.index[0] + 1}"
+        raise InputError(path, problem, f"use {', '.join(KINDS)}")
+    return np.array(list(kinds), dtype=object)
+
+
+def _moments(table: pd.DataFrame, column: str | None) -> np.ndarray:
+    values = [] if column is None else [moment(value) for value in table[column]]
+    return np.array(values) if values else np.full(len(table), np.nan)
+
+
+def _activities(table: pd.DataFrame, column: str | None, path: Path | str) -> np.ndarray:
+    if column is None:
+        return np.array(["label"] * len(table), dtype=object)
+    values = table[column].astype(str).str.strip().str.lower()
+    unknown = values[~values.isin(ACTIVITIES)]
+    if len(unknown):
+        problem = f"{column} is {unknown.iloc[0]!r} in row {unknown.index[0] + 1}"
+        raise InputError(path, problem, f"use {', '.join(ACTIVITIES)}")
+    return np.array(list(values), dtype=object)
+
+
+def _numbers(table: pd.DataFrame, column: str | None, path: Path | str) -> np.ndarray:
+    """A column of numbers of 0 or more, NaN where the cell is empty."""
+    import pandas as pd
+
+    values = table[str(column)]
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = (np.isnan(numbers) & values.notna().to_numpy()) | (numbers < 0) | np.isinf(numbers)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        problem = f"{column} is {values.iloc[index]!s} in row {index + 1}"
+        raise InputError(path, problem, "use a finite number of 0 or more")
+    return numbers
+
+
+def _ones(table: pd.DataFrame, options: ReadOptions) -> np.ndarray:
+    return np.full(len(table), options.per_row or 1.0)

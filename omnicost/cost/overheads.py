@@ -1,0 +1,97 @@
+"""What labelling brings with it: review, rework, idle and set-up time beside labelling itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from omnicost.annotation import AnnotationType
+
+if TYPE_CHECKING:
+    from omnicost.cost.spread import SpendDraws
+
+# Assumptions, not measurements: round figures that a project replaces with its own, and how far
+# off such a share may be, as the standard deviation of its logarithm.
+REVIEW: Final = 0.15
+REWORK: Final = 0.05
+IDLE: Final = 0.10
+ASSUMED_LOG_SD: Final = 0.5
+KNOWN_LOG_SD: Final = 0.15
+
+
+class Overheads(BaseModel):
+    """Paid time of one annotation type beside that of labelling it once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    review: float = Field(default=REVIEW, ge=0, le=10)
+    """Seconds of checking for each second of labelling."""
+    rework: float = Field(default=REWORK, ge=0, le=10)
+    """Share of the labelling that is done again, and checked again."""
+    idle: float = Field(default=IDLE, ge=0, le=0.9)
+    """Share of the paid time in which nothing is labelled: waiting, breaks, the tool."""
+    setup_hours: float = Field(default=0.0, ge=0)
+    """Hours before the first label, once for the whole project: instructions, training."""
+    known: tuple[Literal["review", "rework", "idle", "setup_hours"], ...] = ()
+    """What was measured or given; the rest is assumed."""
+
+    @property
+    def factor(self) -> float:
+        """Paid seconds for each second of labelling, set-up left out."""
+        return (1 + self.rework) * (1 + self.review) / (1 - self.idle)
+
+    def given(self, **values: float | None) -> Overheads:
+        """The same with values that somebody gave; those that are None stay."""
+        new = {name: value for name, value in values.items() if value is not None}
+        known = tuple(dict.fromkeys((*self.known, *new)))
+        return Overheads.model_validate({**self.model_dump(), **new, "known": known})
+
+
+NOTHING: Final = Overheads(review=0, rework=0, idle=0)
+OverheadsByType = Mapping[AnnotationType, Overheads]
+
+
+def overhead_factors(overheads: OverheadsByType | None) -> np.ndarray:
+    """Paid seconds for each second of labelling of every type: (T,) float64; ones for None."""
+    return np.array([_of(kind, overheads).factor for kind in AnnotationType])
+
+
+def with_overheads(
+    spend: SpendDraws, overheads: OverheadsByType | None, rng: np.random.Generator
+) -> SpendDraws:
+    """Draws of paid time from draws of labelling time.
+
+    A share that is too low for one type is likely too low for all, so a draw shifts them together;
+    means stay those of `overhead_factors`.
+    """
+    if overheads is None:
+        return spend
+    standard = rng.standard_normal((3, len(spend.type_seconds)))
+    drawn = np.stack([_draw_factor(_of(kind, overheads), standard) for kind in AnnotationType], 1)
+    return replace(
+        spend,
+        type_seconds=spend.type_seconds * drawn,
+        variance=spend.variance * overhead_factors(overheads) ** 2,
+    )
+
+
+def _of(kind: AnnotationType, overheads: OverheadsByType | None) -> Overheads:
+    if overheads is None or kind is AnnotationType.NONE:
+        return NOTHING
+    return overheads.get(kind, Overheads())
+
+
+def _draw_factor(one: Overheads, standard: np.ndarray) -> np.ndarray:
+    sds = [
+        KNOWN_LOG_SD if name in one.known else ASSUMED_LOG_SD
+        for name in ("review", "rework", "idle")
+    ]
+    spread = np.exp(np.array(sds)[:, None] * standard - np.square(sds)[:, None] / 2)
+    review, rework, idle = np.array([one.review, one.rework, one.idle])[:, None] * spread
+    factor = (1 + rework) * (1 + review) / (1 - np.minimum(idle, 0.95))
+    drawn: np.ndarray = factor * (one.factor / factor.mean())
+    return drawn
