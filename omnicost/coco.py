@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from omnicost.errors import InputError
+from omnicost.files import read_bytes
 
 SECTIONS: Final = ("images", "annotations", "categories")
 _MISSING: Final = object()
@@ -113,10 +114,7 @@ def load_json(path: Path | str) -> Any:
     Raises:
         InputError: if it cannot be read or is not JSON.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    content = read_bytes(path)
     if not content.strip():
         raise InputError(path, "is empty", "give a JSON file")
     # Millions of small objects: collecting garbage while they are made finds none and costs a

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class OmnicostError(Exception):
@@ -40,3 +44,28 @@ class MissingError(InputError):
 
 class StageError(OmnicostError):
     """A stage of the pipeline could not finish; names the stage and its log."""
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """One phrase a fault of a pydantic validation: field, value and what is asked for."""
+    phrases = []
+    for fault in error.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            phrases.append(f"{field}: unknown field; remove it or correct its spelling")
+        elif fault["type"] == "missing":
+            phrases.append(f"{field}: missing; add it")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            phrases.append(f"{field} is {short(fault['input'])}: {message}" if field else message)
+    return phrases
+
+
+def short(value: object, longest: int = 40) -> str:
+    """A value as shown in an error: its `repr`, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

@@ -22,8 +22,7 @@ from pydantic import (
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost import DatasetStats, dataset_stats, hours, seconds_per_image
-from omnicost.cost.times import faults
-from omnicost.errors import ConfigError, InputError
+from omnicost.errors import ConfigError, InputError, faults_of
 from omnicost.resources import shipped
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def parse_row(data: dict[str, Any], where: object = "row") -> Row:
     try:
         return Row.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(where, faults(error)) from None
+        raise ConfigError(where, faults_of(error)) from None
     except InputError as error:
         raise InputError(where, f"policy: {error.problem}", error.remedy) from None
 

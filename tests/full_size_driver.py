@@ -31,10 +31,10 @@ from omnicost.pipeline import (
     student,
     teacher,
 )
-from omnicost.pipeline.compute import silent
 from omnicost.pipeline.config import DetectConfig
 from omnicost.pipeline.proposals import DETECTIONS
 from omnicost.pipeline.recipe import Recipe
+from omnicost.progress import silent
 
 PROMPTS = 8  # masks drawn from detections: random weights know no objects, any number would do
 # Batches of one picture and few prompts fit a laptop; every other figure is the released one.

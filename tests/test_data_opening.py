@@ -38,7 +38,7 @@ def test_the_cache_follows_the_content(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", every_form())
     calls: list[int] = []
 
-    def count(done: int, total: int) -> None:
+    def count(done: int, total: int, figures: dict[str, object]) -> None:
         calls.append(done)
 
     one = open_dataset(folder, "train", cache=tmp_path / "c", progress=count)

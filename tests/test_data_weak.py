@@ -96,12 +96,16 @@ def test_masks_are_nested(count: int, seed: int, one: float, other: float) -> No
 
 @given(st.integers(1, 300), st.lists(st.integers(0, 5), min_size=5, max_size=5).filter(any))
 def test_any_policy_is_kept_to_the_image(count: int, weights: list[int]) -> None:
-    """Every type gets its share within one image, masks at least one where they have a share."""
+    """Every type gets its share within one image, masks at least one where they have a share.
+
+    The image lifted to a mask is the next type's, which may then be one and a half short.
+    """
     shares = np.array(weights) / sum(weights)
     policy = Policy.of(dict(zip(AnnotationType, shares.tolist(), strict=True)))
     given_types = np.bincount(assign(images(count), policy, 3), minlength=5)
     assert given_types.sum() == count
-    assert np.all(np.abs(given_types - shares * count) <= 1 + 1e-6)
+    lifted = 0 < policy.mask_share * count < 0.5
+    assert np.all(np.abs(given_types - shares * count) <= (1.5 if lifted else 1) + 1e-6)
     assert given_types[-1] >= (policy.mask_share > 0)
     assert not given_types[shares == 0].any()
 

@@ -16,7 +16,6 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.models.step_log import StepLog
 from omnicost.models.students import criterion
-from omnicost.pipeline import compute
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.student import train as student
@@ -27,6 +26,7 @@ from omnicost.pipeline.teacher.checkpoint import Checkpoints
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
+from omnicost.progress import silent
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength
 POINTS = torch.rand(4096, 2, generator=torch.Generator().manual_seed(0))
@@ -123,7 +123,7 @@ def test_half_precision_trains_a_student(
         student.run(
             dataset, np.full(6, MASK), [], student_config(precision=name, schedule={"steps": 2}),
             backbone=backbone, seed=0, out=out, work=out / "work", device="cpu",
-            report=compute.silent,
+            report=silent,
         )  # fmt: skip
         lines = (out / student.LOG).read_text().splitlines()
         logs[name] = [json.loads(line)["loss"] for line in lines]

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "omnicost"
 ORDER = [
     "errors",
     "files",
+    "progress",
     "resources",
     "annotation",
     "coco",

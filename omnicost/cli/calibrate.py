@@ -9,6 +9,7 @@ import typer
 
 from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
+from omnicost.files import output_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +75,7 @@ def calibrate(
     """
     from omnicost import calibrate as calibration
     from omnicost.calibrate import ReadOptions
-    from omnicost.files import MARK, output_file, refuse_to_replace
+    from omnicost.files import MARK, refuse_to_replace
 
     if out is not None:
         refuse_to_replace(out, inputs=files, force=force)

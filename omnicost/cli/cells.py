@@ -11,7 +11,7 @@ from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.data import Dataset
-    from omnicost.data.columns import Progress
+    from omnicost.progress import Progress
 
 DataArgument = Annotated[
     str, typer.Argument(help="The data set: its folder, or a tiny set's name.")
@@ -47,7 +47,7 @@ def open_data_of(
         InputError: if the cell was trained on something else.
     """
     from omnicost.data import open_dataset
-    from omnicost.data.columns import silent
+    from omnicost.progress import silent
 
     cache = store / "data" if cell else None
     dataset = open_dataset(data, split, root=root, cache=cache, progress=progress or silent)

@@ -131,10 +131,10 @@ def make(
     Example:
       omnicost data make tiny-coco tiny-coco/
     """
-    from omnicost.data.columns import write_folder
     from omnicost.data.tiny.disk import SPLIT_SIZES, write_coco
     from omnicost.data.tiny.world import SPECS
     from omnicost.errors import InputError
+    from omnicost.files import write_folder
 
     if name not in SPECS:
         raise InputError(name, "no such tiny data set", f"use {', '.join(SPECS)}")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from omnicost.cost.times import faults
-from omnicost.errors import ConfigError, InputError
+from omnicost.errors import ConfigError, InputError, faults_of
 
 if TYPE_CHECKING:
     from omnicost.coco import CocoStatistics
@@ -60,7 +59,7 @@ class DatasetStats(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(where, faults(error)) from None
+            raise ConfigError(where, faults_of(error)) from None
 
     def with_images(self, images: int) -> DatasetStats:
         """The same statistics for another number of images.

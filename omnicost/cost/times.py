@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.cost.overheads import Overheads
-from omnicost.errors import ConfigError, InputError
+from omnicost.errors import ConfigError, InputError, faults_of
 
 # Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
 ANNOTATION_LOG_SD: Final = 0.64
@@ -239,7 +239,7 @@ class LabellingTimes(BaseModel):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise ConfigError(where, faults(error)) from None
+            raise ConfigError(where, faults_of(error)) from None
         except InputError as error:
             raise InputError(where, f"{error.where}: {error.problem}", error.remedy) from None
 
@@ -285,24 +285,3 @@ class LabellingTimes(BaseModel):
     def log_sds(self) -> np.ndarray:
         """Per-annotation log standard deviations in the order of `CONSTANTS`: (C,) float64."""
         return np.array([getattr(self, name).log_sd for name in CONSTANTS])
-
-
-def faults(error: ValidationError) -> list[str]:
-    """One phrase a fault of a pydantic validation: field, value and what is asked for."""
-    phrases = []
-    for fault in error.errors(include_url=False):
-        field = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            phrases.append(f"{field}: unknown field; remove it or correct its spelling")
-        elif fault["type"] == "missing":
-            phrases.append(f"{field}: missing; add it")
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            phrases.append(f"{field} is {_short(fault['input'])}: {message}" if field else message)
-    return phrases
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

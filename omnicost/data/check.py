@@ -13,13 +13,14 @@ from pycocotools import mask as mask_api
 from omnicost.coco import CocoStatistics, load_json, parse_coco
 from omnicost.data.check_records import Fault, sound_records
 from omnicost.data.coco_reader import columns_of, size_bounds
-from omnicost.data.columns import Columns, Header, Progress, silent
+from omnicost.data.columns import Columns, Header
 from omnicost.data.dataset import Dataset
 from omnicost.data.images import EXIF_ORIENTATION, TURNED
 from omnicost.data.label_maps import KINDS, Pair, read_label_maps, read_map
 from omnicost.data.layouts import Source, find, held_out
 from omnicost.data.statistics import count
 from omnicost.errors import InputError
+from omnicost.progress import Progress, silent
 
 TOLERANCE: Final = 1.0  # pixels that a box may stick out of its picture: annotators round
 # A box is elsewhere than its mask when it has less than this IoU with the mask's tight box, and
@@ -106,7 +107,7 @@ def _checked_maps(
             sound.append(pair)
         except InputError as fault:
             faults.append(Fault("faulty map", f"image {pair.image_id}", fault.problem))
-        progress(done, len(source.pairs))
+        progress(done, len(source.pairs), {})
     return read_label_maps(kind, sound) if sound else None
 
 
@@ -175,7 +176,7 @@ def _picture_faults(dataset: Dataset, progress: Progress, decode: bool) -> Itera
         problem = _decoded(dataset, index) if decode else _glanced_at(dataset, index)
         if problem is not None:
             yield Fault(problem[0], f"image {dataset.image_ids[index]}", problem[1])
-        progress(index + 1, len(dataset))
+        progress(index + 1, len(dataset), {})
 
 
 def _decoded(dataset: Dataset, index: int) -> tuple[str, str] | None:

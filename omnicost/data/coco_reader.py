@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.coco import CocoFile, load_json, parse_coco
-from omnicost.data.columns import Columns, Header, Progress, SizeBounds, offsets, silent
+from omnicost.data.columns import Columns, Header, SizeBounds, offsets
 from omnicost.data.rle import empty, to_rle
 from omnicost.errors import InputError
+from omnicost.progress import Progress, silent
 
 OnFault = Callable[[int, str], None]  # annotation id, what is wrong with its mask
 CHECK = "`omnicost data check` lists all faults"
@@ -161,6 +162,6 @@ def _rles(
             on_fault(int(file.annotation_ids[row]), str(fault))
             rles.append(empty(height, width))
         if len(rles) % 1000 == 0:
-            progress(len(rles), len(order))
-    progress(len(order), len(order))
+            progress(len(rles), len(order), {})
+    progress(len(order), len(order), {})
     return rles

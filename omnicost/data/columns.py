@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from omnicost.errors import InputError
+from omnicost.files import write_folder
 
-Progress = Callable[[int, int], None]  # done, total
 COLUMNS_VERSION = 1  # raise it when what the files hold changes: old caches are then left alone
-
-
-def silent(done: int, total: int) -> None:
-    """Report progress to nobody."""
 
 
 class SizeBounds(NamedTuple):
@@ -139,27 +131,3 @@ def _map(path: Path) -> np.ndarray:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     # A plain array over the map: indexing np.memmap costs several times as much.
     return np.asarray(array)
-
-
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a scratch folder beside `folder`, then rename it into place.
-
-    When another process was faster its folder stays and ours is dropped: both hold the same.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    scratch = folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        write(scratch)
-        scratch.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from colleagues
-        os.rename(scratch, folder)
-    except OSError as fault:
-        if not folder.is_dir():
-            remedy = "name a place with room that you may write to"
-            raise InputError(folder, f"cannot be written ({fault.strerror})", remedy) from None
-    finally:
-        if scratch != folder:
-            shutil.rmtree(scratch, ignore_errors=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -13,9 +11,10 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
-from omnicost.data.columns import Progress, silent
 from omnicost.data.dataset import Dataset
 from omnicost.errors import InputError
+from omnicost.files import output_file
+from omnicost.progress import Progress, silent
 
 HUMAN = "human"  # source of what an annotator drew
 
@@ -81,7 +80,7 @@ class Merged:
                 keeps = wanted in used and wanted not in given
                 given.add(wanted)
                 yield self._annotation(index, row, wanted if keeps else next(fresh))
-            progress(index + 1, len(self.dataset))
+            progress(index + 1, len(self.dataset), {})
 
     def _annotation(self, index: int, row: int, annotation_id: int) -> dict[str, Any]:
         rle = self.rle(index, row)
@@ -152,20 +151,8 @@ def write_pieces(path: Path, head: str, items: Iterable[Any], tail: str) -> None
     Raises:
         InputError: if it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                _write_list(file, head, items, tail)
-            os.chmod(scratch, 0o644)  # mkstemp's 0600 is for secrets
-            os.replace(scratch, path)
-        except BaseException:
-            os.unlink(scratch)
-            raise
-    except OSError as fault:
-        remedy = "name a place with room that you may write to"
-        raise InputError(path, f"cannot be written ({fault.strerror})", remedy) from None
+    with output_file(path) as part, part.open("w", encoding="utf-8") as file:
+        _write_list(file, head, items, tail)
 
 
 def _write_list(file: TextIO, head: str, items: Iterable[Any], tail: str) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.data.class_lists import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
-from omnicost.data.columns import Columns, Header, Progress, SizeBounds, offsets, silent
+from omnicost.data.columns import Columns, Header, SizeBounds, offsets
 from omnicost.errors import InputError
+from omnicost.progress import Progress, silent
 
 IDS_PER_IMAGE: Final = 100_000  # an annotation's id is image id x this + its value in the map
 ADE20K_CLASS: Final = 256  # red x this + green is an ADE20K value
@@ -71,7 +72,7 @@ def read_label_maps(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for each in pool.map(lambda pair: read_map(kind, pair), pairs):
             found.append(each)
-            progress(len(found), len(pairs))
+            progress(len(found), len(pairs), {})
     rles = [rle for each in found for rle in each.rles]
     header = Header(tuple(kind.categories.values()), tuple(kind.categories), SizeBounds())
     return header, Columns(

@@ -11,8 +11,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.data.columns import Progress, silent
 from omnicost.data.export import Merged, write_pieces
+from omnicost.progress import Progress, silent
 
 CONTROL, PICTURE = "tag", "image"  # names of the brush and of the picture in the labelling config
 TASKS_PER_FILE: Final = 200  # brush masks are long, and Label Studio reads an import whole
@@ -136,7 +136,7 @@ def write_tasks(
         path = folder / f"tasks-{start // tasks_per_file + 1:05d}.json"
         write_pieces(path, "[\n", _tasks(merged, chosen, image_prefix), "\n]\n")
         written.append(path)
-        progress(start + len(chosen), len(indices))
+        progress(start + len(chosen), len(indices), {})
     return written
 
 

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from omnicost.data.coco_reader import read_coco_columns
-from omnicost.data.columns import Columns, Header, Progress
+from omnicost.data.columns import Columns, Header
 from omnicost.data.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
+from omnicost.files import file_digest
+from omnicost.progress import Progress
 
 HOLD_OUT: Final = 5  # of a set in one file, a fifth of the images (by their ids) is for validation
 ADE20K_FOLDERS: Final = {"train": "training", "val": "validation"}
@@ -122,7 +124,7 @@ def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bo
         layout="coco",
         picture_folder=pictures,
         annotations=annotations,
-        key=lambda: _key("coco", part, _file_digest(annotations)),
+        key=lambda: _key("coco", part, file_digest(annotations)),
         read=read,
         part=part,
     )
@@ -204,11 +206,6 @@ def _require(folder: Path, remedy: str) -> None:
 
 def _key(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folder_digest(paths: Sequence[Path]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnicost.data import columns as columns_module
-from omnicost.data.columns import COLUMNS_VERSION, Progress, silent, write_folder
+from omnicost.data.columns import COLUMNS_VERSION
 from omnicost.data.dataset import Dataset
 from omnicost.data.layouts import Source, find
 from omnicost.errors import InputError, MissingError
+from omnicost.files import write_folder
+from omnicost.progress import Progress, silent
 
 PUBLISHED = ("coco", "ade20k", "cityscapes")
 TINY = "tiny-"  # how the names of the drawn data sets begin

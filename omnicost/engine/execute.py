@@ -27,8 +27,8 @@ from omnicost.engine.graph import Stage
 from omnicost.engine.lease import Lease
 from omnicost.engine.store import Manifest, Store
 from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
+from omnicost.progress import Progress
 
-Report = Callable[[int, int, dict[str, Any]], None]
 _PACKAGES: Final = ("omnicost", "numpy", "torch", "torchvision", "transformers", "ray")
 _POLL_SECONDS: Final = 0.25
 
@@ -54,7 +54,7 @@ class StageContext:
     out: Path
     work: Path
     device: str
-    report: Report
+    report: Progress
 
 
 class Outcome(NamedTuple):
@@ -69,7 +69,7 @@ Body = Callable[[Stage, StageContext], float]  # runs the function, returns fore
 
 
 def execute(
-    store: Store, stage: Stage, observe: Report | None = None, body: Body | None = None
+    store: Store, stage: Stage, observe: Progress | None = None, body: Body | None = None
 ) -> Outcome:
     """Have the stage's artefact in the store: find it, wait for whoever computes it, or compute it.
 
@@ -136,7 +136,7 @@ class Attempt:
                 shutil.rmtree(self._building, ignore_errors=True)
                 self.store.record(self.stage.key, "failed", *self.lease.seconds)
 
-    def context(self, observe: Report | None = None) -> StageContext:
+    def context(self, observe: Progress | None = None) -> StageContext:
         """What the stage's function gets.
 
         Raises:

@@ -22,6 +22,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from omnicost.files import write_json
+
 LEASE_SECONDS: Final = 60.0
 BEAT_SECONDS: Final = 2.0
 
@@ -88,18 +90,6 @@ def process_identity(pid: int) -> str | None:
     return str(pid)
 
 
-def write_json_atomically(path: Path, payload: Any) -> None:
-    """Write JSON beside the path and rename it into place."""
-    write_text_atomically(path, json.dumps(payload))
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write text beside the path, under a name that no other writer has, and rename it."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    beside.write_text(text)
-    os.replace(beside, path)
-
-
 class Locks:
     """The locks of one folder; one object a process remembers heartbeats it has seen."""
 
@@ -124,7 +114,7 @@ class Locks:
         process = process_identity(pid) or str(pid)
         owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
         lease = Lease(self, name, owner, lost)
-        write_json_atomically(self._lock_path(name), asdict(owner))
+        write_json(self._lock_path(name), asdict(owner))
         return lease
 
     def release(self, lease: Lease) -> None:
@@ -233,7 +223,7 @@ class Lease:
         wall, cpu = self.seconds
         done, total, figures = self._progress
         beat = Beat(self._count, wall, cpu, done, total, figures)
-        write_json_atomically(self._locks._beat_path(self.owner.owner), asdict(beat))
+        write_json(self._locks._beat_path(self.owner.owner), asdict(beat))
 
 
 def _read_json(path: Path) -> Any | None:

@@ -25,9 +25,9 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from omnicost.engine.keys import file_digest
-from omnicost.engine.lease import LEASE_SECONDS, Locks, write_json_atomically
+from omnicost.engine.lease import LEASE_SECONDS, Locks
 from omnicost.errors import InputError, StageError
+from omnicost.files import file_digest, flush, write_json
 
 STORE_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -207,7 +207,7 @@ class Store:
         complete = manifest.model_copy(update={"files": stored})
         (building / MANIFEST).write_text(complete.model_dump_json(indent=1))
         for path in (*files.values(), building / MANIFEST, building):
-            _flush(path)
+            flush(path)
         target = self.path(manifest.key)
         target.parent.mkdir(exist_ok=True)
         try:
@@ -217,7 +217,7 @@ class Store:
                 raise
             shutil.rmtree(building)
             return False
-        _flush(target.parent)
+        flush(target.parent)
         return True
 
     def record(
@@ -298,7 +298,7 @@ class Store:
 def _create_marker(marker: Path) -> None:
     """Write the marker unless another process does so first."""
     beside = marker.with_name(f".store.{uuid.uuid4().hex}")
-    write_json_atomically(beside, {"version": STORE_VERSION, "id": uuid.uuid4().hex})
+    write_json(beside, {"version": STORE_VERSION, "id": uuid.uuid4().hex})
     try:
         os.link(beside, marker)
     except FileExistsError:
@@ -313,11 +313,3 @@ def _is_marker_part(path: Path) -> bool:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

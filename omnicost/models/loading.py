@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from omnicost.errors import InputError, MissingError
+from omnicost.files import file_digest
 from omnicost.models.tiny import TinyModel, weights_path
 
 WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
@@ -122,8 +123,7 @@ def _weight_files(folder: Path) -> list[Path]:
 @lru_cache(maxsize=256)
 def _file_digest(file: Path, size: int, changed_ns: int) -> str:
     """Digest of a file's bytes, once per process as long as size and time of change stay."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return file_digest(file)
 
 
 def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **options: Any) -> Any:

@@ -1,27 +1,20 @@
-"""What the steps share: progress reports, numeric precision, decoding ahead, whole-file writes."""
+"""What the steps share: numeric precision, decoding ahead."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from omnicost.pipeline.config import Precision
 
-Report = Callable[[int, int, dict[str, Any]], None]  # done, total, figures
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def silent(done: int, total: int, figures: dict[str, Any]) -> None:
-    """A report that goes nowhere."""
 
 
 def autocast(device: str | torch.device, precision: Precision) -> contextlib.AbstractContextManager:
@@ -48,14 +41,6 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``path`` only when the block ends well."""
-    part = path.with_name(path.name + ".part")
-    yield part
-    os.replace(part, path)
 
 
 def batches(items: list[Item], size: int) -> list[list[Item]]:

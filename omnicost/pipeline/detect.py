@@ -12,10 +12,12 @@ import torch
 from omnicost.annotation import AnnotationType
 from omnicost.data import AnnotatorNoise, Dataset, weak_label
 from omnicost.data.weak import PERFECT
+from omnicost.files import whole_file
 from omnicost.models.detector import Caption, Detector, Queries, load_detector
-from omnicost.pipeline.compute import Report, ahead, autocast, batches, silent, whole_file
+from omnicost.pipeline.compute import ahead, autocast, batches
 from omnicost.pipeline.config import DetectConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
+from omnicost.progress import Progress, silent
 
 PART_IMAGES = 512  # images between two checkpoints
 Mode = Literal["all", "present"]
@@ -33,7 +35,7 @@ def run(
     noise: AnnotatorNoise = PERFECT,
     seed: int = 0,
     device: str = "cpu",
-    report: Report = silent,
+    report: Progress = silent,
 ) -> None:
     """Write every proposal above ``keep_above`` on every image into ``out``.
 
@@ -87,7 +89,7 @@ class _Question(NamedTuple):
 
 
 def detect(
-    source: _Source, images: Sequence[int], config: DetectConfig, report: Report, done: int = 0
+    source: _Source, images: Sequence[int], config: DetectConfig, report: Progress, done: int = 0
 ) -> dict[int, Proposals]:
     """Proposals on some images, which are batched by equal size."""
     total = len(source.dataset)

@@ -16,10 +16,12 @@ import torch
 from omnicost.data import Dataset
 from omnicost.data.splits import permutation
 from omnicost.errors import InputError
+from omnicost.files import whole_file
 from omnicost.models.frame import pixel_values
 from omnicost.models.sam import load_sam
-from omnicost.pipeline.compute import Report, ahead, autocast, batches, silent, whole_file
+from omnicost.pipeline.compute import ahead, autocast, batches
 from omnicost.pipeline.config import EmbedConfig
+from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     from transformers import SamModel
@@ -129,7 +131,7 @@ def run(
     out: Path,
     work: Path,
     device: str = "cpu",
-    report: Report = silent,
+    report: Progress = silent,
     order: Sequence[int] | None = None,
 ) -> None:
     """Encode images into ``out`` until the size limit is reached.
@@ -195,7 +197,7 @@ def _write_shard(
     encoder: ImageEncoder,
     done: int,
     total: int,
-    report: Report,
+    report: Progress,
 ) -> None:
     def prepared(indices: list[int]) -> torch.Tensor:
         return encoder.prepare([dataset.image(index) for index in indices])

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
+from omnicost.files import whole_file
 from omnicost.models.students.student import Prediction, load
-from omnicost.pipeline.compute import Report, whole_file
+from omnicost.progress import Progress
 
 METRICS = "metrics.json"
 LARGEST_AREA = 1e10  # as pycocotools
@@ -33,7 +34,7 @@ def run(
     *,
     out: Path,
     device: str,
-    report: Report,
+    report: Progress,
     batch_images: int = 32,
 ) -> None:
     """Score a trained student on a split and write `metrics.json` into `out`.
@@ -57,7 +58,7 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
 
 
 def predict(
-    dataset: Dataset, student: Path, device: str, report: Report, batch_images: int = 32
+    dataset: Dataset, student: Path, device: str, report: Progress, batch_images: int = 32
 ) -> Iterator[tuple[int, Prediction]]:
     """A trained student's prediction for each image of a data set, in order."""
     model = load(student, device)

@@ -16,9 +16,9 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances, SizeBounds
-from omnicost.pipeline.compute import Report, silent
 from omnicost.pipeline.evaluate import write_metrics
 from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.progress import Progress, silent
 
 MATCH_IOU: Final = 0.5
 SIZES: Final = ("S", "M", "L")
@@ -49,7 +49,7 @@ def run(
     pseudomasks: Sequence[Path],
     *,
     out: Path,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> None:
     """Compare pseudo-masks with the ground truth and write `metrics.json` into `out`.
 
@@ -64,7 +64,7 @@ def run(
 
 
 def quality(
-    dataset: Dataset, strengths: np.ndarray, pseudomasks: Sequence[Path], report: Report = silent
+    dataset: Dataset, strengths: np.ndarray, pseudomasks: Sequence[Path], report: Progress = silent
 ) -> dict[str, Any]:
     """Figures of each annotation type that was weakly labelled, by its name.
 

@@ -17,13 +17,12 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.data.weak import PERFECT
 from omnicost.engine.graph import CellPlan, Stage, StageBook, StageKind
 from omnicost.engine.keys import canonical_json, digest
-from omnicost.errors import ConfigError
+from omnicost.errors import ConfigError, faults_of
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.estimate import uncached_share
-from omnicost.sweep.read_card import faults_of
 from omnicost.sweep.sources import Sources, WeightsKind, from_anywhere, location
 
 EMBED: Final = StageKind("embed", 1, "omnicost.sweep.stage_functions:embed")

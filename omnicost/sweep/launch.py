@@ -9,6 +9,7 @@ from pathlib import Path
 from omnicost.engine.graph import CellPlan, Graph, build_graph
 from omnicost.engine.ray.runner import RunOptions, SweepEnd, run_graph
 from omnicost.engine.store import Store
+from omnicost.progress import Progress, silent
 from omnicost.results import Row
 from omnicost.sweep.card import Card
 from omnicost.sweep.cell_stages import planner
@@ -63,9 +64,7 @@ class Finished:
     path: Path
 
 
-def prepare(
-    request: Request, cache: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Prepared:
+def prepare(request: Request, cache: Path, progress: Progress = silent) -> Prepared:
     """Read the card, open what it reads, plan its cells.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from omnicost.errors import ConfigError, InputError
+from omnicost.errors import ConfigError, InputError, faults_of
 from omnicost.resources import shipped
 from omnicost.sweep.card import Card, Cell, merged, nested
 
@@ -98,21 +98,6 @@ def header(path: Path) -> dict[str, str]:
         if heading:
             found[heading] = f"{found.get(heading, '')} {text}".strip()
     return found
-
-
-def faults_of(error: ValidationError) -> list[str]:
-    """Every fault as ``field: problem (value)``."""
-    return [_fault(dict(entry)) for entry in error.errors(include_url=False, include_context=False)]
-
-
-def _fault(entry: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in entry["loc"]) or "card"
-    if entry["type"] == "extra_forbidden":
-        return f"{where}: unknown field"
-    problem = entry["msg"].removeprefix("Value error, ")
-    value = entry["input"]
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | None) else ""
-    return f"{where}: {problem}{shown}"
 
 
 def only(cells: Iterable[Cell], filters: Sequence[str]) -> tuple[Cell, ...]:

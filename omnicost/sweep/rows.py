@@ -19,8 +19,8 @@ from omnicost.data.splits import assign
 from omnicost.engine.execute import package_versions
 from omnicost.engine.graph import CellPlan
 from omnicost.engine.keys import canonical_json, digest
-from omnicost.engine.lease import write_text_atomically
 from omnicost.engine.store import Store
+from omnicost.files import write_text
 from omnicost.pipeline.config import NO_START
 from omnicost.results import Row, append_row, read_rows
 from omnicost.sweep.card import Cell
@@ -189,7 +189,7 @@ def write_teacher_rows(path: Path, rows: Sequence[TeacherRow]) -> None:
 
 
 def _rewrite(path: Path, lines: Sequence[str]) -> None:
-    write_text_atomically(path, "".join(f"{line}\n" for line in lines))
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def results_path(folder: Path, card_name: str, measure: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from omnicost.data import Dataset, open_dataset
 from omnicost.errors import MissingError
 from omnicost.pipeline.config import NO_START
+from omnicost.progress import Progress, silent
 from omnicost.sweep.card import DatasetSpec
 
 WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
@@ -40,11 +41,11 @@ class Sources:
 
     Args:
         cache: folder for converted annotations and drawn data sets, seen by all nodes.
-        progress: told of (done, total) while a data set is drawn or converted.
+        progress: told of units done while a data set is drawn or converted.
     """
 
     cache: Path
-    progress: Callable[[int, int], None] = lambda done, total: None
+    progress: Progress = silent
     missing: dict[str, MissingError] = field(default_factory=dict)
     _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
     _models: dict[tuple[str, str], str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from omnicost.data.tiny.world import Scene, WorldSpec, render
-
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
+from omnicost.progress import Progress, silent
 
 SPLIT_SIZES: dict[str, dict[str, int]] = {
     "tiny-coco": {"train": 800, "val": 200},
@@ -22,10 +21,6 @@ SPLIT_SIZES: dict[str, dict[str, int]] = {
     "tiny-cityscapes": {"train": 500, "val": 150},
     "tiny-web": {"train": 2000, "val": 200},
 }
-
-
-def silent(done: int, total: int) -> None:
-    """Report progress to nobody."""
 
 
 def write_coco(
@@ -55,7 +50,7 @@ def write_coco(
             Image.fromarray(scene.image).save(folder / split / file_name)
             _append(content, scene, index + 1, file_name)
             done += 1
-            progress(done, total)
+            progress(done, total, {})
         path = folder / "annotations" / f"instances_{split}.json"
         path.write_text(json.dumps(content, separators=(",", ":")))
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from omnicost.engine.execute import StageContext, prepare_process, resolve
 from omnicost.engine.graph import Stage
-from omnicost.engine.lease import write_json_atomically
+from omnicost.files import write_json
 
 _PROGRESS: Final = "progress.json"
 _REPORT_SECONDS: Final = 1.0
@@ -92,7 +92,7 @@ def _writer(path: Path) -> Any:
         nonlocal last
         if done == total or time.monotonic() - last >= _REPORT_SECONDS:
             last = time.monotonic()
-            write_json_atomically(path, [done, total, figures])
+            write_json(path, [done, total, figures])
 
     return report
 

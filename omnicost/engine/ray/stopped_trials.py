@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnicost.engine.graph import CellPlan
-from omnicost.engine.lease import write_json_atomically
 from omnicost.engine.ray.tasks import failure_of, submit_one
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
+from omnicost.files import write_json
 
 _MARK: Final = "stopped.json"
 
@@ -65,7 +65,7 @@ def salvage(
         path = _mark_path(plans[cell], store)
         if path is not None:
             mark = {"scheduler": scheduler.model_dump(mode="json"), "report": dict(report)}
-            write_json_atomically(path, {**mark, "scores": found[cell].scores})
+            write_json(path, {**mark, "scores": found[cell].scores})
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omnicost.engine.execute import Report, StageFailure, execute
+from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import CellPlan, Stage
 from omnicost.engine.ray.cell_states import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
 from omnicost.engine.ray.distributed import run_distributed
@@ -18,6 +18,7 @@ from omnicost.engine.ray.tasks import submit_one
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
+from omnicost.progress import Progress
 
 STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
@@ -110,7 +111,7 @@ def _trainable(
     return run_cell
 
 
-def run_cell_stages(root: Path, stages: tuple[Stage, ...], observe: Report | None) -> None:
+def run_cell_stages(root: Path, stages: tuple[Stage, ...], observe: Progress | None) -> None:
     """Run a cell's own stages one after the other.
 
     Beside a distributed stage the others become tasks: the trial itself holds no device.
@@ -128,7 +129,7 @@ def run_cell_stages(root: Path, stages: tuple[Stage, ...], observe: Report | Non
             execute(store, stage, observe)
 
 
-def _reporter(metric: str | None) -> Report | None:
+def _reporter(metric: str | None) -> Progress | None:
     """Tells Tune's scheduler of the metric; reporting blocks a trial, so only when it is needed."""
     if metric is None:
         return None

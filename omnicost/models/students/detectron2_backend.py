@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -22,8 +22,7 @@ from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models.students import resize
 from omnicost.models.students.settings import Detectron2Settings
 from omnicost.models.students.student import Backbone, Prediction, Student, Target
-
-Report = Callable[[int, int, dict[str, Any]], None]
+from omnicost.progress import Progress
 
 
 class Picture(NamedTuple):
@@ -166,7 +165,7 @@ def train(
     plan: Plan,
     work: Path,
     device: str,
-    report: Report,
+    report: Progress,
 ) -> Detectron2Student:
     """Train with `detectron2.engine.DefaultTrainer` on a registered data set.
 
@@ -228,7 +227,7 @@ def _planned(config: Any, plan: Plan, work: Path, name: str, device: str) -> Any
     return config
 
 
-def _reporter(plan: Plan, log: Path, report: Report) -> Any:
+def _reporter(plan: Plan, log: Path, report: Progress) -> Any:
     """A hook that tells of the losses and writes them as JSON lines."""
     from detectron2.engine import HookBase
 

@@ -24,9 +24,9 @@ import numpy as np
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError
+from omnicost.files import whole_file
 from omnicost.models.sam import load_sam
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import Report, silent, whole_file
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
@@ -34,6 +34,7 @@ from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.pseudomask.rows import Annotator, Row, to_table
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.train import load_teacher
+from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +56,7 @@ def run(
     embeddings: Path | None = None,
     embed: EmbedConfig = DEFAULT_EMBED,
     device: str = "cpu",
-    report: Report = silent,
+    report: Progress = silent,
 ) -> None:
     """Write ``pseudomasks.parquet`` into the folder of every job, in one pass over the images.
 

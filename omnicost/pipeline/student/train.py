@@ -22,7 +22,7 @@ from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Detectron2Settings, Mask2FormerSettings
 from omnicost.models.students.start import Start, begin_from, check_shape, read_start
 from omnicost.models.students.student import Student
-from omnicost.pipeline.compute import Report, autocast
+from omnicost.pipeline.compute import autocast
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student import checkpoint as student_checkpoint
 from omnicost.pipeline.student.config import OptimizerConfig, StudentConfig
@@ -35,6 +35,7 @@ from omnicost.pipeline.student.data import (
     loader,
     read_pseudo_labels,
 )
+from omnicost.progress import Progress
 
 if TYPE_CHECKING:
     from omnicost.models.students.detectron2_backend import Picture
@@ -55,7 +56,7 @@ def run(
     out: Path,
     work: Path,
     device: str,
-    report: Report,
+    report: Progress,
     world: World = ALONE,
 ) -> None:
     """Train a student and write `student.safetensors` and `log.jsonl` into `out`.
@@ -107,7 +108,7 @@ def _trained_by_detectron2(
     seed: int,
     work: Path,
     device: str,
-    report: Report,
+    report: Progress,
     world: World,
 ) -> Student:
     """detectron2 keeps its own trainer, checkpoints and views; see its backend."""
@@ -186,7 +187,7 @@ def train_loop(
     seed: int,
     work: Path,
     device: str,
-    report: Report,
+    report: Progress,
     world: World = ALONE,
 ) -> None:
     """Train in place, from the last checkpoint in `work` if there is one."""

@@ -17,13 +17,14 @@ from safetensors.torch import load_file, save_file
 from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
+from omnicost.files import whole_file
 from omnicost.models.class_aware import ClassAwareSam, PromptedSam
 from omnicost.models.decode import prompts_at_once
 from omnicost.models.frame import join_prompts
 from omnicost.models.sam import load_sam
 from omnicost.models.step_log import StepLog
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import Report, ahead, autocast, silent, whole_file
+from omnicost.pipeline.compute import ahead, autocast
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher.checkpoint import Checkpoints
@@ -32,6 +33,7 @@ from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.mask_loss import ce_loss, dice_loss, sample_at, uncertain_points
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.quality import mean_iou
+from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     from transformers import SamModel
@@ -54,7 +56,7 @@ def run(
     embed: EmbedConfig = DEFAULT_EMBED,
     validation: Dataset | None = None,
     device: str = "cpu",
-    report: Report = silent,
+    report: Progress = silent,
 ) -> None:
     """Tune a teacher of one kind and write it into ``out``.
 
@@ -186,7 +188,7 @@ class Trainer:
         """Report the mean IoU on a split as training goes on."""
         self._validation = dataset, embeddings
 
-    def train(self, report: Report) -> None:
+    def train(self, report: Progress) -> None:
         """All steps from the last checkpoint on."""
         config = self.config
         start, losses = self.checkpoints.load(self.parameters, self.optimiser, self.scaler)

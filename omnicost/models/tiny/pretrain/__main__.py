@@ -9,13 +9,15 @@ from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from omnicost.errors import OmnicostError
-from omnicost.models.tiny.pretrain.loop import Report, one_thread
+from omnicost.models.tiny.pretrain.loop import one_thread
+from omnicost.progress import Progress
 
 # In the order in which others wait for them: the students read the backbone, the teacher the text.
 ORDER = ("text", "backbone", "student", "detector", "sam")
@@ -70,7 +72,7 @@ def _pretrain(name: str, out: Path, steps: int | None) -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Report]:
+def _progress(name: str) -> Iterator[Progress]:
     """A bar on a terminal; a line every 100 steps in a file."""
     if not sys.stderr.isatty():
         yield _plain_report(name)
@@ -81,18 +83,18 @@ def _progress(name: str) -> Iterator[Report]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
+    with Bar(*columns) as progress:
         task = progress.add_task(name)
 
-        def report(done: int, total: int, figures: dict[str, float]) -> None:
+        def report(done: int, total: int, figures: dict[str, Any]) -> None:
             text = f"{name} loss {figures.get('loss', float('nan')):.3f}"
             progress.update(task, completed=done, total=total, description=text)
 
         yield report
 
 
-def _plain_report(name: str) -> Report:
-    def report(done: int, total: int, figures: dict[str, float]) -> None:
+def _plain_report(name: str) -> Progress:
+    def report(done: int, total: int, figures: dict[str, Any]) -> None:
         if done % 100 == 0 or done == total:
             text = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
             print(f"{name} {done}/{total}  {text}", file=sys.stderr, flush=True)

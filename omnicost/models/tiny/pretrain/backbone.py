@@ -20,7 +20,7 @@ from transformers import ConvNextImageProcessor, ResNetBackbone, ResNetConfig
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.tiny.pretrain.card import Card, write_card
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
     POOL,
@@ -30,6 +30,7 @@ from omnicost.models.tiny.pretrain.pictures import (
     to_pixel_values,
     web_scenes,
 )
+from omnicost.progress import Progress
 
 FOLDER = "backbone"
 SCHEDULE = Schedule(steps=4000, learning_rate=2e-3, weight_decay=0.02, evaluate_every=1000)
@@ -172,7 +173,7 @@ def _probe(backbone: nn.Module, world: str, pictures: int) -> float:
     return float((answers == truth[inside]).mean())
 
 
-def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it and its card into ``folder``."""
     model = PixelNamer(build(), len(SPECS[WEB].class_names))
     untrained = figures(model.backbone)

@@ -35,7 +35,7 @@ from omnicost.models.tiny.pretrain.detection_loss import (
     detection_loss,
     phrase_tokens,
 )
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
     POOL,
@@ -45,6 +45,7 @@ from omnicost.models.tiny.pretrain.pictures import (
     web_scenes,
 )
 from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer
+from omnicost.progress import Progress
 
 FOLDER = "detector"
 SCHEDULE = Schedule(
@@ -175,7 +176,7 @@ def save(model: Any, tokenizer: BertTokenizer, folder: Path) -> None:
     GroundingDinoImageProcessor(size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
 
 
-def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it, its tokenizer and its card into ``folder``.
 
     Starts from the backbone beside ``folder``, or from the shipped one.

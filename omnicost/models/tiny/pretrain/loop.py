@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from omnicost.errors import InputError
 from omnicost.models.step_log import StepLog
+from omnicost.progress import Progress
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 
 LossAt = Callable[[int], tuple[Tensor, Mapping[str, float]]]
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
-Report = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def train(
     work: Path,
     *,
     evaluate: Evaluate | None = None,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> Trained:
     """Train ``model`` in place and leave the averaged weights in it, in evaluation mode.
 

@@ -26,8 +26,9 @@ from omnicost.data.tiny.world import SPECS, Scene, render
 from omnicost.models.decode import Decoded, decode
 from omnicost.models.frame import pixel_values, to_prompts
 from omnicost.models.tiny.pretrain.card import Card, write_card
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, Trained, train
+from omnicost.models.tiny.pretrain.loop import Schedule, Trained, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
+from omnicost.progress import Progress
 
 FOLDER = "sam"
 SCHEDULE = Schedule(
@@ -329,7 +330,7 @@ def save(model: SamModel, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it and its card into ``folder``.
 
     The learning rate goes up and down twice, the second time to half the height in half the steps.
@@ -351,7 +352,12 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None
 
 
 def _train(
-    model: SamModel, schedule: Schedule, work: Path, skipped: int, total: int, report: Report | None
+    model: SamModel,
+    schedule: Schedule,
+    work: Path,
+    skipped: int,
+    total: int,
+    report: Progress | None,
 ) -> Trained:
     """One cycle, on the batches that come after `skipped` steps."""
 

@@ -29,8 +29,9 @@ from omnicost.models.students.student import PIXEL_MEAN, PIXEL_STD, Prediction, 
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
 from omnicost.models.tiny.pretrain.card import Card, write_card
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, POOL, WEB, scenes, web_scenes
+from omnicost.progress import Progress
 
 FOLDER = "student"
 SCHEDULE = Schedule(
@@ -160,7 +161,7 @@ def save(model: Any, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it and its card into ``folder``.
 
     Starts from the backbone beside ``folder``, or from the shipped one.

@@ -23,7 +23,7 @@ from transformers import (
 from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.tiny.pretrain.card import Card, write_card
-from omnicost.models.tiny.pretrain.loop import Report, Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
     POOL,
@@ -35,6 +35,7 @@ from omnicost.models.tiny.pretrain.pictures import (
     web_scenes,
 )
 from omnicost.models.tiny.pretrain.vocabulary import CLIP_LENGTH, clip_tokenizer
+from omnicost.progress import Progress
 
 FOLDER = "clip"
 SCHEDULE = Schedule(
@@ -154,7 +155,7 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def pretrain(folder: Path, work: Path, schedule: Schedule, report: Report | None) -> None:
+def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it, its tokenizer and its card into ``folder``."""
     names = [name for world in (WEB, *DATASETS) for name in SPECS[world].class_names]
     tokenizer = clip_tokenizer(names, TEMPLATES)
