@@ -132,10 +132,11 @@ def test_folder_without_vocabulary(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_single_files(kind: str, suffix: str, tmp_path: Path) -> None:
-    """Rubbish in an official file is damage; text encoders and backbones come as folders only."""
+    """Rubbish in a file is damage, where single files are read at all; else name a folder."""
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(b"rubbish")
-    expected = "damaged, or not a file of tensors" if kind in OFFICIAL else "a file; name a hub id"
+    single = (*OFFICIAL, "backbone", *(["student"] if suffix == ".safetensors" else []))
+    expected = "damaged, or not a file of tensors" if kind in single else "a file; name a hub id"
     assert expected in line_of(kind, path)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from omnicost.data.class_lists import CITYSCAPES_CATEGORIES
-from omnicost.errors import InputError, OmnicostError
+from omnicost.errors import InputError, MissingError, OmnicostError
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Backbone, Student, load, quiet
 
@@ -81,7 +81,12 @@ def read_start(spec: str) -> Start:
 
 
 def _from_file(spec: str, path: Path) -> Start:
-    student = load(path)
+    try:
+        student = load(path)
+    except MissingError:
+        raise InputError(
+            f"student weights {spec}", "damaged, or not a file of tensors", "name a student's file"
+        ) from None
     settings = student.settings
     if not isinstance(settings, Mask2FormerSettings):
         raise InputError(f"student weights {spec}", f"a {settings.kind}", "name a mask2former")

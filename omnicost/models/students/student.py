@@ -193,12 +193,20 @@ def build(settings: Any, num_classes: int, backbone: Backbone | str) -> Student:
 
 
 def read_backbone(spec: str) -> Backbone:
-    """Config and weights of a released or tiny backbone, all its stages given out."""
+    """Config and weights of a released or tiny backbone, all its stages given out.
+
+    In transformers' format, or a ResNet in torchvision's or detectron2's (`resnet_layouts`).
+    """
     # AutoBackbone itself asks the hub about every folder.
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
     from omnicost.models.loading import read_folder, resolve
+    from omnicost.models.students.resnet_layouts import is_resnet, read_resnet
+
+    path = resolve(spec, "backbone")
+    if is_resnet(path):
+        return read_resnet(path)
 
     def read(folder: Path, **options: Any) -> Any:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, out_indices=STAGES)
@@ -207,7 +215,7 @@ def read_backbone(spec: str) -> Backbone:
         )
 
     with quiet():
-        module = read_folder(read, resolve(spec, "backbone"), "backbone")
+        module = read_folder(read, path, "backbone")
     return Backbone(module.config, module.state_dict())
 
 
