@@ -75,6 +75,8 @@ class Row(BaseModel):
     ap50: Percent | None = None
     ap75: Percent | None = None
     teacher_miou: Percent | None = None
+    teacher_f1: Percent | None = None
+    """Of the pseudo-masks at IoU 0.5, class by class, on the images without masks."""
     images: int = Field(ge=1)
     masks: int = Field(ge=0)
     """Images that were labelled with masks."""
@@ -98,6 +100,11 @@ class Row(BaseModel):
         """The one weak type of a cell of the paper's grid; None at 100% masks or for mixtures."""
         weak = self.policy.weak_types
         return weak[0] if len(weak) == 1 else None
+
+
+def f1_percent(hits: int, found: int, wanted: int) -> float | None:
+    """Harmonic mean of precision and recall of so many finds; None where there is neither."""
+    return 200.0 * hits / (found + wanted) if found + wanted else None
 
 
 def append_row(path: Path | str, row: Row) -> None:

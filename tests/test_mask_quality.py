@@ -13,7 +13,7 @@ from omnicost.pipeline import mask_quality
 from omnicost.pipeline.mask_quality import Found
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.rows import Row, to_table
-from omnicost.pipeline.student.train import data as student_data
+from omnicost.pipeline.student import data as student_data
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,24 @@ def test_precision_and_recall(dataset: Dataset, tmp_path: Path) -> None:
     assert figures["masks"] == found + 2
     assert figures["precision50"] == pytest.approx(100 * found / (found + 2))
     assert figures["recall50"] == pytest.approx(100 * found / wanted)
+    assert figures["hits"] == found
+    assert figures["f1_50"] == pytest.approx(100 * 2 * found / (found + 2 + wanted))
     assert "point" not in figures
+
+
+@pytest.mark.parametrize("kind", ["none", "class", "point", "box"])
+def test_f1_treats_all_types_alike(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    """The same masks have the same F1 whatever they were drawn from; none at all have 0."""
+    strengths = np.full(8, AnnotationType(kind).strength)
+    rows = rows_of(dataset, 0, kind) + rows_of(dataset, 1, kind, half)
+    figures = mask_quality.quality(dataset, strengths, [write(tmp_path / "m", rows)])[kind]
+    sure, halves = len(dataset.instances(0).rles), dataset.instances(1).masks()
+    hits = sure + sum(iou(half(mask), mask) >= 0.5 for mask in halves)
+    assert figures["hits"] == hits
+    counted = sure + len(halves) + len(dataset.columns.annotation_ids)
+    assert figures["f1_50"] == pytest.approx(200 * hits / counted)
+    nothing = mask_quality.quality(dataset, strengths, [write(tmp_path / "none", [])])[kind]
+    assert (nothing["f1_50"], nothing["precision50"]) == (0, None)
 
 
 def test_masks_on_crowds_do_not_count(dataset: Dataset) -> None:

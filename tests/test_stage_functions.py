@@ -106,13 +106,14 @@ def test_two_cold_runs_are_equal_bit_for_bit(world: World) -> None:
 
 
 def test_rows_tell_what_was_done(world: World) -> None:
-    """A row holds the cell, its price, the teacher's mIoU where labels have instances."""
+    """A row holds the cell, its price, the pseudo-masks' F1, mIoU where labels have instances."""
     store, sources = world.stores[0], world.prepared.sources
     rows = {str(p.cell.policy): row_of(p, store, sources) for p in world.prepared.graph.plans}
     half = rows["mask=0.5,box=0.5"]
     assert (half.images, half.masks) == (8, 4)
     assert half.teacher_miou is not None
     assert rows["none=1"].teacher_miou is None
+    assert (rows["none=1"].teacher_f1 is None, rows["mask=1"].teacher_f1) == (False, None)
     assert rows["none=1"].seconds_per_image == 0
     assert rows["mask=1"].seconds_per_image > half.seconds_per_image
     assert len({row.config_hash for row in rows.values()}) == 1

@@ -1,8 +1,8 @@
 """How good pseudo-masks are, against the ground truth that the teacher never saw.
 
-Types with instances (point, box) give mean IoU per instance, as the paper's Table 5; types without
-(none, class) precision and recall at IoU 0.5, for a mask is there nobody's in particular. All
-figures are in percent.
+Every type gives precision, recall and F1 at IoU 0.5, whoever a mask was drawn for: what a student
+sees. Types with instances (point, box) give the mean IoU per instance too, as the paper's Table 5.
+All figures are in percent.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from omnicost.data import Dataset, Instances, SizeBounds
 from omnicost.pipeline.evaluate import write_metrics
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.progress import Progress, silent
+from omnicost.results import f1_percent
 
 MATCH_IOU: Final = 0.5
 SIZES: Final = ("S", "M", "L")
@@ -69,10 +70,11 @@ def quality(
     """Figures of each annotation type that was weakly labelled, by its name.
 
     Returns:
-        For point and box ``mIoU``: the mean over all ground-truth instances of those images, 0
-        where there is no mask. For none and class ``precision50`` and ``recall50``: class by
-        class, best score first, each instance found once; masks on crowds do not count. Each with
-        ``_S``, ``_M``, ``_L`` and ``_per_class``; None where there is nothing to measure.
+        ``precision50`` and ``recall50``: class by class, best score first, each instance found
+        once; masks on crowds do not count. ``hits`` of the ``masks`` and ``instances``, and their
+        ``f1_50``. For point and box ``mIoU`` as well: the mean over all ground-truth instances of
+        those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``, ``_L`` and
+        ``_per_class``; None where there is nothing to measure.
     """
     found = _by_image(dataset, pseudomasks)
     figures: dict[str, Any] = {}
@@ -85,8 +87,10 @@ def quality(
             (found.get((index, str(kind)), _NOTHING), dataset.instances(index, crowds=True))
             for index in images
         ]
-        measure = _instance_figures if kind in WITH_INSTANCES else _detection_figures
-        figures[str(kind)] = {"images": len(images), **measure(pairs, dataset)}
+        own = {"images": len(images), **_detection_figures(pairs, dataset)}
+        if kind in WITH_INSTANCES:
+            own |= _instance_figures(pairs, dataset)
+        figures[str(kind)] = own
         done += len(images)
         report(done, len(dataset), {})
     return figures
@@ -135,10 +139,7 @@ def _instance_figures(pairs: Sequence[tuple[Found, Instances]], dataset: Dataset
         real = ~truth.is_crowd
         ious = instance_ious(found, truth)[real]
         tallies.append(Tally(ious, truth.class_indices[real], truth.areas[real]))
-    return {
-        "instances": sum(len(tally.values) for tally in tallies),
-        **_summary("mIoU", _joined(tallies), dataset),
-    }
+    return _summary("mIoU", _joined(tallies), dataset)
 
 
 def _detection_figures(
@@ -151,11 +152,15 @@ def _detection_figures(
         areas = np.array(mask_api.area(list(found.rles)), float) if found.rles else np.zeros(0)
         drawn.append(Tally(verdicts[counted], found.class_indices[counted], areas[counted]))
         wanted.append(Tally(hit[real], truth.class_indices[real], truth.areas[real]))
+    masks, instances = _joined(drawn), _joined(wanted)
+    hits = int(instances.values.sum())
     return {
-        "instances": sum(len(tally.values) for tally in wanted),
-        "masks": sum(len(tally.values) for tally in drawn),
-        **_summary("precision50", _joined(drawn), dataset),
-        **_summary("recall50", _joined(wanted), dataset),
+        "instances": len(instances.values),
+        "masks": len(masks.values),
+        "hits": hits,
+        "f1_50": f1_percent(hits, len(masks.values), len(instances.values)),
+        **_summary("precision50", masks, dataset),
+        **_summary("recall50", instances, dataset),
     }
 
 

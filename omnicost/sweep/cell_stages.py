@@ -34,7 +34,7 @@ PSEUDOMASK: Final = StageKind(
     "omnicost.sweep.stage_functions:pseudomask",
     pass_function="omnicost.sweep.stage_functions:pseudomasks",
 )
-QUALITY: Final = StageKind("quality", 1, "omnicost.sweep.stage_functions:quality")
+QUALITY: Final = StageKind("quality", 2, "omnicost.sweep.stage_functions:quality")
 STUDENT: Final = StageKind("student", 1, "omnicost.sweep.stage_functions:student")
 EVALUATE: Final = StageKind("evaluate", 1, "omnicost.sweep.stage_functions:evaluate")
 SALVAGE: Final = StageKind("salvage", 1, "omnicost.sweep.stage_functions:evaluate_stopped")

@@ -22,7 +22,7 @@ from omnicost.engine.keys import canonical_json, digest
 from omnicost.engine.store import Store
 from omnicost.files import write_text
 from omnicost.pipeline.config import NO_START
-from omnicost.results import Row, append_row, read_rows
+from omnicost.results import Row, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
 from omnicost.sweep.cell_stages import recipe_of
 from omnicost.sweep.sources import Sources
@@ -54,6 +54,7 @@ class TeacherRow(BaseModel):
     miou: float | None = None
     precision50: float | None = None
     recall50: float | None = None
+    f1: float | None = None
 
 
 def row_of(
@@ -78,7 +79,7 @@ def row_of(
         recipe=cell.variant or DEFAULT_RECIPE,
         config_hash=config_hash(cell, sources),
         schedule=cell.schedule,
-        teacher_miou=_teacher_miou(plan, store),
+        **_teacher_figures(plan, store),
         images=len(dataset),
         masks=int((strengths == AnnotationType.MASK.strength).sum()),
         seconds_per_image=seconds,
@@ -105,6 +106,7 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
             miou=own.get("mIoU"),
             precision50=own.get("precision50"),
             recall50=own.get("recall50"),
+            f1=own.get("f1_50"),
         )
         for kind, own in figures.items()
     ]
@@ -136,14 +138,18 @@ def config_hash(cell: Cell, sources: Sources) -> str:
     return digest({"recipe": {**recipe.identity(), "noise": noise}, "models": models})[:16]
 
 
-def _teacher_miou(plan: CellPlan, store: Store) -> float | None:
-    """Mean IoU over the weakly labelled instances; None where labels have no instances."""
+def _teacher_figures(plan: CellPlan, store: Store) -> dict[str, Any]:
+    """Mean IoU over instances, where labels have them, and F1, over all weakly labelled images."""
     if "quality" not in plan.outputs:
-        return None
+        return {}
     figures = read_metrics(store, plan.outputs["quality"]).values()
     known = [(own["mIoU"], own["instances"]) for own in figures if own.get("mIoU") is not None]
     instances = sum(count for _, count in known)
-    return sum(miou * count for miou, count in known) / instances if instances else None
+    counts = [sum(own[name] for own in figures) for name in ("hits", "masks", "instances")]
+    return {
+        "teacher_miou": sum(m * count for m, count in known) / instances if instances else None,
+        "teacher_f1": f1_percent(*counts),
+    }
 
 
 def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:

@@ -134,10 +134,10 @@ def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("masks", "type", "recipe"):
         table.add_column(name)
-    for name in ("mIoU", "precision", "recall"):
+    for name in ("mIoU", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
     for row in rows:
-        figures = (row.miou, row.precision50, row.recall50)
+        figures = (row.miou, row.precision50, row.recall50, row.f1)
         table.add_row(
             f"{row.policy.get('mask', 0.0):.3g}",
             row.annotation,
