@@ -23,6 +23,7 @@ ORDER = [
     "labelling",
     "plan",
     "plot",
+    "campaign",
     "data",
     "models",
     "engine",
@@ -30,7 +31,7 @@ ORDER = [
     "sweep",
     "cli",
 ]
-PLANNER = ORDER[: ORDER.index("plot") + 1]
+PLANNER = ORDER[: ORDER.index("campaign") + 1]
 HEAVY = {"torch", "torchvision", "ray", "transformers"}
 
 

@@ -21,6 +21,7 @@ REWORK: Final = 0.05
 IDLE: Final = 0.10
 ASSUMED_LOG_SD: Final = 0.5
 KNOWN_LOG_SD: Final = 0.15
+_MOST_IDLE: Final = 0.95
 
 
 class Overheads(BaseModel):
@@ -63,35 +64,38 @@ def overhead_factors(overheads: OverheadsByType | None) -> np.ndarray:
 def with_overheads(
     spend: SpendDraws, overheads: OverheadsByType | None, rng: np.random.Generator
 ) -> SpendDraws:
-    """Draws of paid time from draws of labelling time.
-
-    A share that is too low for one type is likely too low for all, so a draw shifts them together;
-    means stay those of `overhead_factors`.
-    """
+    """Draws of paid time from draws of labelling time; means are those of `overhead_factors`."""
     if overheads is None:
         return spend
-    standard = rng.standard_normal((3, len(spend.type_seconds)))
-    drawn = np.stack([_draw_factor(_of(kind, overheads), standard) for kind in AnnotationType], 1)
+    review, rework, idle = draw_shares(overheads, len(spend.type_seconds), rng)
+    drawn = (1 + rework) * (1 + review) / (1 - idle)
+    factors = overhead_factors(overheads)
     return replace(
         spend,
-        type_seconds=spend.type_seconds * drawn,
-        variance=spend.variance * overhead_factors(overheads) ** 2,
+        type_seconds=spend.type_seconds * drawn * (factors / drawn.mean(axis=0)),
+        variance=spend.variance * factors**2,
     )
+
+
+def draw_shares(
+    overheads: OverheadsByType, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Review, rework and idle share of every type, (D, T) each, as far as they are known.
+
+    A share that is too low for one type is likely too low for all, so a draw shifts them together.
+    """
+    types = [_of(kind, overheads) for kind in AnnotationType]
+    names = ("review", "rework", "idle")
+    sds = np.array(
+        [[KNOWN_LOG_SD if n in one.known else ASSUMED_LOG_SD for one in types] for n in names]
+    )
+    means = np.array([[getattr(one, name) for one in types] for name in names])
+    standard = rng.standard_normal((3, draws, 1))
+    drawn = means[:, None] * np.exp(sds[:, None] * standard - sds[:, None] ** 2 / 2)
+    return drawn[0], drawn[1], np.minimum(drawn[2], _MOST_IDLE)
 
 
 def _of(kind: AnnotationType, overheads: OverheadsByType | None) -> Overheads:
     if overheads is None or kind is AnnotationType.NONE:
         return NOTHING
     return overheads.get(kind, Overheads())
-
-
-def _draw_factor(one: Overheads, standard: np.ndarray) -> np.ndarray:
-    sds = [
-        KNOWN_LOG_SD if name in one.known else ASSUMED_LOG_SD
-        for name in ("review", "rework", "idle")
-    ]
-    spread = np.exp(np.array(sds)[:, None] * standard - np.square(sds)[:, None] / 2)
-    review, rework, idle = np.array([one.review, one.rework, one.idle])[:, None] * spread
-    factor = (1 + rework) * (1 + review) / (1 - np.minimum(idle, 0.95))
-    drawn: np.ndarray = factor * (one.factor / factor.mean())
-    return drawn
