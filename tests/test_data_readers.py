@@ -25,9 +25,9 @@ from pycocotools.coco import COCO
 
 from omnicost.cost.stats import stats_of_file
 from omnicost.data import Dataset, SizeBounds, open_dataset
-from omnicost.data.class_lists import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
 from omnicost.data.rle import run_lengths, to_rle
 from omnicost.errors import InputError
+from omnicost.published import PUBLISHED
 
 real = pytest.mark.skipif(not (REAL / "coco").is_dir(), reason="real photos are not there")
 
@@ -250,13 +250,13 @@ def test_cityscapes(tmp_path: Path) -> None:
     """Values over 1000 are instances, the classes' own values crowds; trailers are ignored."""
     maps = cityscapes(tmp_path)
     dataset = open_dataset(tmp_path, "val")
-    assert dataset.class_names == tuple(CITYSCAPES_CATEGORIES.values())
+    assert dataset.class_names == tuple(PUBLISHED["cityscapes"].categories.values())
     for index, content in enumerate(maps):
         found = dataset.instances(index, crowds=True)
         values = [
             value
             for value in np.unique(content).tolist()
-            if (value // 1000 if value >= 1000 else value) in CITYSCAPES_CATEGORIES
+            if (value // 1000 if value >= 1000 else value) in PUBLISHED["cityscapes"].categories
         ]
         assert found.is_crowd.tolist() == [value < 1000 for value in values]
         labels = dataset.category_ids[found.class_indices].tolist()
@@ -270,10 +270,10 @@ def test_cityscapes(tmp_path: Path) -> None:
 
 def test_class_lists_are_those_of_the_benchmarks() -> None:
     """100 ADE20K things with the sparse ids of Mask2Former's json, 8 Cityscapes things."""
-    assert len(ADE20K_CATEGORIES) == 100
-    assert ADE20K_CATEGORIES[143] == "monitor"
-    assert list(ADE20K_CATEGORIES) == sorted(ADE20K_CATEGORIES)
-    assert len(CITYSCAPES_CATEGORIES) == 8
+    assert len(PUBLISHED["ade20k"].categories) == 100
+    assert PUBLISHED["ade20k"].categories[143] == "monitor"
+    assert list(PUBLISHED["ade20k"].categories) == sorted(PUBLISHED["ade20k"].categories)
+    assert len(PUBLISHED["cityscapes"].categories) == 8
 
 
 def test_a_faulty_map_is_one_line(tmp_path: Path) -> None:

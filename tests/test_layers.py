@@ -15,6 +15,7 @@ ORDER = [
     "progress",
     "resources",
     "annotation",
+    "published",
     "coco",
     "cost",
     "calibrate",

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.published import FITTED, PUBLISHED
 
 if TYPE_CHECKING:
     from omnicost.coco import CocoStatistics
-
-FITTED: Final = "K of the data set; c and n fitted to Table 1"
 
 
 class DatasetStats(BaseModel):
@@ -73,32 +72,16 @@ class DatasetStats(BaseModel):
 
 
 BUILT_IN: Final[Mapping[str, DatasetStats]] = {
-    "coco": DatasetStats(
-        name="coco",
-        images=118_287,
-        classes=80,
-        classes_per_image=3.5,
-        instances_per_image=7.7,
-        source="COCO paper: 80 classes, 3.5 categories and 7.7 instances an image",
-    ),
-    "ade20k": DatasetStats(
-        name="ade20k",
-        images=20_210,
-        classes=100,
-        classes_per_image=4.388,
-        instances_per_image=9.669,
-        source=FITTED,
-        fitted=True,
-    ),
-    "cityscapes": DatasetStats(
-        name="cityscapes",
-        images=2_975,
-        classes=8,
-        classes_per_image=2.938,
-        instances_per_image=16.919,
-        source=FITTED,
-        fitted=True,
-    ),
+    name: DatasetStats(
+        name=name,
+        images=known.images["train"],
+        classes=known.classes,
+        classes_per_image=known.classes_per_image,
+        instances_per_image=known.instances_per_image,
+        source=known.source,
+        fitted=known.source == FITTED,
+    )
+    for name, known in PUBLISHED.items()
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from omnicost.data.class_lists import ADE20K_CATEGORIES, CITYSCAPES_CATEGORIES
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
+from omnicost.published import PUBLISHED
 
 IDS_PER_IMAGE: Final = 100_000  # an annotation's id is image id x this + its value in the map
 ADE20K_CLASS: Final = 256  # red x this + green is an ADE20K value
@@ -40,7 +40,7 @@ class Meaning(NamedTuple):
 class Kind(NamedTuple):
     """How a published data set writes its maps."""
 
-    categories: dict[int, str]  # id to name
+    categories: Mapping[int, str]  # id to name
     values: Callable[[Path], np.ndarray]  # a file to (H, W) int32
     meaning: Callable[[np.ndarray], Meaning]  # of distinct (V,) values
 
@@ -174,7 +174,7 @@ def _ade20k_values(path: Path) -> np.ndarray:
 
 def _ade20k_meaning(values: np.ndarray) -> Meaning:
     classes, instances = np.divmod(values, ADE20K_CLASS)
-    wrong = (instances > 0) & ((classes < 1) | (classes > len(ADE20K_CATEGORIES)))
+    wrong = (instances > 0) & ((classes < 1) | (classes > len(ADE20K.categories)))
     if wrong.any():
         raise ValueError(f"an instance of class {classes[wrong][0]}, expected 1 to 100")
     return Meaning(
@@ -192,11 +192,13 @@ def _cityscapes_values(path: Path) -> np.ndarray:
 def _cityscapes_meaning(values: np.ndarray) -> Meaning:
     is_crowd = values < CITYSCAPES_INSTANCE
     labels = np.where(is_crowd, values, values // CITYSCAPES_INSTANCE)
-    index = {label: n for n, label in enumerate(CITYSCAPES_CATEGORIES)}
+    index = {label: n for n, label in enumerate(CITYSCAPES.categories)}
     classes = np.array([index.get(label, -1) for label in labels.tolist()], np.int64)
     return Meaning(classes, is_crowd)
 
 
-ADE20K: Final = Kind(ADE20K_CATEGORIES, _ade20k_values, _ade20k_meaning)
-CITYSCAPES: Final = Kind(CITYSCAPES_CATEGORIES, _cityscapes_values, _cityscapes_meaning)
+ADE20K: Final = Kind(PUBLISHED["ade20k"].categories, _ade20k_values, _ade20k_meaning)
+CITYSCAPES: Final = Kind(
+    PUBLISHED["cityscapes"].categories, _cityscapes_values, _cityscapes_meaning
+)
 KINDS: Final = {"ade20k": ADE20K, "cityscapes": CITYSCAPES}

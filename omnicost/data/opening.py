@@ -11,8 +11,8 @@ from omnicost.data.layouts import Source, find
 from omnicost.errors import InputError, MissingError
 from omnicost.files import write_folder
 from omnicost.progress import Progress, silent
+from omnicost.published import PUBLISHED
 
-PUBLISHED = ("coco", "ade20k", "cityscapes")
 TINY = "tiny-"  # how the names of the drawn data sets begin
 
 

@@ -23,6 +23,7 @@ from omnicost.plot.legend import (
 )
 from omnicost.plot.pareto_info import Panel, ParetoInfo, info_frame
 from omnicost.plot.points import Point
+from omnicost.published import PUBLISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,8 +89,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 def title_of(dataset: str) -> str:
     """A data set's name as its authors write it."""
-    names = {"coco": "COCO", "ade20k": "ADE20K", "cityscapes": "Cityscapes"}
-    return names.get(dataset, dataset)
+    return PUBLISHED[dataset].title if dataset in PUBLISHED else dataset
 
 
 def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:

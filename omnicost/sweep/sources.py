@@ -11,24 +11,10 @@ from omnicost.data import Dataset, open_dataset
 from omnicost.errors import MissingError
 from omnicost.pipeline.config import NO_START
 from omnicost.progress import Progress, silent
+from omnicost.published import PUBLISHED
 from omnicost.sweep.card import DatasetSpec
 
 WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
-# COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine, as released.
-PUBLISHED_IMAGES: Final = {
-    ("coco", "train"): 118_287,
-    ("coco", "val"): 5_000,
-    ("ade20k", "train"): 20_210,
-    ("ade20k", "val"): 2_000,
-    ("cityscapes", "train"): 2_975,
-    ("cityscapes", "val"): 500,
-}
-# What their owners let people download, unpacked.
-LAYOUTS: Final = {
-    "coco": "annotations/instances_{train,val}2017.json, train2017/ and val2017/",
-    "ade20k": "images/ and annotations_instance/",
-    "cityscapes": "leftImg8bit/ and gtFine/",
-}
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
 
 
@@ -68,7 +54,9 @@ class Sources:
     def images(self, spec: DatasetSpec, split: str) -> int | None:
         """Images of a split; of a missing one, what the published data set has, if it is one."""
         dataset = self.dataset(spec, split)
-        return PUBLISHED_IMAGES.get((spec.name, split)) if dataset is None else len(dataset)
+        if dataset is not None:
+            return len(dataset)
+        return PUBLISHED[spec.name].images.get(split) if spec.name in PUBLISHED else None
 
     def model_fingerprint(self, spec: str, kind: WeightsKind) -> str:
         """Fingerprint of weights, or a stand-in."""
@@ -101,8 +89,8 @@ class Sources:
 
 def _advice(what: str, error: MissingError) -> str:
     """How to get one thing, short enough to stand beside the others."""
-    if what in LAYOUTS:
-        return f"put {what}'s {LAYOUTS[what]} into a folder and name it with --data"
+    if what in PUBLISHED:
+        return f"put {what}'s {PUBLISHED[what].expected} into a folder and name it with --data"
     if "hf download" in error.remedy:
         return f"`hf download {what.partition(' ')[2]}`"
     return error.remedy

@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from omnicost.data.class_lists import CITYSCAPES_CATEGORIES
 from omnicost.errors import InputError, MissingError, OmnicostError
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Backbone, Student, load, quiet
+from omnicost.published import PUBLISHED
 
 HEAD: Final = "class_predictor."
 # Setting -> attribute of transformers' config; the rest of a student's settings is of its training.
@@ -42,7 +42,7 @@ _NAMED: Final = {
 _OWN_CLASSES: Final = {
     "coco": {"sports ball", "hair drier", "wine glass"},
     "ade20k": {"screen door", "arcade machine", "pool table"},
-    "cityscapes": set(CITYSCAPES_CATEGORIES.values()),
+    "cityscapes": set(PUBLISHED["cityscapes"].categories.values()),
 }
 
 

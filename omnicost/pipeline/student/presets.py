@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from omnicost.errors import InputError
 from omnicost.models.students.settings import TINY_MASK2FORMER
+from omnicost.published import PUBLISHED
 
 SCHEDULES: Final = ("published", "paper-text", "short")
 
@@ -15,7 +16,7 @@ _DROP_SHARES: Final = (327_778 / 368_750, 355_092 / 368_750)
 _SHORT_SHARE: Final = 0.25  # ours: a quarter of the published schedule, same shape
 
 # "50 epochs with batch size 32" (§4.1) of this many training images.
-_IMAGES: Final = {"coco": 118_287, "ade20k": 20_210, "cityscapes": 2_975}
+_IMAGES: Final = {name: PUBLISHED[name].images["train"] for name in _PUBLISHED_STEPS}
 
 
 def preset_values(name: str) -> dict[str, Any]:

@@ -1,8 +1,36 @@
-"""Class lists of the published data sets whose folders do not name their classes."""
+"""The published data sets by name: one row each, which every part of the program reads."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+FITTED: Final = "K of the data set; c and n fitted to Table 1"
+
+
+class Published(NamedTuple):
+    """A data set as its owners released it.
+
+    Attributes:
+        title: its name as its authors write it.
+        images: of each split.
+        classes: K, of the instance segmentation benchmark.
+        classes_per_image: c.
+        instances_per_image: n.
+        source: of c and n.
+        expected: what its owners let people download, unpacked.
+        categories: category id to name, where its annotations do not say them.
+    """
+
+    title: str
+    images: Mapping[str, int]
+    classes: int
+    classes_per_image: float
+    instances_per_image: float
+    source: str
+    expected: str
+    categories: Mapping[int, str] = {}
+
 
 # "thing" classes of the ADE20K instance benchmark with their category ids, which are the labels of
 # the 150-class scene parsing task less one; the red channel of an instance map is the position in
@@ -30,11 +58,9 @@ def _parse(text: str) -> dict[int, str]:
     return {int(number): name for number, name in entries}
 
 
-ADE20K_CATEGORIES: Final = _parse(_ADE20K)
-
 # Labels with instances that are evaluated; caravan (29) and trailer (30) are ignored.
 # Source: mcordts/cityscapesScripts @4b832633, cityscapesscripts/helpers/labels.py.
-CITYSCAPES_CATEGORIES: Final = {
+_CITYSCAPES: Final = {
     24: "person",
     25: "rider",
     26: "car",
@@ -43,4 +69,37 @@ CITYSCAPES_CATEGORIES: Final = {
     31: "train",
     32: "motorcycle",
     33: "bicycle",
+}
+
+# COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine.
+PUBLISHED: Final[Mapping[str, Published]] = {
+    "coco": Published(
+        title="COCO",
+        images={"train": 118_287, "val": 5_000},
+        classes=80,
+        classes_per_image=3.5,
+        instances_per_image=7.7,
+        source="COCO paper: 80 classes, 3.5 categories and 7.7 instances an image",
+        expected="annotations/instances_{train,val}2017.json, train2017/ and val2017/",
+    ),
+    "ade20k": Published(
+        title="ADE20K",
+        images={"train": 20_210, "val": 2_000},
+        classes=100,
+        classes_per_image=4.388,
+        instances_per_image=9.669,
+        source=FITTED,
+        expected="images/ and annotations_instance/",
+        categories=_parse(_ADE20K),
+    ),
+    "cityscapes": Published(
+        title="Cityscapes",
+        images={"train": 2_975, "val": 500},
+        classes=8,
+        classes_per_image=2.938,
+        instances_per_image=16.919,
+        source=FITTED,
+        expected="leftImg8bit/ and gtFine/",
+        categories=_CITYSCAPES,
+    ),
 }
