@@ -30,8 +30,8 @@ from transformers.utils import logging
 
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.errors import MissingError
-from omnicost.models.detector import load_detector
-from omnicost.models.sam import load_sam
+from omnicost.models.detectors.detector import load_detector
+from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.tiny import TINY_MODELS, TinyModel, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, sam, text
 from omnicost.models.tiny.pretrain.card import read_figures
@@ -46,7 +46,7 @@ def load(name: TinyModel) -> tuple[Any, Any]:
     """A shipped model and its tokenizer, if it has one."""
     path = weights_path(name)
     if name == "sam":
-        return load_sam("tiny"), None
+        return load_promptable("tiny").model, None
     if name == "detector":
         detector = load_detector("tiny")
         return detector.model, detector.tokenizer

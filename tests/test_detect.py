@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from teacher_world import detector_folder, write_dataset
 
 from omnicost.errors import InputError
-from omnicost.models.detector import (
+from omnicost.models.detectors.detector import (
     Caption,
     Detector,
     Queries,

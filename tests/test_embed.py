@@ -11,7 +11,8 @@ from teacher_world import tiny_sam, write_dataset
 
 from omnicost.data.splits import permutation
 from omnicost.errors import InputError
-from omnicost.models.frame import pixel_values
+from omnicost.models.teachers.frame import Frame
+from omnicost.models.teachers.sam import Sam
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
@@ -49,11 +50,11 @@ def test_cache_holds_the_encoder_s_output(world: tuple, tmp_path: Path) -> None:
     cached = Embeddings(run(world, tmp_path), dataset, never)
     for index in range(len(dataset)):
         with torch.no_grad():
-            pixels = pixel_values([dataset.image(index)], 64)
+            pixels = Frame(64).pixel_values([dataset.image(index)])
             expected = sam.vision_encoder(pixels).last_hidden_state[0]
-        assert cached.get(index).dtype == np.float16
-        np.testing.assert_allclose(cached.get(index), expected, atol=4e-3, rtol=1e-3)
-    assert cached.batch([2, 5]).shape == (2, 32, 8, 8)
+        (got,) = cached.get(index)
+        assert got.dtype == np.float16
+        np.testing.assert_allclose(got, expected, atol=4e-3, rtol=1e-3)
 
 
 def test_limit_keeps_the_labelled_prefix(world: tuple, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_limit_keeps_the_labelled_prefix(world: tuple, tmp_path: Path) -> None:
 
     def encoder() -> ImageEncoder:
         asked.append(True)
-        return ImageEncoder(sam, EmbedConfig())
+        return ImageEncoder(Sam(sam), EmbedConfig())
 
     limited = Embeddings(out, dataset, encoder)
     order = permutation(dataset, 0).tolist()
@@ -74,7 +75,7 @@ def test_limit_keeps_the_labelled_prefix(world: tuple, tmp_path: Path) -> None:
     limited.get(order[0])
     assert not asked
     for index in order:
-        np.testing.assert_allclose(limited.get(index), whole.get(index), atol=2e-3, rtol=2e-3)
+        np.testing.assert_allclose(limited.get(index)[0], whole.get(index)[0], atol=2e-3, rtol=2e-3)
     assert len(asked) == 1
     stored = sum(np.load(file).nbytes for file in out.glob("*.npy"))
     assert stored <= bytes_of(4) * 1e9
@@ -128,6 +129,6 @@ def test_threads_change_nothing(world: tuple, tmp_path: Path, workers: int) -> N
     dataset = world[0]
     cached = Embeddings(run(world, tmp_path, workers=workers), dataset, never)
     with torch.no_grad():
-        pixels = pixel_values([dataset.image(3)], 64)
+        pixels = Frame(64).pixel_values([dataset.image(3)])
         expected = world[1].vision_encoder(pixels).last_hidden_state[0]
-    np.testing.assert_allclose(cached.get(3), expected, atol=4e-3, rtol=1e-3)
+    np.testing.assert_allclose(cached.get(3)[0], expected, atol=4e-3, rtol=1e-3)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from teacher_world import SPECIAL_IDS, reference_sam
 
 from omnicost.errors import InputError, MissingError
-from omnicost.models.detector import load_detector
+from omnicost.models.detectors.detector import load_detector
 
 PYTHON = os.environ.get("OMNICOST_GROUNDINGDINO_PYTHON", "")
 WORDS = ("disc", "square", "red", "bar")

@@ -8,9 +8,10 @@ import torch
 from teacher_world import CHANNELS, PATCH, SIDE, randomise, reference_sam, tiny_sam
 
 from omnicost.errors import InputError, MissingError
-from omnicost.models.decode import decode
-from omnicost.models.frame import full_size_logits, pixel_values, scaled_size, to_prompts
-from omnicost.models.sam import load_sam, rename_official
+from omnicost.models.teachers.frame import Frame
+from omnicost.models.teachers.official_sam import rename_official
+from omnicost.models.teachers.sam import decode
+from omnicost.models.teachers.teacher import load_promptable
 
 TOLERANCE = 1e-4  # of the reference's standard deviation
 
@@ -115,16 +116,18 @@ def test_frame_is_the_reference_s(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     transform = ResizeLongestSide(SIDE)
     resized = torch.from_numpy(transform.apply_image(image)).permute(2, 0, 1)
-    assert scaled_size(*size, SIDE) == tuple(resized.shape[1:])
+    assert Frame(SIDE).size_of(size) == tuple(resized.shape[1:])
     expected = reference.preprocess(resized)
-    assert torch.equal(pixel_values([image], SIDE)[0], expected)
+    assert torch.equal(Frame(SIDE).pixel_values([image])[0], expected)
     logits = torch.randn(2, SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(0))
     back = reference.postprocess_masks(logits[:, None], tuple(resized.shape[1:]), size)[:, 0]
-    assert torch.equal(full_size_logits(logits, size, SIDE), back)
+    assert torch.equal(Frame(SIDE).full_size_logits(logits, size), back)
     boxes = np.array([[1.0, 2.0, 17.0, 19.0]])
-    moved = to_prompts(boxes[:, :2] + 0.5, boxes, size, SIDE)
+    moved = Frame(SIDE).prompts(boxes[:, :2] + 0.5, boxes, size)
     np.testing.assert_allclose(moved.boxes, transform.apply_boxes(boxes, size), rtol=1e-6)
-    np.testing.assert_allclose(moved.points, transform.apply_coords(boxes[:, :2], size), rtol=1e-6)
+    np.testing.assert_allclose(
+        moved.points[:, 0], transform.apply_coords(boxes[:, :2], size), rtol=1e-6
+    )
 
 
 def test_official_file_of_unknown_size_is_refused(tmp_path: Path) -> None:
@@ -132,22 +135,22 @@ def test_official_file_of_unknown_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sam_vit_b.pth"
     torch.save(reference_sam().state_dict(), path)
     with pytest.raises(InputError, match=r"sam_vit_b\.pth: not a sam_vit"):
-        load_sam(str(path))
+        load_promptable(str(path))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged"):
-        load_sam(str(path))
+        load_promptable(str(path))
 
 
 def test_missing_weights_say_where_and_how() -> None:
     """A hub id that is not in the cache: one line with the id, the cache and the command."""
     with pytest.raises(MissingError) as caught:
-        load_sam("facebook/sam-vit-imaginary")
+        load_promptable("facebook/sam-vit-imaginary")
     line = str(caught.value)
     assert "\n" not in line
     assert "facebook/sam-vit-imaginary" in line
     assert "hf download facebook/sam-vit-imaginary" in line
     with pytest.raises(MissingError, match="no such file or folder"):
-        load_sam("./nowhere/sam.pth")
+        load_promptable("./nowhere/sam.pth")
 
 
 def test_incomplete_folder_is_refused(tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ def test_incomplete_folder_is_refused(tmp_path: Path) -> None:
 
     sam = tiny_sam()
     sam.save_pretrained(tmp_path)
-    restored = load_sam(str(tmp_path))
+    restored = load_promptable(str(tmp_path)).model
     assert all(
         torch.equal(value, restored.state_dict()[name]) for name, value in sam.state_dict().items()
     )
@@ -165,10 +168,10 @@ def test_incomplete_folder_is_refused(tmp_path: Path) -> None:
     first = sorted(tensors)[0]
     save_file({k: v for k, v in tensors.items() if k != first}, file, {"format": "pt"})
     with pytest.raises(InputError, match="1 tensors missing"):
-        load_sam(str(tmp_path))
+        load_promptable(str(tmp_path))
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(InputError, match="not a complete"):
-        load_sam(str(tmp_path))
+        load_promptable(str(tmp_path))
 
 
 @pytest.mark.slow
@@ -180,7 +183,7 @@ def test_official_vit_b_gives_the_reference_s_masks(tmp_path: Path) -> None:
     reference = randomise(sam_model_registry["vit_b"]()).eval()
     path = tmp_path / "sam_vit_b_random.pth"
     torch.save(reference.state_dict(), path)
-    ours = load_sam(str(path))
+    ours = load_promptable(str(path)).model
     pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
     image = reference.image_encoder(pixels)
     same(ours.vision_encoder(pixels).last_hidden_state, image)

@@ -12,7 +12,7 @@ from teacher_world import text_folder, tiny_sam, write_dataset
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, weak_label
 from omnicost.errors import InputError
-from omnicost.models.frame import full_size_logits, pixel_values, to_prompts
+from omnicost.models.teachers.frame import Frame
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import (
     DetectConfig,
@@ -103,19 +103,20 @@ def sam_masks(world: dict, index: int, points, boxes, multimask: bool) -> tuple:
     """What transformers' own SAM gives, straight from the picture."""
     dataset, sam = world["dataset"], world["sam"]
     size = tuple(dataset.sizes[index].tolist())
-    prompts = to_prompts(points, boxes, size, 64)
+    prompts = Frame(64).prompts(points, boxes, size)
     with torch.no_grad():
-        pixels = pixel_values([dataset.image(index)], 64)
+        pixels = Frame(64).pixel_values([dataset.image(index)])
         image = sam.vision_encoder(pixels).last_hidden_state.half().float()
         output = sam(
             image_embeddings=image,
-            input_points=None if points is None else prompts.points[None, :, None],
+            input_points=None if points is None else prompts.points[None],
             input_boxes=None if boxes is None else prompts.boxes[None],
             multimask_output=multimask,
         )
     best = output.iou_scores[0].argmax(1)
     low = output.pred_masks[0][torch.arange(len(best)), best]
-    return (full_size_logits(low, size, 64) > 0).numpy(), output.iou_scores[0].amax(1).numpy()
+    masks = Frame(64).full_size_logits(low, size) > 0
+    return masks.numpy(), output.iou_scores[0].amax(1).numpy()
 
 
 def rows_of(rows: list[dict], dataset: Dataset, index: int) -> list[dict]:

@@ -11,6 +11,8 @@ from teacher_world import text_folder, tiny_sam, write_dataset
 
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError, StageError
+from omnicost.models.teachers.frame import Frame
+from omnicost.models.teachers.sam import Sam
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher import train as teacher
@@ -39,9 +41,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
     sam = tiny_sam()
     sam.save_pretrained(root / "sam")
     dataset = write_dataset(root / "data", images=8)
-    encoder = ImageEncoder(sam, DEFAULT_EMBED)
+    encoder = ImageEncoder(Sam(sam), DEFAULT_EMBED)
     return {
-        "sam": sam,
+        "sam": Sam(sam),
         "spec": str(root / "sam"),
         "text": text_folder(root / "text"),
         "dataset": dataset,
@@ -77,7 +79,7 @@ def test_every_kind_trains_and_loads(world: dict, tmp_path: Path, kind: TeacherK
     assert (loaded.kind, loaded.tuned, loaded.multimask) == (kind, True, False)
     assert (loaded.class_text is not None) == kind.class_aware
     stored = load_file(out / "teacher.safetensors")
-    assert any(name.startswith("zero.") for name in stored) == kind.class_aware
+    assert any(name.startswith("class_branch.zero.") for name in stored) == kind.class_aware
     assert not any("positional" in name or "vision" in name for name in stored)
     assert all(np.isfinite(line["loss"]) for line in lines(out))
 
@@ -149,7 +151,7 @@ def test_nothing_to_learn_from_means_released_weights(
     out = run(world, tmp_path, config, kind=kind, labelled=labelled)
     loaded = teacher.load_teacher(out, world["sam"], features)
     assert (loaded.tuned, loaded.multimask, loaded.class_text) == (False, True, None)
-    released = world["sam"].mask_decoder.state_dict()
+    released = world["sam"].model.mask_decoder.state_dict()
     assert all(
         torch.equal(v, released[n]) for n, v in loaded.model.mask_decoder.state_dict().items()
     )
@@ -167,7 +169,7 @@ def test_rate_drops_at_the_late_step(world: dict, tmp_path: Path) -> None:
 def test_only_prompt_encoder_and_decoder_move(world: dict, tmp_path: Path) -> None:
     """The artefact of a plain teacher differs from SAM in those, never in the position."""
     stored = load_file(run(world, tmp_path) / "teacher.safetensors")
-    released = world["sam"].state_dict()
+    released = world["sam"].model.state_dict()
     changed = {
         name.split(".")[0] for name in stored if not torch.equal(stored[name], released[name])
     }
@@ -205,7 +207,9 @@ def test_another_sam_s_teacher_is_refused(world: dict, tmp_path: Path) -> None:
 
 def lessons(world: dict, labelled: list[int] | range = range(8), **changes) -> Lessons:
     config = SMALL.model_copy(update=changes)
-    return Lessons(world["dataset"], labelled, world["embeddings"], config, AWARE, 64, seed=0)
+    return Lessons(
+        world["dataset"], labelled, world["embeddings"], config, AWARE, Frame(64), seed=0
+    )
 
 
 def test_every_image_is_seen_once_an_epoch(world: dict) -> None:
@@ -243,10 +247,10 @@ def test_points_are_redrawn_inside_the_mask(world: dict) -> None:
     source = lessons(world, [0], batch_images=1)
     drawn = [source.step(step)[0] for step in range(6)]
     for lesson in drawn:
-        points = lesson.prompts.points.numpy() * (64 / 64)  # the picture is as wide as the frame
+        points = lesson.prompts.points[:, 0].numpy()  # the picture is as wide as the frame
         for mask, (x, y) in zip(lesson.masks.numpy(), points, strict=True):
             assert mask[round(float(y)), round(float(x))]
-    assert len({tuple(lesson.prompts.points[0].tolist()) for lesson in drawn}) > 3
+    assert len({tuple(lesson.prompts.points[0, 0].tolist()) for lesson in drawn}) > 3
 
 
 def test_pixels_are_drawn_uniformly() -> None:

@@ -22,7 +22,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import build_lab
 
 from omnicost.data.tiny.world import SPECS
 from omnicost.errors import InputError, MissingError
-from omnicost.models.detector import load_detector
+from omnicost.models.detectors.detector import load_detector
 from omnicost.models.tiny import TINY_MODELS, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, text
 from omnicost.models.tiny.pretrain.__main__ import ORDER

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from omnicost.models.sam import load_sam
+from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import sam
 from omnicost.models.tiny.pretrain.card import read_figures
@@ -118,7 +118,7 @@ def test_only_the_best_of_three_learns(untrained: sam.SamModel, batch: sam.Targe
 def test_saved_weights_load_like_a_released_sam(untrained: sam.SamModel, tmp_path: Path) -> None:
     """Half-precision on disk, single in memory, the same answers to within the rounding."""
     sam.save(untrained, tmp_path)
-    loaded = load_sam(str(tmp_path))
+    loaded = load_promptable(str(tmp_path)).model
     assert (tmp_path / "model.safetensors").stat().st_size < 2.5e6
     assert next(loaded.parameters()).dtype == torch.float32
     images = np.stack([scene.image for scene in scenes("tiny-coco", "val", range(2))])
@@ -141,14 +141,14 @@ def test_a_few_steps_write_a_model_and_its_card(
         lambda step, _total, _figures: done.append(step),
     )
     assert done == [1, 2, 3]
-    measured = sam.figures(load_sam(str(tmp_path / "sam")))
+    measured = sam.figures(load_promptable(str(tmp_path / "sam")).model)
     assert read_figures(tmp_path / "sam") == pytest.approx(measured, abs=1e-3)
     assert set(measured) == {f"{w}/{m}" for w in WORLDS for m in ("box", "point", "best of three")}
 
 
 @pytest.fixture(scope="module")
 def shipped_figures() -> dict[str, float]:
-    return sam.figures(load_sam("tiny"))
+    return sam.figures(load_promptable("tiny").model)
 
 
 def test_the_shipped_model_is_as_good_as_its_card_says(shipped_figures: dict[str, float]) -> None:

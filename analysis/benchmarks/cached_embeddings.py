@@ -21,8 +21,8 @@ import typer
 from bench_world import write_pictures, write_sam
 
 from omnicost.data import Dataset
-from omnicost.models.sam import load_sam
 from omnicost.models.step_log import StepLog
+from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
@@ -50,7 +50,7 @@ def time_steps(dataset: Dataset, sam: str, root: Path, batch: int, steps: int) -
     embed.run(dataset, sam, DEFAULT_EMBED, out=out, work=work)
     seconds = []
     for folder in (out, None):
-        model = load_sam(sam)
+        model = load_promptable(sam)
         encoder = ImageEncoder(model, DEFAULT_EMBED)
         embeddings = Embeddings(folder, dataset, lambda encoder=encoder: encoder)
         seconds.append(median(_steps(dataset, model, embeddings, root, batch, steps)))
@@ -59,7 +59,7 @@ def time_steps(dataset: Dataset, sam: str, root: Path, batch: int, steps: int) -
 
 def _steps(
     dataset: Dataset,
-    model: torch.nn.Module,
+    model: Promptable,
     embeddings: Embeddings,
     root: Path,
     batch: int,
@@ -67,8 +67,7 @@ def _steps(
 ) -> list[float]:
     kind = TeacherKind("box", False)
     config = TeacherConfig(batch_images=batch)
-    side = int(model.config.vision_config.image_size)
-    lessons = Lessons(dataset, range(len(dataset)), embeddings, config, kind, side, seed=0)
+    lessons = Lessons(dataset, range(len(dataset)), embeddings, config, kind, model.frame, seed=0)
     teacher = Teacher(build_model(model, kind, None), kind, True, None)
     trainer = Trainer(teacher, lessons, config, Checkpoints(root), StepLog(root / "log"), "cpu")
     seconds = []

@@ -24,8 +24,7 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
-from omnicost.models.frame import full_size_logits, pixel_values, to_prompts
-from omnicost.models.sam import load_sam
+from omnicost.models.teachers.teacher import load_promptable
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.generate import Job
@@ -35,19 +34,19 @@ from omnicost.pipeline.teacher.kinds import TeacherKind
 @torch.no_grad()
 def plain_loop(dataset: Dataset, spec: str) -> list[bytes]:
     """One image, one box at a time."""
-    sam = load_sam(spec)
-    side = int(sam.config.vision_config.image_size)
+    released = load_promptable(spec)
+    sam, frame = released.model, released.frame
     codes = []
     for index in range(len(dataset)):
         image = dataset.image(index)
         size = image.shape[:2]
-        embedding = sam.get_image_embeddings(pixel_values([image], side))
+        embedding = sam.get_image_embeddings(frame.pixel_values([image]))
         for box in dataset.instances(index).boxes:
-            prompt = to_prompts(None, box[None], size, side).boxes
+            prompt = frame.prompts(None, box[None], size).boxes
             masks = sam(
                 image_embeddings=embedding, input_boxes=prompt[None], multimask_output=False
             ).pred_masks
-            mask = full_size_logits(masks[0, :, 0], size, side)[0] > 0
+            mask = frame.full_size_logits(masks[0, :, 0], size)[0] > 0
             codes.append(
                 mask_api.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))["counts"]
             )

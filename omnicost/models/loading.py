@@ -34,13 +34,8 @@ _TINY_FOLDERS: dict[WeightsKind, TinyModel] = {
     "backbone": "backbone",
     "student": "student",
 }
-# `model_type` in the config of each kind; a backbone's is any that transformers has a backbone for.
-_MODEL_TYPES: dict[WeightsKind, tuple[str, ...]] = {
-    "sam": ("sam",),
-    "detector": ("grounding-dino",),
-    "text": ("clip", "clip_text_model"),
-    "student": ("mask2former",),
-}
+_TEXT_TYPES = ("clip", "clip_text_model")
+_STUDENT_TYPES = ("mask2former",)
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
@@ -140,7 +135,7 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
-    _check_folder(path, kind, remedy)
+    model_type_of(path, kind)
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
@@ -154,27 +149,43 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     return model
 
 
-def _check_folder(path: Path, kind: WeightsKind, remedy: str) -> None:
-    """Refuse what is no folder of that kind of model before any weight is read."""
-    where = f"{kind} weights {path}"
+def model_type_of(path: Path, kind: WeightsKind) -> str:
+    """The ``model_type`` in a folder's config, before any weight is read.
+
+    Raises:
+        MissingError, InputError: if it is no folder of that kind of model.
+    """
+    where, remedy = f"{kind} weights {path}", "get the weights again"
     if path.is_file():
         raise InputError(where, "a file", "name a hub id or a folder with config.json and weights")
     try:
-        found = json.loads((path / "config.json").read_text())["model_type"]
+        found = str(json.loads((path / "config.json").read_text())["model_type"])
     except FileNotFoundError:
         raise MissingError(where, "no config.json in it", remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(where, "its config.json names no model", remedy) from None
-    if found not in _types_of(kind):
-        raise InputError(where, f"holds a model of type {found!r}", f"name a {kind} model")
+    known = _types_of(kind)
+    if found not in known:
+        some = ", ".join(known) if kind != "backbone" else "resnet, swin, ..."
+        raise InputError(where, f"holds a model of type {found!r}", f"name a {kind} model ({some})")
+    return found
 
 
 def _types_of(kind: WeightsKind) -> Collection[str]:
-    if kind != "backbone":
-        return _MODEL_TYPES[kind]
-    from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NAMES
+    """`model_type` of each kind; a backbone's is any that transformers has a backbone for."""
+    if kind == "sam":
+        from omnicost.models.teachers import teacher
 
-    return MODEL_FOR_BACKBONE_MAPPING_NAMES.keys()
+        return teacher.REGISTRY
+    if kind == "detector":
+        from omnicost.models.detectors import detector
+
+        return detector.REGISTRY
+    if kind == "backbone":
+        from transformers.models.auto import modeling_auto
+
+        return modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES
+    return _STUDENT_TYPES if kind == "student" else _TEXT_TYPES
 
 
 def read_tokenizer(path: Path, kind: WeightsKind) -> Any:

@@ -13,7 +13,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import AnnotatorNoise, Dataset, weak_label
 from omnicost.data.weak import PERFECT
 from omnicost.files import whole_file
-from omnicost.models.detector import Caption, Detector, Queries, load_detector
+from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
 from omnicost.pipeline.compute import ahead, autocast, batches
 from omnicost.pipeline.config import DetectConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals

@@ -1,14 +1,15 @@
-"""Embed: SAM's frozen image encoder runs once per image, into a cache that all teachers read."""
+"""Embed: the frozen image encoder runs once per image, into a cache that all teachers read."""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,56 +18,51 @@ from omnicost.data import Dataset
 from omnicost.data.splits import permutation
 from omnicost.errors import InputError
 from omnicost.files import whole_file
-from omnicost.models.frame import pixel_values
-from omnicost.models.sam import load_sam
+from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.pipeline.compute import ahead, autocast, batches
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.progress import Progress, silent
 
-if TYPE_CHECKING:
-    from transformers import SamModel
-
 INDEX = "index.json"
+Arrays = tuple[np.ndarray, ...]  # (C, h, w) float16 of each level of a picture's features
 OPEN_SHARDS = 4  # memory maps kept open: bounds the resident memory of a reader
 
 
 class ImageEncoder:
-    """SAM's image encoder on pictures of any size.
+    """A promptable model's image encoder on pictures of any size.
 
     Args:
-        sam: the model; only its vision encoder is used.
+        model: only its image side is used.
         config: precision, compilation, memory format.
         device: where the model is.
     """
 
-    def __init__(self, sam: SamModel, config: EmbedConfig, device: str = "cpu") -> None:
-        self.side = int(sam.config.vision_config.image_size)
+    def __init__(self, model: Promptable, config: EmbedConfig, device: str = "cpu") -> None:
+        self.model = model
         self.config = config
         self.device = device
-        encoder = sam.vision_encoder
         if config.channels_last:
-            encoder = encoder.to(memory_format=torch.channels_last)
-        self.encoder = torch.compile(encoder) if config.compile else encoder
-        grid = self.side // int(sam.config.vision_config.patch_size)
-        self.shape = (int(sam.config.vision_config.output_channels), grid, grid)
+            model.image_encoder.to(memory_format=torch.channels_last)
+        if config.compile:
+            model.image_encoder.compile()
 
     @classmethod
     def load(cls, spec: str, config: EmbedConfig, device: str = "cpu") -> ImageEncoder:
-        """The encoder of a SAM spec."""
-        return cls(load_sam(spec, device, config.attention), config, device)
+        """The encoder of a model's spec."""
+        return cls(load_promptable(spec, device, config.attention), config, device)
 
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """``(B, 3, side, side)`` input from ``(H, W, 3) uint8`` pictures."""
-        return pixel_values(images, self.side)
+        return self.model.frame.pixel_values(images)
 
     @torch.no_grad()
-    def encode(self, pixels: torch.Tensor) -> np.ndarray:
-        """``(B, C, h, w) float16`` embeddings of prepared pictures."""
+    def encode(self, pixels: torch.Tensor) -> Arrays:
+        """``(B, C, h, w) float16`` of each level, of prepared pictures."""
         layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
         pixels = pixels.to(self.device, memory_format=layout, non_blocking=True)
         with autocast(self.device, self.config.precision):
-            embedded = self.encoder(pixels).last_hidden_state
-        return embedded.to(torch.float16).contiguous().cpu().numpy()
+            features = self.model.encode(pixels)
+        return tuple(each.to(torch.float16).contiguous().cpu().numpy() for each in features)
 
 
 class Embeddings:
@@ -90,10 +86,12 @@ class Embeddings:
         self._make_encoder = encoder
         self.folder = folder
         self._rows: dict[int, int] = {}
+        self._levels: list[list[int]] = []
         self._shard_images = 1
         if folder is not None:
             index = _read_index(folder, dataset)
             self._rows = {image: row for row, image in enumerate(index["images"])}
+            self._levels = index["levels"]
             self._shard_images = index["shard_images"]
         self._shard = lru_cache(OPEN_SHARDS)(self._open_shard)
 
@@ -105,18 +103,16 @@ class Embeddings:
     def __contains__(self, index: int) -> bool:
         return index in self._rows
 
-    def get(self, index: int) -> np.ndarray:
-        """``(C, h, w) float16`` embedding of the image of that index."""
+    def get(self, index: int) -> Arrays:
+        """``(C, h, w) float16`` of each level of the image of that index."""
         row = self._rows.get(index)
         if row is None:
-            return self.encoder.encode(self.encoder.prepare([self.dataset.image(index)]))[0]
+            pixels = self.encoder.prepare([self.dataset.image(index)])
+            return tuple(each[0] for each in self.encoder.encode(pixels))
         shard, place = divmod(row, self._shard_images)
-        return np.array(self._shard(shard)[place])
-
-    def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> torch.Tensor:
-        """``(B, C, h, w) float32`` embeddings on a device."""
-        stacked = torch.from_numpy(np.stack([self.get(index) for index in indices]))
-        return stacked.to(device, non_blocking=True).float()
+        ends = np.cumsum([math.prod(level) for level in self._levels])
+        parts = np.split(np.array(self._shard(shard)[place]), ends[:-1])
+        return tuple(part.reshape(level) for part, level in zip(parts, self._levels, strict=True))
 
     def _open_shard(self, number: int) -> np.ndarray:
         assert self.folder is not None
@@ -140,9 +136,10 @@ def run(
 
     Args:
         dataset: whose images to encode.
-        sam: spec of the SAM.
+        sam: spec of the promptable model.
         config: precision, batch, size limit.
-        out: folder for ``shard-*.npy`` (``(n, C, h, w) float16``) and ``index.json``.
+        out: folder for ``shard-*.npy`` (``(n, D) float16``, the levels one after the other) and
+            ``index.json``.
         work: scratch kept over restarts.
         device: a torch device.
         report: told of the images done.
@@ -154,7 +151,7 @@ def run(
     index = {
         "dataset": dataset.fingerprint,
         "images": chosen,
-        "shape": list(encoder.shape),
+        "levels": [list(level) for level in encoder.model.levels],
         "shard_images": config.shard_images,
     }
     _drop_leftovers(work, index)
@@ -185,9 +182,13 @@ def _chosen(
     dataset: Dataset, order: Sequence[int] | None, encoder: ImageEncoder, config: EmbedConfig
 ) -> list[int]:
     given = permutation(dataset, 0) if order is None else np.asarray(order, np.int64)
-    bytes_per_image = 2 * int(np.prod(encoder.shape))
-    fitting = int(config.limit_gigabytes * 1e9 // bytes_per_image)
+    fitting = int(config.limit_gigabytes * 1e9 // (2 * _numbers(encoder)))
     return given[:fitting].tolist()
+
+
+def _numbers(encoder: ImageEncoder) -> int:
+    """Numbers that the cache holds of a picture."""
+    return sum(math.prod(level) for level in encoder.model.levels)
 
 
 def _write_shard(
@@ -205,10 +206,11 @@ def _write_shard(
     groups = batches(images, encoder.config.batch_images)
     started, row = time.perf_counter(), 0
     with whole_file(path) as part:
-        shape = (len(images), *encoder.shape)
+        shape = (len(images), _numbers(encoder))
         shard = np.lib.format.open_memmap(part, "w+", np.float16, shape)
         for pixels in ahead(prepared, groups, encoder.config.workers):
-            shard[row : row + len(pixels)] = encoder.encode(pixels)
+            levels = [each.reshape(len(pixels), -1) for each in encoder.encode(pixels)]
+            np.concatenate(levels, 1, out=shard[row : row + len(pixels)])
             row += len(pixels)
             rate = row / (time.perf_counter() - started)
             report(done + row, total, {"images_per_second": round(rate, 3)})

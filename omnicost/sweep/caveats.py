@@ -12,7 +12,7 @@ def caveats(graph: Graph) -> list[str]:
 
 
 def _detectors(graph: Graph) -> list[str]:
-    from omnicost.models.detector import trained_on_coco
+    from omnicost.models.detectors.detector import trained_on_coco
 
     return [
         f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "

@@ -25,9 +25,9 @@ from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.estimate import uncached_share
 from omnicost.sweep.sources import Sources, WeightsKind, from_anywhere, location
 
-EMBED: Final = StageKind("embed", 1, "omnicost.sweep.stage_functions:embed")
+EMBED: Final = StageKind("embed", 2, "omnicost.sweep.stage_functions:embed")
 DETECT: Final = StageKind("detect", 1, "omnicost.sweep.stage_functions:detect")
-TEACHER: Final = StageKind("teacher", 1, "omnicost.sweep.stage_functions:teacher")
+TEACHER: Final = StageKind("teacher", 2, "omnicost.sweep.stage_functions:teacher")
 PSEUDOMASK: Final = StageKind(
     "pseudomask",
     1,

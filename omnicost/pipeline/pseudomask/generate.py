@@ -20,15 +20,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from omnicost.data import Dataset
 from omnicost.errors import InputError
 from omnicost.files import whole_file
-from omnicost.models.sam import load_sam
+from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
-from omnicost.pipeline.embed import Embeddings, ImageEncoder
+from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
 from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.pseudomask.rows import Annotator, Row, to_table
@@ -128,7 +126,7 @@ class _Shared:
         self.dataset = dataset
         self.text = text
         self.device = device
-        self.sam = load_sam(sam, device, embed.attention)
+        self.sam = load_promptable(sam, device, embed.attention)
         encoder = ImageEncoder(self.sam, embed, device)
         self.embeddings = Embeddings(embeddings, dataset, lambda: encoder)
         self._teachers: dict[Path, Teacher] = {}
@@ -198,9 +196,9 @@ class _Memo:
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
-        self._read: dict[int, np.ndarray] = {}
+        self._read: dict[int, Arrays] = {}
 
-    def get(self, index: int) -> np.ndarray:
+    def get(self, index: int) -> Arrays:
         if index not in self._read:
             self._read[index] = self._embeddings.get(index)
         return self._read[index]

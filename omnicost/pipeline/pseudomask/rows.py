@@ -12,6 +12,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, WeakLabel, weak_label
 from omnicost.errors import InputError
 from omnicost.pipeline.config import PseudomaskConfig
+from omnicost.pipeline.embed import Arrays
 from omnicost.pipeline.proposals import Detections, Proposals, select
 from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.pseudomask.refine import merge_boxes
@@ -20,7 +21,7 @@ from omnicost.pipeline.teacher.prompting import Answer, Asked, Teacher, answer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ReadEmbedding = Callable[[int], np.ndarray]  # image index -> (C, h, w) float16
+ReadEmbedding = Callable[[int], Arrays]
 HUMAN = "human"
 
 

@@ -10,7 +10,7 @@ import torch
 
 from omnicost.data import Dataset, Instances
 from omnicost.data.seeding import generator
-from omnicost.models.frame import Prompts, scaled_size, to_prompts
+from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.pipeline.config import TeacherConfig
 from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.teacher.kinds import TeacherKind
@@ -21,7 +21,7 @@ class Lesson:
     """One image of a step: P instances to segment."""
 
     image_id: int
-    embedding: torch.Tensor  # (C, h, w) float16
+    features: tuple[torch.Tensor, ...]  # (C, h, w) float16 of each level
     prompts: Prompts  # P, in the frame
     masks: torch.Tensor  # (P, H, W) uint8
     class_indices: torch.Tensor  # (P,) int64
@@ -43,7 +43,7 @@ class Lessons:
         embeddings: of the images.
         config: batch size and cap on prompts.
         kind: which prompts to make.
-        side: of SAM's frame.
+        frame: of the model.
         seed: of order, subsets and points.
     """
 
@@ -54,14 +54,14 @@ class Lessons:
         embeddings: Embeddings,
         config: TeacherConfig,
         kind: TeacherKind,
-        side: int,
+        frame: Frame,
         seed: int,
     ) -> None:
         self.dataset = dataset
         self.embeddings = embeddings
         self.config = config
         self.kind = kind
-        self.side = side
+        self.frame = frame
         self.seed = seed
         self.images = [int(index) for index in labelled if len(_visible(dataset, int(index)))]
 
@@ -108,14 +108,13 @@ class Lessons:
             )
         if "box" in self.kind.prompts:
             boxes = truth.boxes
-        height, width = scaled_size(*truth.size, self.side)
         return Lesson(
             int(self.dataset.image_ids[index]),
-            torch.from_numpy(self.embeddings.get(index)),
-            to_prompts(points, boxes, truth.size, self.side),
+            tuple(torch.from_numpy(level) for level in self.embeddings.get(index)),
+            self.frame.prompts(points, boxes, truth.size),
             torch.from_numpy(masks.view(np.uint8)),
             torch.from_numpy(truth.class_indices.astype(np.int64)),
-            torch.tensor([width / self.side, height / self.side]),
+            torch.tensor(self.frame.extent(truth.size)),
         )
 
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from omnicost.models.class_aware import PromptedSam
-from omnicost.models.decode import prompts_at_once
-from omnicost.models.frame import Prompts, full_size_logits, join_prompts, to_prompts
+from omnicost.models.teachers.frame import Frame, Prompts, join_prompts
+from omnicost.models.teachers.teacher import Features, PromptHead, prompts_at_once
 from omnicost.pipeline.compute import autocast
 from omnicost.pipeline.config import Precision
+from omnicost.pipeline.embed import Arrays
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
 FULL_SIZE_ELEMENTS = 1 << 22  # logits scaled up at once: 16 MB in fp32
@@ -20,7 +20,7 @@ FULL_SIZE_ELEMENTS = 1 << 22  # logits scaled up at once: 16 MB in fp32
 
 @dataclass(frozen=True)
 class Teacher:
-    """A prompted SAM and what it takes to prompt it.
+    """A prompted model and what it takes to prompt it.
 
     Args:
         model: tuned, or the released weights.
@@ -29,7 +29,7 @@ class Teacher:
         class_text: ``(K, D)`` features of the class names; None without class-awareness.
     """
 
-    model: PromptedSam
+    model: PromptHead
     kind: TeacherKind
     tuned: bool
     class_text: torch.Tensor | None
@@ -43,7 +43,7 @@ class Teacher:
 class Asked(NamedTuple):
     """What is asked about one picture: P prompts in its own pixels."""
 
-    embedding: np.ndarray  # (C, h, w) float16
+    features: Arrays
     size: tuple[int, int]  # height, width
     class_indices: np.ndarray  # (P,) int64
     points: np.ndarray | None  # (P, 2) float32
@@ -71,9 +71,9 @@ def answer(
         return [Answer(np.zeros((0, *each.size), bool), np.zeros(0, np.float32)) for each in asked]
     logits, iou = _low_resolution(teacher, asked, counts, device, precision, decode_prompts)
     parts = zip(asked, logits.split(counts), iou.split(counts), strict=True)
-    side = teacher.model.side
+    frame = teacher.model.frame
     return [
-        Answer(_masks(each_logits, each.size, side), each_iou.float().cpu().numpy())
+        Answer(_masks(each_logits, each.size, frame), each_iou.float().cpu().numpy())
         for each, each_logits, each_iou in parts
     ]
 
@@ -87,16 +87,18 @@ def _low_resolution(
     decode_prompts: int | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``(P, h, w)`` logits and ``(P,)`` IoU estimates, of the best mask where there are three."""
-    embedding = torch.from_numpy(np.stack([each.embedding for each in asked])).to(device).float()
+    levels = zip(*(each.features for each in asked), strict=True)
+    features = tuple(torch.from_numpy(np.stack(level)).to(device).float() for level in levels)
     owner = torch.repeat_interleave(torch.arange(len(asked)), torch.tensor(counts))
-    side = teacher.model.side
-    prompts = join_prompts([to_prompts(e.points, e.boxes, e.size, side) for e in asked])
+    frame = teacher.model.frame
+    prompts = join_prompts([frame.prompts(e.points, e.boxes, e.size) for e in asked])
     classes = torch.from_numpy(np.concatenate([each.class_indices for each in asked]))
+    at_once = prompts_at_once(features[0][0], decode_prompts, device)
     parts = []
-    for rows in torch.arange(len(owner)).split(prompts_at_once(embedding, decode_prompts)):
+    for rows in torch.arange(len(owner)).split(at_once):
         with autocast(device, precision):
             parts.append(
-                _decode(teacher, embedding, owner[rows], prompts.take(rows), classes[rows], device)
+                _decode(teacher, features, owner[rows], prompts.take(rows), classes[rows], device)
             )
     logits, iou = (torch.cat(column) for column in zip(*parts, strict=True))
     return logits, iou
@@ -104,7 +106,7 @@ def _low_resolution(
 
 def _decode(
     teacher: Teacher,
-    embedding: torch.Tensor,
+    features: Features,
     owner: torch.Tensor,
     prompts: Prompts,
     classes: torch.Tensor,
@@ -113,19 +115,20 @@ def _decode(
     text = teacher.class_text
     pictures, index = owner.unique(return_inverse=True)
     decoded = teacher.model(
-        embedding[pictures],
+        tuple(level[pictures] for level in features),
         None if len(pictures) == 1 else index.to(device),
         prompts.to(device),
         None if text is None else text[classes].to(device),
         teacher.multimask,
+        released=not teacher.tuned,
     )
     best = decoded.iou.argmax(1)
     rows = torch.arange(len(best), device=best.device)
     return decoded.logits[rows, best].float(), decoded.iou[rows, best]
 
 
-def _masks(logits: torch.Tensor, size: tuple[int, int], side: int) -> np.ndarray:
+def _masks(logits: torch.Tensor, size: tuple[int, int], frame: Frame) -> np.ndarray:
     """``(P, H, W) bool``, a few masks at a time: full-size logits of many would not fit."""
-    at_once = max(1, FULL_SIZE_ELEMENTS // max(side * side, size[0] * size[1]))
-    parts = [(full_size_logits(low, size, side) > 0).cpu().numpy() for low in logits.split(at_once)]
+    at_once = max(1, FULL_SIZE_ELEMENTS // max(frame.side**2, size[0] * size[1]))
+    parts = [(frame.full_size_logits(low, size) > 0).cpu().numpy() for low in logits.split(at_once)]
     return np.concatenate(parts) if parts else np.zeros((0, *size), bool)

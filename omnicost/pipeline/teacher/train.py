@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,14 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
 from omnicost.files import whole_file
-from omnicost.models.class_aware import ClassAwareSam, PromptedSam
-from omnicost.models.decode import prompts_at_once
-from omnicost.models.frame import join_prompts
-from omnicost.models.sam import load_sam
 from omnicost.models.step_log import StepLog
+from omnicost.models.teachers.frame import join_prompts
+from omnicost.models.teachers.teacher import (
+    Promptable,
+    PromptHead,
+    load_promptable,
+    prompts_at_once,
+)
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import ahead, autocast
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
@@ -34,9 +36,6 @@ from omnicost.pipeline.teacher.mask_loss import ce_loss, dice_loss, sample_at, u
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.quality import mean_iou
 from omnicost.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from transformers import SamModel
 
 WEIGHTS, CARD, LOG = "teacher.safetensors", "teacher.json", "log.jsonl"
 
@@ -86,10 +85,10 @@ def run(
     if not (config.tune and config.steps and len(labelled)):
         _write_released(out, kind, config)
         return
-    model = load_sam(sam, device, embed.attention)
+    model = load_promptable(sam, device, embed.attention)
     encoder = ImageEncoder(model, embed, device)
     cache = Embeddings(embeddings, dataset, lambda: encoder)
-    lessons = Lessons(dataset, labelled, cache, config, kind, encoder.side, seed)
+    lessons = Lessons(dataset, labelled, cache, config, kind, model.frame, seed)
     if not lessons.images:
         _write_released(out, kind, config)
         return
@@ -107,17 +106,17 @@ def run(
 
 
 def build_model(
-    sam: SamModel, kind: TeacherKind, class_text: torch.Tensor | None, seed: int = 0
-) -> PromptedSam:
+    sam: Promptable, kind: TeacherKind, class_text: torch.Tensor | None, seed: int = 0
+) -> PromptHead:
     """The model of a kind of teacher, before its first step."""
     if not kind.class_aware or class_text is None:
-        return PromptedSam(sam)
-    return ClassAwareSam(sam, class_text.shape[1], derive_seed("projection", seed))
+        return sam.head()
+    return sam.head(class_text.shape[1], derive_seed("projection", seed))
 
 
 def load_teacher(
     folder: Path,
-    sam: SamModel,
+    sam: Promptable,
     class_text: Callable[[str], torch.Tensor],
     device: str | torch.device = "cpu",
 ) -> Teacher:
@@ -217,7 +216,8 @@ class Trainer:
         draw.manual_seed(derive_seed("teacher loss points", self.lessons.seed, step))
         total = sum(map(len, lessons))
         loss = 0.0
-        for part in _grouped(lessons, prompts_at_once(lessons[0].embedding[None], self._at_once)):
+        at_once = prompts_at_once(lessons[0].features[0], config.decode_prompts, self.device)
+        for part in _grouped(lessons, at_once):
             part_loss = self._loss(part, draw) / total
             self.scaler.scale(part_loss).backward()
             loss += float(part_loss.detach())
@@ -227,12 +227,6 @@ class Trainer:
         self.scaler.update()
         return loss
 
-    @property
-    def _at_once(self) -> int | None:
-        if self.config.decode_prompts is None and self.device.type != "cpu":
-            return prompts_at_once(torch.empty(1, device=self.device), None)
-        return self.config.decode_prompts
-
     def _loss(self, lessons: list[Lesson], draw: torch.Generator) -> torch.Tensor:
         """Sum over the prompts of the weighted losses."""
         config, device = self.config, self.device
@@ -240,10 +234,11 @@ class Trainer:
         classes = torch.cat([lesson.class_indices for lesson in lessons])
         counts = torch.tensor([len(lesson) for lesson in lessons])
         owner = torch.repeat_interleave(torch.arange(len(lessons)), counts).to(device)
-        embedding = torch.stack([lesson.embedding for lesson in lessons]).to(device).float()
+        levels = zip(*(lesson.features for lesson in lessons), strict=True)
+        features = tuple(torch.stack(level).to(device).float() for level in levels)
         with autocast(device, config.precision):
             decoded = self.model(
-                embedding,
+                features,
                 None if len(lessons) == 1 else owner,
                 join_prompts([lesson.prompts for lesson in lessons]).to(device),
                 None if text is None else text[classes].to(device),

@@ -23,8 +23,9 @@ from transformers import SamConfig, SamImageProcessor, SamModel
 
 from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene, render
-from omnicost.models.decode import Decoded, decode
-from omnicost.models.frame import pixel_values, to_prompts
+from omnicost.models.teachers.frame import Frame
+from omnicost.models.teachers.sam import decode
+from omnicost.models.teachers.teacher import Decoded
 from omnicost.models.tiny.pretrain.card import Card, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, Trained, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
@@ -195,7 +196,7 @@ def _jittered(boxes: NDArray[np.float32], draw: np.random.Generator) -> NDArray[
 
 def embed(model: SamModel, images: NDArray[np.uint8]) -> Tensor:
     """Image embeddings, (B, C, 16, 16), with gradients."""
-    return model.vision_encoder(pixel_values(list(images), SIDE))[0]
+    return model.vision_encoder(Frame(SIDE).pixel_values(list(images)))[0]
 
 
 def ask(model: SamModel, embedding: Tensor, targets: Targets, kind: str) -> tuple[Tensor, Decoded]:
@@ -204,16 +205,15 @@ def ask(model: SamModel, embedding: Tensor, targets: Targets, kind: str) -> tupl
     A lone point gets the three masks of the multi-mask output, the others the single one.
     """
     rows = np.flatnonzero(targets.kinds == kind)
-    prompts = to_prompts(
+    prompts = Frame(SIDE).prompts(
         targets.points[rows] if "point" in kind else None,
         targets.boxes[rows] if "box" in kind else None,
         (SIDE, SIDE),
-        SIDE,
     )
-    points, boxes = prompts.points, prompts.boxes
+    points, labels, boxes = prompts.parts
     sparse, _ = model.prompt_encoder(
-        input_points=None if points is None else points[:, None, None],
-        input_labels=None if points is None else torch.ones(len(rows), 1, 1, dtype=torch.int64),
+        input_points=None if points is None else points[:, None],
+        input_labels=None if labels is None else labels[:, None],
         input_boxes=None if boxes is None else boxes[:, None],
         input_masks=None,
     )

@@ -1,4 +1,4 @@
-"""Segment Anything: released checkpoints of any size, in transformers' or the authors' format."""
+"""Segment Anything in the authors' format: their names, and sizes read from the tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 
 from omnicost.errors import InputError
-from omnicost.models.loading import fill, read_folder, read_pth, resolve
+from omnicost.models.loading import fill
 
 if TYPE_CHECKING:
     from transformers import SamConfig, SamModel
@@ -47,27 +47,6 @@ _POSITION: Final = "shared_embedding.positional_embedding"
 _HEADS_OF_WIDTH: Final = {768: 12, 1024: 16, 1280: 16}
 _DECODER_HEADS: Final = 8
 _PATCHES_PER_WINDOW_SIDE: Final = 14
-
-
-def load_sam(spec: str, device: str = "cpu", attention: str = "sdpa") -> SamModel:
-    """A frozen SAM in evaluation mode.
-
-    Args:
-        spec: ``tiny``, hub id, folder, or official ``sam_vit_{b,l,h}*.pth``.
-        device: a torch device.
-        attention: ``sdpa`` or ``eager``.
-
-    Raises:
-        MissingError, InputError: if the weights are absent, damaged or not SAM's.
-    """
-    from transformers import SamModel
-
-    path = resolve(spec, "sam")
-    if path.is_file():
-        model = from_official(read_pth(path, "sam"), path, attention)
-    else:
-        model = read_folder(SamModel.from_pretrained, path, "sam", attn_implementation=attention)
-    return model.to(device).eval().requires_grad_(False)
 
 
 def from_official(state: dict[str, torch.Tensor], path: Path, attention: str = "sdpa") -> SamModel:

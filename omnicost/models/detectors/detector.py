@@ -1,23 +1,34 @@
-"""GroundingDINO: released checkpoints, captions of class names, class scores of its queries."""
+"""What the pipeline asks of a detector: captions of class names, class scores of its queries."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 
 from omnicost.errors import InputError, OmnicostError
-from omnicost.models.loading import read_folder, read_pth, read_tokenizer, resolve
+from omnicost.models.loading import (
+    model_type_of,
+    read_folder,
+    read_pth,
+    read_tokenizer,
+    resolve,
+)
 
 # Swin-B was trained on COCO among others, Swin-T was not (IDEA-Research/GroundingDINO, README).
 _SEEN_COCO = re.compile(r"grounding-?dino[-_](base|swinb)", re.IGNORECASE)
 SWIN_B_WIDTH = 128  # of its first stage; Swin-T's is 96
-BERT = "google-bert/bert-base-uncased"  # the vocabulary that an official `.pth` was trained with
+
+# transformers' `model_type` -> module with `load(path) -> Detector`
+REGISTRY: Final = {
+    "grounding-dino": "omnicost.models.detectors.grounding_dino",
+}
 
 
 class Caption(NamedTuple):
@@ -37,9 +48,9 @@ class Queries(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """A frozen GroundingDINO with the tokenizer and preprocessing that it was trained with."""
+    """A frozen detector with the tokenizer and preprocessing that it was trained with."""
 
-    model: Any  # transformers.GroundingDinoForObjectDetection
+    model: Any  # transformers.*GroundingDinoForObjectDetection
     tokenizer: Any
     processor: Any  # transformers.GroundingDinoImageProcessor
 
@@ -113,7 +124,7 @@ def class_scores(
 
 
 def load_detector(spec: str, device: str = "cpu") -> Detector:
-    """A frozen GroundingDINO in evaluation mode.
+    """A frozen detector in evaluation mode.
 
     Args:
         spec: ``tiny``, hub id, folder, or official ``groundingdino_swin{t,b}*.pth`` (its tokenizer
@@ -123,25 +134,30 @@ def load_detector(spec: str, device: str = "cpu") -> Detector:
     Raises:
         MissingError, InputError: if weights or vocabulary are absent or damaged.
     """
-    from transformers import GroundingDinoForObjectDetection, GroundingDinoImageProcessor
-
     path = resolve(spec, "detector")
-    if path.is_file():
-        from omnicost.models.official_detector import from_official
+    model_type = "grounding-dino" if path.is_file() else model_type_of(path, "detector")
+    detector: Detector = importlib.import_module(REGISTRY[model_type]).load(path)
+    detector.model.to(device).eval().requires_grad_(False)
+    return detector
 
-        model = from_official(read_pth(path, "detector"), path)
-        tokenizer = read_tokenizer(_vocabulary_of(path), "detector")
-        processor = GroundingDinoImageProcessor()
-    else:
-        model = read_folder(GroundingDinoForObjectDetection.from_pretrained, path, "detector")
-        tokenizer = read_tokenizer(path, "detector")
-        has_settings = (path / "preprocessor_config.json").exists()
-        processor = (
-            GroundingDinoImageProcessor.from_pretrained(path, local_files_only=True)
-            if has_settings
-            else GroundingDinoImageProcessor()
-        )
-    return Detector(model.to(device).eval().requires_grad_(False), tokenizer, processor)
+
+def read_detector(model_class: Any, folder: Path) -> Detector:
+    """A detector of one of transformers' classes from its folder.
+
+    Raises:
+        MissingError, InputError: if weights or vocabulary are absent or damaged.
+    """
+    from transformers import GroundingDinoImageProcessor
+
+    model = read_folder(model_class.from_pretrained, folder, "detector")
+    tokenizer = read_tokenizer(folder, "detector")
+    has_settings = (folder / "preprocessor_config.json").exists()
+    processor = (
+        GroundingDinoImageProcessor.from_pretrained(folder, local_files_only=True)
+        if has_settings
+        else GroundingDinoImageProcessor()
+    )
+    return Detector(model, tokenizer, processor)
 
 
 def trained_on_coco(spec: str) -> bool:
@@ -162,13 +178,6 @@ def _swin_width(spec: str) -> int | None:
         return int(config["backbone_config"]["embed_dim"])
     except (OmnicostError, OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _vocabulary_of(path: Path) -> Path:
-    beside = path.parent
-    if any((beside / name).exists() for name in ("tokenizer.json", "vocab.txt")):
-        return beside
-    return resolve(BERT, "detector")
 
 
 def _tokens(tokenizer: Any, name: str) -> list[int]:

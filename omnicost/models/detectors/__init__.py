@@ -1,0 +1,1 @@
+"""Models that find classes named in a caption."""

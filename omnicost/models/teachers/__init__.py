@@ -1,0 +1,1 @@
+"""Models that draw masks for prompts: what a teacher is made of."""

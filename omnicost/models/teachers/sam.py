@@ -1,0 +1,157 @@
+"""Segment Anything: a promptable model whose image embedding is one map."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from omnicost.models.loading import read_folder, read_pth
+from omnicost.models.teachers.class_aware import ClassBranch
+from omnicost.models.teachers.frame import Frame, Prompts
+from omnicost.models.teachers.official_sam import from_official
+from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
+from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, upscale
+
+
+def load(path: Path, attention: str) -> Promptable:
+    """SAM from a folder or an official ``.pth``."""
+    from transformers import SamModel
+
+    if path.is_file():
+        return Sam(from_official(read_pth(path, "sam"), path, attention))
+    return Sam(read_folder(SamModel.from_pretrained, path, "sam", attn_implementation=attention))
+
+
+class Sam(Promptable):
+    """SAM.
+
+    Args:
+        model: `transformers.SamModel`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        vision = model.config.vision_config
+        self.frame = Frame(int(vision.image_size))
+        grid = self.frame.side // int(vision.patch_size)
+        self.levels = ((int(vision.output_channels), grid, grid),)
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        """The ViT and its neck."""
+        return self.model.vision_encoder
+
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """The neck's output."""
+        return (self.image_encoder(pixels).last_hidden_state,)
+
+    def head(self, text_width: int | None = None, seed: int = 0) -> PromptHead:
+        """Prompt encoder and mask decoder."""
+        return SamHead(self, text_width, seed)
+
+
+class SamHead(PromptHead):
+    """SAM's prompt encoder and mask decoder, copied from a model of its family.
+
+    Trainable are all parameters but the positional embedding, which image and prompts share (it is
+    a constant in the original, a `Parameter` in transformers); of a class-aware head's two prompt
+    encoders only the branch's.
+    """
+
+    position: torch.Tensor  # (1, C, h, w) of the image embedding
+
+    def __init__(self, released: Promptable, text_width: int | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.frame = released.frame
+        model = released.model
+        shared = model.prompt_encoder.shared_embedding
+        self.prompt_encoder = copy.deepcopy(model.prompt_encoder, {id(shared): shared})
+        self.mask_decoder = copy.deepcopy(model.mask_decoder)
+        for part in (self.prompt_encoder, self.mask_decoder):
+            part.requires_grad_(True)
+        shared.requires_grad_(False)
+        self.class_branch: ClassBranch | None = None
+        if text_width is not None:
+            width = self.prompt_encoder.hidden_size
+            self.class_branch = ClassBranch(self.prompt_encoder, shared, width, text_width, seed)
+            self.prompt_encoder.requires_grad_(False)
+        with torch.no_grad():
+            position = model.get_image_wide_positional_embeddings()
+        self.register_buffer("position", position, persistent=False)
+
+    def forward(
+        self,
+        features: Features,
+        image_index: torch.Tensor | None,
+        prompts: Prompts,
+        class_text: torch.Tensor | None = None,
+        multimask: bool = False,
+        released: bool = False,
+    ) -> Decoded:
+        """As `PromptHead` says; SAM's one mask is its first token's, released or tuned."""
+        return decode(
+            self.mask_decoder,
+            features[0],
+            image_index,
+            self.position,
+            self.prompt_tokens(prompts, class_text),
+            self.no_mask,
+            multimask,
+        )
+
+    @property
+    def no_mask(self) -> torch.Tensor:
+        """``(C,)`` dense embedding for the absence of a mask prompt."""
+        return self.prompt_encoder.no_mask_embed.weight[0]
+
+    def prompt_tokens(self, prompts: Prompts, class_text: torch.Tensor | None) -> torch.Tensor:
+        """``(P, T, C)``: 2 tokens for a box or for a point and its padding, 3 for point and box."""
+
+        def encode(encoder: nn.Module) -> torch.Tensor:
+            points, labels, boxes = prompts.parts
+            sparse, _ = encoder(
+                input_points=None if points is None else points[None],
+                input_labels=None if labels is None else labels[None],
+                input_boxes=None if boxes is None else boxes[None],
+                input_masks=None,
+            )
+            return sparse[0]
+
+        if self.class_branch is None:
+            return encode(self.prompt_encoder)
+        return self.class_branch(self.prompt_encoder, encode, class_text)
+
+
+def decode(
+    decoder: Any,
+    embedding: torch.Tensor,
+    image_index: torch.Tensor | None,
+    position: torch.Tensor,
+    sparse: torch.Tensor,
+    dense: torch.Tensor,
+    multimask: bool = False,
+) -> Decoded:
+    """Masks for P prompts.
+
+    Args:
+        decoder: transformers' `SamMaskDecoder` with the weights.
+        embedding: ``(B, C, h, w)`` image embeddings.
+        image_index: ``(P,) int64``, the picture of each prompt; None when there is one picture.
+        position: ``(1, C, h, w)`` image-wide positional embedding.
+        sparse: ``(P, T, C)`` prompt tokens.
+        dense: ``(C,)`` embedding for the absence of a mask prompt.
+        multimask: the three masks of the multi-mask tokens instead of the single mask.
+    """
+    height, width = embedding.shape[-2:]
+    output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens, image = attend(decoder, output_tokens, embedding, image_index, position, sparse, dense)
+    wanted = slice(1, decoder.num_mask_tokens) if multimask else slice(0, 1)
+    iou = decoder.iou_prediction_head(tokens[:, 0])[:, wanted]
+    hyper = mask_weights(decoder, tokens[:, 1:], wanted)
+    logits = hyper @ upscale(decoder, image).transpose(1, 2)
+    return Decoded(flat_maps(logits, height, width), iou)

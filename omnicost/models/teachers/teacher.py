@@ -1,0 +1,154 @@
+"""What the pipeline asks of a promptable model, whatever its architecture.
+
+`Promptable` is a released model, frozen: how pictures enter it and what it keeps of them.
+`PromptHead` is the part of it that draws masks for prompts and that a teacher tunes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import nn
+
+from omnicost.models.loading import model_type_of, resolve
+from omnicost.models.teachers.frame import Frame, Prompts
+
+# transformers' `model_type` -> module with `load(path, attention) -> Promptable`
+REGISTRY: Final = {
+    "sam": "omnicost.models.teachers.sam",
+}
+CACHE_ELEMENTS = 1 << 20  # of one prompt batch's image tokens: measured fastest on a CPU
+GPU_PROMPTS = 64
+
+Features = tuple[torch.Tensor, ...]  # (B, C, h, w) of each level, that which prompts ask first
+
+
+class Decoded(NamedTuple):
+    """Masks of P prompts, M for each, at a quarter of the frame's resolution."""
+
+    logits: torch.Tensor  # (P, M, h, w)
+    iou: torch.Tensor  # (P, M) the decoder's own estimate
+
+
+class Promptable(nn.Module, ABC):
+    """A released model that draws masks for prompts; frozen, in evaluation mode.
+
+    Attributes:
+        model: transformers'.
+        frame: where its pictures and prompts lie.
+        levels: ``(C, h, w)`` of each level of its features; what a cache holds of a picture.
+    """
+
+    model: Any
+    frame: Frame
+    levels: tuple[tuple[int, int, int], ...]
+
+    @property
+    @abstractmethod
+    def image_encoder(self) -> nn.Module:
+        """The part that `EmbedConfig` may compile or lay out otherwise."""
+
+    @abstractmethod
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """Features of ``(B, 3, side, side)`` pictures, one tensor for each of `levels`."""
+
+    @abstractmethod
+    def head(self, text_width: int | None = None, seed: int = 0) -> PromptHead:
+        """A copy of what is tuned, so that one loaded model serves many teachers.
+
+        Args:
+            text_width: D of the text features of a class-aware head; None for a plain one.
+            seed: of what starts at random.
+        """
+
+
+class PromptHead(nn.Module, ABC):
+    """Draws masks for prompts on encoded pictures.
+
+    Trainable are exactly the parameters that require a gradient.
+
+    Attributes:
+        frame: that of the model.
+    """
+
+    frame: Frame
+
+    @abstractmethod
+    def forward(
+        self,
+        features: Features,
+        image_index: torch.Tensor | None,
+        prompts: Prompts,
+        class_text: torch.Tensor | None = None,
+        multimask: bool = False,
+        released: bool = False,
+    ) -> Decoded:
+        """Masks for P prompts on B pictures.
+
+        Args:
+            features: ``float32`` features of the pictures.
+            image_index: ``(P,) int64`` picture of each prompt; None when there is one.
+            prompts: in the input frame.
+            class_text: ``(P, D) float32`` text features of each prompt's class; unused without
+                class-awareness.
+            multimask: several masks a prompt instead of one.
+            released: whether the one mask may come from another token where the released model
+                would take it from there; what is tuned is the first token alone.
+        """
+
+    def tuned_parameters(self) -> dict[str, nn.Parameter]:
+        """What training moves, by name: what the optimiser gets and the artefact holds."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+    def load_tuned(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take over what `tuned_parameters` named.
+
+        Raises:
+            ValueError: if names or shapes are not this model's.
+        """
+        own = self.tuned_parameters()
+        if own.keys() != tensors.keys():
+            raise ValueError(f"names differ: {sorted(own.keys() ^ tensors.keys())[:3]}")
+        with torch.no_grad():
+            for name, value in tensors.items():
+                if own[name].shape != value.shape:
+                    raise ValueError(f"{name} has shape {tuple(value.shape)}")
+                own[name].copy_(value)
+
+
+def load_promptable(spec: str, device: str = "cpu", attention: str = "sdpa") -> Promptable:
+    """A released promptable model, frozen and in evaluation mode.
+
+    Args:
+        spec: ``tiny``, hub id, folder, or official ``sam_vit_{b,l,h}*.pth``.
+        device: a torch device.
+        attention: ``sdpa`` or ``eager``.
+
+    Raises:
+        MissingError, InputError: if the weights are absent, damaged or of no known model.
+    """
+    path = resolve(spec, "sam")
+    model_type = "sam" if path.is_file() else model_type_of(path, "sam")
+    model: Promptable = importlib.import_module(REGISTRY[model_type]).load(path, attention)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def prompts_at_once(
+    level: torch.Tensor, asked: int | None, device: str | torch.device = "cpu"
+) -> int:
+    """How many prompts to decode together: what is asked, or what is fastest on the device.
+
+    Args:
+        level: ``(C, h, w)`` of the features that a prompt asks.
+        asked: the setting; None to choose by device and size (never by timing: two runs of the
+            same settings must add up the same numbers in the same order).
+        device: where they are decoded.
+    """
+    if asked is not None:
+        return asked
+    if torch.device(device).type != "cpu":
+        return GPU_PROMPTS
+    return min(GPU_PROMPTS, max(1, CACHE_ELEMENTS // level.numel()))
