@@ -30,6 +30,7 @@ ORDER = [
     "engine",
     "pipeline",
     "sweep",
+    "project",
     "cli",
 ]
 PLANNER = ORDER[: ORDER.index("campaign") + 1]

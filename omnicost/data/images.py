@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,18 +32,36 @@ def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
         InputError: if it is damaged or of another size.
     """
     where = f"{path} (image id {image_id})"
+    with _opened(path, where) as stored:
+        picture = _oriented(stored, size)
+        found = (picture.height, picture.width)
+        if found != size:
+            raise InputError(
+                where,
+                f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
+                "replace the picture, or correct width and height in the annotations",
+            )
+        return _rgb(picture)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """A picture without annotations as ``(H, W, 3) uint8`` RGB, EXIF orientation applied.
+
+    Raises:
+        MissingError: if there is no such file.
+        InputError: if it is damaged.
+    """
+    with _opened(path, str(path)) as stored:
+        return _rgb(ImageOps.exif_transpose(stored))
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[Image.Image]:
+    """A picture whose pixels are in memory; whatever is wrong with it becomes one line."""
     try:
         with Image.open(path) as stored:
             stored.load()
-            picture = _oriented(stored, size)
-            found = (picture.height, picture.width)
-            if found != size:
-                raise InputError(
-                    where,
-                    f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
-                    "replace the picture, or correct width and height in the annotations",
-                )
-            return _rgb(picture)
+            yield stored
     except FileNotFoundError:
         raise MissingError(
             where, "no such picture", "unpack the pictures there; see `omnicost data check`"

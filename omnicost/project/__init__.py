@@ -1,0 +1,1 @@
+"""A labelling project after its plan: a model from the labels that people made, and its use."""

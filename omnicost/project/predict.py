@@ -1,0 +1,220 @@
+"""A trained model on a folder of pictures: any number of them, at a flat memory, resumable.
+
+Predictions go to a file beside the output, a line a picture, and become the output when all are
+there. A command that was stopped goes on after the last whole line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.data.images import read_photo
+from omnicost.engine.keys import digest, file_digest
+from omnicost.errors import InputError, OmnicostError
+from omnicost.models.students.student import Prediction, Student, load
+from omnicost.pipeline.compute import Report, ahead, silent
+from omnicost.project.model_folder import STUDENT, ModelDescription, read_description
+
+PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+READERS: Final = 2  # threads that decode ahead; decoding releases the interpreter's lock
+
+
+class Photo(NamedTuple):
+    """One picture to predict on; ids count from 1 in the order of names."""
+
+    image_id: int
+    name: str  # relative to its folder
+    path: Path
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict.
+
+    Args:
+        least_score: instances under it are left out.
+        batch_images: pictures that go through the network at once.
+    """
+
+    least_score: float = 0.05
+    batch_images: int = 8
+    device: str = "cpu"
+
+
+class Done(NamedTuple):
+    """What a run left: how many pictures and instances, and each unreadable picture's reason."""
+
+    pictures: int
+    instances: int
+    skipped: tuple[str, ...]
+
+
+def list_photos(folder: Path) -> tuple[Photo, ...]:
+    """The pictures of a folder and of those inside it, by name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES and path.is_file()
+    )
+    if not found:
+        raise InputError(folder, "holds no picture", "name a folder of jpg, png, webp or tiff")
+    return tuple(Photo(n, name, folder / name) for n, name in enumerate(found, start=1))
+
+
+def predict_folder(
+    model: Path,
+    photos: Sequence[Photo],
+    parts: Path,
+    options: PredictOptions | None = None,
+    report: Report = silent,
+) -> ModelDescription:
+    """Have a line for every picture in `parts`, computing those that are missing.
+
+    Args:
+        model: folder that `omnicost train` wrote.
+        parts: scratch file, read by `records`; one of another model, folder or setting is begun
+            anew.
+        report: told of (pictures done, all, figures).
+
+    Raises:
+        MissingError: if the folder holds no model.
+    """
+    options = options or PredictOptions()
+    description = read_description(model)
+    identity = _identity(model, photos, options)
+    done = _resume(parts, identity)
+    report(done, len(photos), {})
+    if done == len(photos):
+        return description
+    student = load(model / STUDENT, options.device)
+    with parts.open("a", encoding="utf-8") as file:
+        for lines in _predicted(student, description, photos[done:], options):
+            file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+            file.flush()
+            done += len(lines)
+            report(done, len(photos), {})
+    return description
+
+
+def records(parts: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a finished `parts`: an image with its annotations, or why it was skipped."""
+    with parts.open(encoding="utf-8") as file:
+        next(file)  # the identity
+        yield from map(json.loads, file)
+
+
+def coco_pieces(
+    description: ModelDescription, parts: Path
+) -> tuple[list[dict[str, Any]], Iterator[dict[str, Any]], Done]:
+    """The images, a stream of the annotations, and the counts of a finished `parts`."""
+    images, skipped, instances = [], [], 0
+    for record in records(parts):
+        if "skipped" in record:
+            skipped.append(f"{record['file_name']}: {record['skipped']}")
+        else:
+            images.append(record["image"])
+            instances += len(record["annotations"])
+    done = Done(len(images), instances, tuple(skipped))
+    return images, _numbered(records(parts)), done
+
+
+def _numbered(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    number = 0
+    for line in lines:
+        for annotation in line.get("annotations", ()):
+            number += 1
+            yield {"id": number, **annotation}
+
+
+def _identity(model: Path, photos: Sequence[Photo], options: PredictOptions) -> str:
+    """What the lines depend on: weights, names and bytes of the pictures, the least score."""
+    pictures = [[photo.name, photo.path.stat().st_size] for photo in photos]
+    return digest([file_digest(model / STUDENT), pictures, options.least_score])
+
+
+def _resume(parts: Path, identity: str) -> int:
+    """How many pictures are done; what follows the last whole line is cut off."""
+    first = (json.dumps(identity) + "\n").encode()
+    if parts.exists():
+        with parts.open("r+b") as file:
+            if file.readline() == first:
+                lengths = [len(line) for line in file if line.endswith(b"\n")]
+                file.truncate(len(first) + sum(lengths))
+                return len(lengths)
+    parts.write_bytes(first)
+    return 0
+
+
+def _predicted(
+    student: Student,
+    description: ModelDescription,
+    photos: Sequence[Photo],
+    options: PredictOptions,
+) -> Iterator[list[dict[str, Any]]]:
+    """Lines, a batch of pictures at a time."""
+    batch: list[tuple[Photo, np.ndarray | str]] = []
+    for read in ahead(_read, photos, READERS):
+        batch.append(read)
+        if len(batch) == options.batch_images:
+            yield _lines(student, description, batch, options)
+            batch = []
+    if batch:
+        yield _lines(student, description, batch, options)
+
+
+def _read(photo: Photo) -> tuple[Photo, np.ndarray | str]:
+    try:
+        return photo, read_photo(photo.path)
+    except OmnicostError as error:
+        return photo, str(error)
+
+
+def _lines(
+    student: Student,
+    description: ModelDescription,
+    batch: Sequence[tuple[Photo, np.ndarray | str]],
+    options: PredictOptions,
+) -> list[dict[str, Any]]:
+    readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+    predictions = iter(student.predict(readable) if readable else [])
+    annotate = partial(_annotations, description, options.least_score)
+    lines: list[dict[str, Any]] = []
+    for photo, pixels in batch:
+        if isinstance(pixels, str):
+            lines.append({"file_name": photo.name, "skipped": pixels})
+            continue
+        height, width = pixels.shape[:2]
+        image = {"id": photo.image_id, "file_name": photo.name, "height": height, "width": width}
+        lines.append({"image": image, "annotations": annotate(photo, next(predictions))})
+    return lines
+
+
+def _annotations(
+    description: ModelDescription, least_score: float, photo: Photo, prediction: Prediction
+) -> list[dict[str, Any]]:
+    found = zip(prediction.rles, prediction.class_indices, prediction.scores, strict=True)
+    return [
+        {
+            "image_id": photo.image_id,
+            "category_id": description.category_ids[int(class_index)],
+            "bbox": mask_api.toBbox(rle).tolist(),
+            "area": float(mask_api.area(rle)),
+            "iscrowd": 0,
+            "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")},
+            "score": round(float(score), 5),
+        }
+        for rle, class_index, score in found
+        if score >= least_score
+    ]

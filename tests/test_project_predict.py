@@ -1,0 +1,125 @@
+"""A model folder and photos to predictions: resumable, exact, nothing lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from omnicost.data.tiny import world
+from omnicost.errors import InputError, MissingError
+from omnicost.models.students import student
+from omnicost.models.students.settings import TINY_MASK2FORMER
+from omnicost.project import predict
+from omnicost.project.model_folder import (
+    STUDENT,
+    ModelDescription,
+    read_description,
+    write_description,
+)
+
+OPTIONS = predict.PredictOptions(least_score=0.0, batch_images=4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a student that was not trained."""
+    folder = tmp_path_factory.mktemp("model")
+    student.save(folder / STUDENT, student.build(TINY_MASK2FORMER, 3, "tiny"))
+    write_description(
+        folder, ModelDescription(class_names=("car", "cat", "cup"), category_ids=(3, 17, 47))
+    )
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten drawn pictures, one of them turned, in two folders."""
+    for index in range(10):
+        folder = tmp_path / "photos" / str(index % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        scene = world.render(world.SPECS["tiny-coco"], "val", index)
+        Image.fromarray(scene.image).save(folder / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def predicted(model: Path, photos: Path, parts: Path) -> list[dict]:
+    predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
+    return list(predict.records(parts))
+
+
+def test_every_photo_gets_its_line(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Images in order of name, annotations with the classes' own ids and masks of their size."""
+    lines = predicted(model, photos, tmp_path / "parts")
+    assert [line["image"]["file_name"] for line in lines] == sorted(
+        f"{n % 2}/{n}.png" for n in range(10)
+    )
+    annotations = [each for line in lines for each in line["annotations"]]
+    assert annotations
+    assert {each["category_id"] for each in annotations} <= {3, 17, 47}
+    assert all(each["segmentation"]["size"] == [64, 64] for each in annotations)
+
+
+def test_a_stopped_run_goes_on(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Cut in the middle of a line, the file ends up as that of an undisturbed run."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    predicted(model, photos, whole)
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 2 // 3])
+    counted: list[int] = []
+    predict.predict_folder(
+        model,
+        predict.list_photos(photos),
+        cut,
+        OPTIONS,
+        lambda done, total, figures: counted.append(done),
+    )
+    assert counted[0] > 2
+    assert cut.read_bytes() == content
+
+
+def test_another_model_begins_anew(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Lines of another model, setting or folder are never mixed in."""
+    parts = tmp_path / "parts"
+    before = predicted(model, photos, parts)
+    (photos / "0" / "2.png").unlink()
+    after = predicted(model, photos, parts)
+    assert len(after) == len(before) - 1
+
+
+def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> None:
+    """A picture that cannot be read is skipped with its reason; the others are predicted."""
+    damaged = photos / "0" / "4.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    parts = tmp_path / "parts"
+    description = predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
+    images, annotations, done = predict.coco_pieces(description, parts)
+    assert (done.pictures, len(images)) == (9, 9)
+    assert len(done.skipped) == 1
+    assert "4.png" in done.skipped[0]
+    assert "damaged picture" in done.skipped[0]
+    numbers = [each["id"] for each in annotations]
+    assert numbers == list(range(1, done.instances + 1))
+
+
+def test_company_changes_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
+    """A photo's instances do not depend on the batch that it is in."""
+    together = predicted(model, photos, tmp_path / "together")
+    listed = predict.list_photos(photos)
+    alone = tmp_path / "alone"
+    predict.predict_folder(model, listed, alone, predict.PredictOptions(0.0, 1))
+    for one, other in zip(together, predict.records(alone), strict=True):
+        scores = [each["score"] for each in one["annotations"]]
+        np.testing.assert_allclose(scores, [e["score"] for e in other["annotations"]], atol=2e-4)
+
+
+def test_folders_that_hold_nothing(model: Path, tmp_path: Path) -> None:
+    """A folder without pictures and one without a model are named."""
+    with pytest.raises(InputError, match="holds no picture"):
+        predict.list_photos(tmp_path)
+    with pytest.raises(MissingError, match="omnicost train"):
+        read_description(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({"class_names": ["a"], "category_ids": []}))
+    with pytest.raises(MissingError, match="differ in length"):
+        read_description(tmp_path)
