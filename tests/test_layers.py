@@ -25,6 +25,7 @@ ORDER = [
     "plan",
     "plot",
     "campaign",
+    "decide",
     "data",
     "models",
     "engine",

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from typer.testing import CliRunner
 
+from omnicost.cli import app
 from omnicost.data.tiny import world
 from omnicost.errors import InputError, MissingError
 from omnicost.models.students import student
@@ -93,8 +96,8 @@ def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> N
     damaged = photos / "0" / "4.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
     parts = tmp_path / "parts"
-    description = predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
-    images, annotations, done = predict.coco_pieces(description, parts)
+    predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
+    images, annotations, done = predict.coco_pieces(parts)
     assert (done.pictures, len(images)) == (9, 9)
     assert len(done.skipped) == 1
     assert "4.png" in done.skipped[0]
@@ -116,10 +119,69 @@ def test_company_changes_nothing(model: Path, photos: Path, tmp_path: Path) -> N
 
 def test_folders_that_hold_nothing(model: Path, tmp_path: Path) -> None:
     """A folder without pictures and one without a model are named."""
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match="no pictures in"):
         predict.list_photos(tmp_path)
     with pytest.raises(MissingError, match="omnicost train"):
         read_description(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps({"class_names": ["a"], "category_ids": []}))
     with pytest.raises(MissingError, match="differ in length"):
         read_description(tmp_path)
+
+
+def run(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_the_verb_writes_coco(model: Path, photos: Path, tmp_path: Path) -> None:
+    """A COCO file with scores that pycocotools reads; nothing else is left behind."""
+    out = tmp_path / "out" / "predictions.json"
+    told = run("predict", model, photos, "--out", out, "--least-score", 0)
+    assert "in 10 pictures" in told
+    read = COCO(str(out))
+    assert len(read.getImgIds()) == 10
+    assert {name["name"] for name in read.loadCats(read.getCatIds())} == {"car", "cat", "cup"}
+    first = read.loadAnns(read.getAnnIds())[0]
+    assert read.annToMask(first).shape == (64, 64)
+    assert [path.name for path in out.parent.iterdir()] == ["predictions.json"]
+
+
+def test_ids_come_from_the_users_file(model: Path, photos: Path, tmp_path: Path) -> None:
+    """COCO's results list carries the ids of the file that was named, and refuses strangers."""
+    names = sorted(f"{n % 2}/{n}.png" for n in range(10))
+    images = [{"id": 100 + n, "file_name": name} for n, name in enumerate(names)]
+    ids = tmp_path / "instances.json"
+    ids.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    out = tmp_path / "results.json"
+    arguments = ("predict", model, photos, "--ids", ids, "--format", "coco-results", "--out", out)
+    run(*arguments, "--least-score", 0)
+    results = json.loads(out.read_text())
+    assert {each["image_id"] for each in results} <= set(range(100, 110))
+    assert set(results[0]) == {"image_id", "category_id", "bbox", "segmentation", "score"}
+    run(*arguments, "--least-score", 0)  # a file of ours is replaced
+    ids.write_text(json.dumps({"images": images[1:], "annotations": [], "categories": []}))
+    with pytest.raises(InputError, match=r"1 pictures of .* are not in it"):
+        run(*arguments)
+
+
+def test_tasks_to_correct(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Label Studio gets a task for every picture, masks as brush strokes, and its interface."""
+    out = tmp_path / "tasks"
+    prefix = "https://my.host/"
+    form = ("--format", "label-studio", "--least-score", 0, "--image-prefix", prefix)
+    run("predict", model, photos, *form, "--out", out)
+    tasks = json.loads((out / "tasks-00001.json").read_text())
+    assert len(tasks) == 10
+    assert tasks[0]["data"]["image"] == "https://my.host/0/0.png"
+    assert tasks[0]["predictions"][0]["result"][0]["type"] == "brushlabels"
+    assert "car" in (out / "labelling_config.xml").read_text()
+
+
+def test_what_the_user_had_stays(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Neither a stranger's file nor an input is replaced."""
+    mine = tmp_path / "mine.json"
+    mine.write_text("[1, 2, 3]")
+    with pytest.raises(InputError, match="not written by omnicost"):
+        run("predict", model, photos, "--out", mine)
+    assert mine.read_text() == "[1, 2, 3]"

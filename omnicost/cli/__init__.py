@@ -35,6 +35,7 @@ from omnicost.cli.data import data as _data  # noqa: E402
 from omnicost.cli.export import export as _export  # noqa: E402
 from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
+from omnicost.cli.predict import predict as _predict  # noqa: E402
 from omnicost.cli.store import store as _store  # noqa: E402
 from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
 
@@ -45,6 +46,7 @@ app.command("sweep")(_sweep)
 app.add_typer(_store)
 app.add_typer(_plot)
 app.add_typer(_data)
+app.command("predict")(_predict)
 app.command("export")(_export)
 
 

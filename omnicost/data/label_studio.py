@@ -88,10 +88,19 @@ def task(merged: Merged, index: int, image_prefix: str = "") -> dict[str, Any]:
 
 
 def _region(merged: Merged, index: int, row: int, number: int) -> dict[str, Any]:
-    height, width = merged.dataset.sizes[index].tolist()
-    name = f"{merged.dataset.image_ids[index]} {number}"
     label = merged.dataset.class_names[int(merged.pseudo.class_indices[row])]
-    rle = brush_rle(mask_api.decode(merged.rle(index, row)))
+    name = f"{merged.dataset.image_ids[index]} {number}"
+    return region(name, merged.rle(index, row), label, float(merged.pseudo.scores[row]))
+
+
+def region(name: str, rle: dict[str, Any], label: str, score: float) -> dict[str, Any]:
+    """One mask as a brush stroke of a prediction.
+
+    Args:
+        name: unique within the task.
+        rle: compressed COCO RLE.
+    """
+    height, width = rle["size"]
     return {
         "id": hashlib.sha256(name.encode()).hexdigest()[:10],
         "type": "brushlabels",
@@ -100,8 +109,12 @@ def _region(merged: Merged, index: int, row: int, number: int) -> dict[str, Any]
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "score": float(merged.pseudo.scores[row]),
-        "value": {"format": "rle", "rle": rle, "brushlabels": [label]},
+        "score": score,
+        "value": {
+            "format": "rle",
+            "rle": brush_rle(mask_api.decode(rle)),
+            "brushlabels": [label],
+        },
     }
 
 

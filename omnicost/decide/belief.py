@@ -1,6 +1,6 @@
 """What is believed of every cell's AP while only some are measured.
 
-log AP of a cell is level + effect of its weak type + that type's slope over the share of masks + the
+log AP of a cell is level + effect of its weak type + its slope over the share of masks + the
 cell's own departure, all Gaussian; a measurement conditions them. A shorter schedule shows the same
 plus a bias, common to its cells, and a departure; both are learnt from cells that have both. The
 order of labels then bounds what was not measured: a weaker label, or fewer masks, is taken to be

@@ -17,18 +17,20 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.data.images import read_photo
-from omnicost.engine.keys import digest, file_digest
+from omnicost.engine.keys import digest
 from omnicost.errors import InputError, OmnicostError
+from omnicost.files import file_digest
+from omnicost.labelling.images import ImageList, read_images
 from omnicost.models.students.student import Prediction, Student, load
-from omnicost.pipeline.compute import Report, ahead, silent
+from omnicost.pipeline.compute import ahead
+from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import STUDENT, ModelDescription, read_description
 
-PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 READERS: Final = 2  # threads that decode ahead; decoding releases the interpreter's lock
 
 
 class Photo(NamedTuple):
-    """One picture to predict on; ids count from 1 in the order of names."""
+    """One picture to predict on."""
 
     image_id: int
     name: str  # relative to its folder
@@ -57,20 +59,31 @@ class Done(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def list_photos(folder: Path) -> tuple[Photo, ...]:
+def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
     """The pictures of a folder and of those inside it, by name.
 
+    Args:
+        ids: COCO-format file whose ids they get, by file name; else they count from 1.
+
     Raises:
-        InputError: if there is none.
+        InputError: if there is none, or one is not in the file.
     """
-    found = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURES and path.is_file()
-    )
-    if not found:
-        raise InputError(folder, "holds no picture", "name a folder of jpg, png, webp or tiff")
-    return tuple(Photo(n, name, folder / name) for n, name in enumerate(found, start=1))
+    if not folder.is_dir():
+        raise InputError(folder, "is no folder", "name a folder of pictures")
+    names = read_images(str(folder)).names or ()
+    known = {name: n for n, name in enumerate(names, 1)} if ids is None else _ids_of(ids)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        problem = f"{len(unknown)} pictures of {folder} are not in it, such as {unknown[0]}"
+        raise InputError(ids, problem, "remove them, or leave the ids out")
+    return tuple(Photo(known[name], name, folder / name) for name in names)
+
+
+def _ids_of(path: Path) -> dict[str, int]:
+    listed: ImageList = read_images(str(path))
+    if listed.records is None:
+        raise InputError(path, "is no COCO-format file", "give one with images and their ids")
+    return {record["file_name"]: record["id"] for record in listed.records}
 
 
 def predict_folder(
@@ -78,7 +91,7 @@ def predict_folder(
     photos: Sequence[Photo],
     parts: Path,
     options: PredictOptions | None = None,
-    report: Report = silent,
+    progress: Progress = silent,
 ) -> ModelDescription:
     """Have a line for every picture in `parts`, computing those that are missing.
 
@@ -86,7 +99,7 @@ def predict_folder(
         model: folder that `omnicost train` wrote.
         parts: scratch file, read by `records`; one of another model, folder or setting is begun
             anew.
-        report: told of (pictures done, all, figures).
+        progress: told of pictures done.
 
     Raises:
         MissingError: if the folder holds no model.
@@ -95,7 +108,7 @@ def predict_folder(
     description = read_description(model)
     identity = _identity(model, photos, options)
     done = _resume(parts, identity)
-    report(done, len(photos), {})
+    progress(done, len(photos), {})
     if done == len(photos):
         return description
     student = load(model / STUDENT, options.device)
@@ -104,7 +117,7 @@ def predict_folder(
             file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
             file.flush()
             done += len(lines)
-            report(done, len(photos), {})
+            progress(done, len(photos), {})
     return description
 
 
@@ -116,7 +129,7 @@ def records(parts: Path) -> Iterator[dict[str, Any]]:
 
 
 def coco_pieces(
-    description: ModelDescription, parts: Path
+    parts: Path,
 ) -> tuple[list[dict[str, Any]], Iterator[dict[str, Any]], Done]:
     """The images, a stream of the annotations, and the counts of a finished `parts`."""
     images, skipped, instances = [], [], 0

@@ -1,0 +1,98 @@
+"""`omnicost predict`: a trained model on a folder of pictures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.progress import progress_bar
+
+_FOR_CORRECTION = 0.5  # tasks show what is more likely there than not
+_FOR_EVALUATION = 0.05
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    COCO = "coco"
+    RESULTS = "coco-results"
+    LABEL_STUDIO = "label-studio"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of pictures, searched in depth.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write; a folder for label-studio.")
+    ] = Path("predictions.json"),
+    form: Annotated[
+        Format, typer.Option("--format", help="COCO file, COCO's results list, or tasks.")
+    ] = Format.COCO,
+    least_score: Annotated[
+        float | None,
+        typer.Option("--least-score", min=0, max=1, help="0.05 for COCO, 0.5 for tasks if absent."),
+    ] = None,
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="COCO file whose image ids to use, by file name.")
+    ] = None,
+    image_prefix: Annotated[
+        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
+    ] = "",
+    device: Annotated[
+        str | None, typer.Option("--device", help="Such as cuda:1; a GPU if there is one.")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at once.")] = 8,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that omnicost did not write.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find instances in any number of pictures with a trained model.
+
+    Interrupted, the same command goes on where it was. Pictures that cannot be read
+    are named at the end; the others are predicted.
+
+    \b
+    Example:
+      omnicost predict model/ new-photos/ --out predictions.json
+      omnicost predict model/ new-photos/ --format label-studio --out tasks/
+    """
+    from omnicost.files import refuse_to_replace
+    from omnicost.project import predictions
+    from omnicost.project.predict import PredictOptions, coco_pieces, list_photos, predict_folder
+
+    head = predictions.RESULTS_HEAD if form is Format.RESULTS else ""
+    refuse_to_replace(out, inputs=(ids,), force=force, head=head)
+    default = _FOR_CORRECTION if form is Format.LABEL_STUDIO else _FOR_EVALUATION
+    least = default if least_score is None else least_score
+    listed = list_photos(photos, ids)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    parts = out.with_name(f".{out.name}.parts")
+    with progress_bar("predicting") as progress:
+        options = PredictOptions(least, batch, device or _best_device())
+        description = predict_folder(model, listed, parts, options, progress)
+    if form is Format.LABEL_STUDIO:
+        written = predictions.write_tasks(out, description, parts, image_prefix)
+    elif form is Format.RESULTS:
+        written = predictions.write_results(out, description, parts)
+    else:
+        written = predictions.write_coco(out, description, parts)
+    _, _, done = coco_pieces(parts)
+    parts.unlink()
+    told = {"pictures": done.pictures, "instances": done.instances, "skipped": list(done.skipped)}
+    if as_json:
+        print_json({"files": [str(path) for path in written], **told})
+        return
+    typer.echo(f"{done.instances} instances in {done.pictures} pictures: {out}")
+    for line in done.skipped:
+        typer.echo(f"skipped: {line}", err=True)
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
