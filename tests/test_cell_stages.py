@@ -19,6 +19,7 @@ from omnicost.sweep.cell_stages import planner, recipe_of
 from omnicost.sweep.estimate import estimate
 from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stage_functions import PseudomaskParams, StudentParams
 
 CARDS = [path.stem for path in shipped_cards()]
 TINY = [f"tiny-{name}" for name in ("coco", "ade20k", "cityscapes")]
@@ -92,10 +93,10 @@ def test_demo_shares_its_stages(without_data: None) -> None:
 def test_full_and_zero_share_cells_wait_for_no_training(without_data: None) -> None:
     """Cells at 0% need released teachers only, the one at 100% nothing at all."""
     graph = plan("demo")
-    by_policy = {str(p.cell.policy): p for p in graph.plans}
+    by_policy = {str(p.target.policy): p for p in graph.plans}
     assert by_policy["mask=1"].waits_for == frozenset()
     for stage in by_policy["box=1"].stages:
-        assert stage.name != "teacher" or stage.params["released"]
+        assert stage.name != "teacher" or stage.params.tuning is None
         assert stage.name != "detect"  # boxes need no detector
 
 
@@ -112,8 +113,9 @@ def test_a_start_takes_the_backbones_place_in_the_key(without_data: None) -> Non
     stage changes. Without one (`none`) the key says nothing of it."""
     plain, named = plan("demo", "recipe.models.student=none"), "recipe.models.student=someone/start"
     started, other = plan("demo", named), plan("demo", named, "recipe.models.backbone=else/where")
-    of = {s.name: set(s.fingerprints) for s in plain.stages.values()}
-    assert of["student"] == {"data", "backbone"}
+    told = next(s.params for s in plain.stages.values() if isinstance(s.params, StudentParams))
+    assert told.backbone is not None
+    assert told.start is None
     assert keys(started, "student") == keys(other, "student")
     assert not keys(started, "student") & keys(plain, "student")
     for name in ("embed", "detect", "teacher", "pseudomask", "quality"):
@@ -223,10 +225,12 @@ def test_paths_hold_in_other_working_directories(
         (tmp_path / folder).mkdir()
     card = {"base": "tiny", "name": "mine", "datasets": ["set"]}
     Path("mine.yaml").write_text(yaml.safe_dump(card))
-    settings = [s.settings for s in plan("mine.yaml", "recipe.models.sam=sam").stages.values()]
-    assert {each["train"]["name_or_path"] for each in settings} == {str(tmp_path / "set")}
-    assert {each["recipe"]["models"]["sam"] for each in settings} == {str(tmp_path / "sam")}
-    assert {each["recipe"]["models"]["text"] for each in settings} == {"tiny"}
+    told = [s.params for s in plan("mine.yaml", "recipe.models.sam=sam").stages.values()]
+    places = {each.data.name_or_path for each in told if hasattr(each, "data")}
+    assert places == {str(tmp_path / "set")}
+    assert {each.sam.spec for each in told if hasattr(each, "sam")} == {str(tmp_path / "sam")}
+    texts = [each.text for each in told if isinstance(each, PseudomaskParams) and each.text]
+    assert {text.spec for text in texts} == {"tiny"}
 
 
 def test_cards_are_data_only() -> None:
@@ -245,7 +249,7 @@ def test_pseudo_masks_share_passes_where_the_cache_is_too_small(
     assert set(roomy.stages) == set(tight.stages)
     for each in passes_of(tight.stages.values()):
         teachers = {tight.stages[k] for s in each for r, k in s.inputs.items() if "teacher" in r}
-        assert len({t.params.get("mask_share", "released") for t in teachers}) == 1
+        assert len({t.params.tuning and t.params.tuning.mask_share for t in teachers}) == 1
     assert len(passes_of(plan("coco", _limit(0)).stages.values())) == 3
 
 

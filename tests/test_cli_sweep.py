@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_toys import toy_card, toy_planner
+from engine_toys import Toys, toy_planner
 from typer.testing import CliRunner
 
 from omnicost.cli import app
@@ -28,8 +28,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A small filled store in the current folder."""
     monkeypatch.chdir(tmp_path)
     filled = Store(tmp_path / "store")
-    card = toy_card()
-    for stage in build_graph(card.cells(), toy_planner(card)).stages.values():
+    toys = Toys()
+    for stage in build_graph(toys.targets(), toy_planner(toys)).stages.values():
         execute(filled, stage)
     return filled
 

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
+from engine_toys import TEACHER, TeacherParams, Toys, toy_planner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweep_toys import TEACHER, toy_card, toy_planner
 
-from omnicost.engine.graph import Stage, build_graph
+from omnicost.engine.graph import Stage, StageKind, build_graph
 from omnicost.engine.keys import canonical_json, digest
-from omnicost.sweep.card import Resources
+from omnicost.engine.params import Params, runtime_field
+from omnicost.engine.resources import Resources
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -21,25 +23,44 @@ json_values = st.recursive(
 
 @settings(deadline=None)  # of a busy machine
 @given(st.dictionaries(st.text(max_size=4), json_values, max_size=4))
-def test_key_ignores_the_order_of_parameters(params: dict) -> None:
-    """Equal parameters in any order make one key."""
-    backwards = dict(reversed(params.items()))
-    assert Stage(TEACHER, params).key == Stage(TEACHER, backwards).key
-    assert canonical_json(params) == canonical_json(backwards)
+def test_json_has_one_spelling(payload: dict) -> None:
+    """Equal data in any order make one text."""
+    assert canonical_json(payload) == canonical_json(dict(reversed(payload.items())))
 
 
 def test_key_depends_on_what_changes_the_output_only() -> None:
-    """Parameters, inputs, fingerprints and salt change a key; settings and resources do not."""
-    stage = Stage(TEACHER, {"steps": 1})
-    same = Stage(TEACHER, {"steps": 1}, settings={"root": "/x"}, resources=Resources(threads=4))
+    """Parameters, inputs, scratch, version, salt change a key; runtime fields, resources do not."""
+    params = TeacherParams(share=1.0, steps=1)
+    stage = Stage(TEACHER, params)
+    slower = params.model_copy(update={"step_seconds": 9.0})
+    same = Stage(TEACHER, slower, resources=Resources(threads=4), label="x", priced_as="x")
     others = [
-        Stage(TEACHER, {"steps": 2}),
-        Stage(TEACHER, {"steps": 1}, inputs={"data": "0" * 64}),
-        Stage(TEACHER, {"steps": 1}, fingerprints={"sam": "1"}),
-        Stage(TEACHER, {"steps": 1}, salt="cell"),
+        Stage(TEACHER, TeacherParams(share=1.0, steps=2)),
+        Stage(TEACHER, params, inputs={"data": "0" * 64}),
+        Stage(TEACHER, params, scratch={"data": "0" * 64}),
+        Stage(TEACHER, params, salt="cell"),
+        Stage(replace(TEACHER, version=2), params),
     ]
     assert stage.key == same.key
-    assert len({stage.key, *(other.key for other in others)}) == 5
+    assert len({stage.key, *(other.key for other in others)}) == 6
+
+
+def test_identity_leaves_runtime_fields_out_at_any_depth() -> None:
+    """What only says where or how fast is not in the identity, which can be read back."""
+
+    class Outer(Params):
+        inner: TeacherParams
+        place: TeacherParams | None = runtime_field(None)
+
+    inner = TeacherParams(share=0.5, steps=3, step_seconds=9.0)
+    told = Outer(inner=inner, place=inner)
+    assert told.identity() == {"inner": {"share": 0.5, "steps": 3, "raises": False}}
+    kind = StageKind("outer", 1, Outer, print)
+    assert kind.read("outer", told.identity()) == Outer(
+        inner=inner.model_copy(update={"step_seconds": 0.0})
+    )
+    assert kind.read("other", told.identity()) is None
+    assert kind.read("outer", {"of": "another time"}) is None
 
 
 def test_key_is_the_same_in_another_process() -> None:
@@ -60,8 +81,8 @@ def test_key_is_the_same_in_another_process() -> None:
 
 def test_cells_share_equal_stages() -> None:
     """Five cells of the toy pipeline: one data set, one teacher a share, labels by type."""
-    card = toy_card()
-    graph = build_graph(card.cells(), toy_planner(card))
+    toys = Toys()
+    graph = build_graph(toys.targets(), toy_planner(toys))
     names = [stage.name for stage in graph.stages.values()]
     assert {name: names.count(name) for name in dict.fromkeys(names)} == {
         "data": 1,
@@ -77,15 +98,15 @@ def test_cells_share_equal_stages() -> None:
 
 def test_without_sharing_every_cell_has_its_own_stages() -> None:
     """--no-share gives each cell keys of its own."""
-    card = toy_card()
-    graph = build_graph(card.cells(), toy_planner(card), share=False)
+    toys = Toys()
+    graph = build_graph(toys.targets(), toy_planner(toys), share=False)
     assert len(graph.stages) == graph.naive_count == 23
 
 
 def test_only_what_is_missing_is_needed() -> None:
     """A finished output needs nothing; a missing one needs its missing inputs."""
-    card = toy_card()
-    graph = build_graph(card.cells(), toy_planner(card))
+    toys = Toys()
+    graph = build_graph(toys.targets(), toy_planner(toys))
     plan = graph.plans[0]
     scores = {p.outputs["score"] for p in graph.plans}
     assert graph.needed(lambda key: key in scores) == frozenset()
@@ -95,11 +116,9 @@ def test_only_what_is_missing_is_needed() -> None:
     assert labels not in graph.needed(lambda key: key in scores - missing or key == labels)
 
 
-def test_another_card_finds_the_same_teacher() -> None:
-    """Cells of different cards that need the same stage have the same key for it."""
-    one, two = toy_card(), toy_card(name="other", seeds=[0, 1], grid={"mask_shares": [0.1]})
-    keys = [
-        {s.key for s in build_graph(c.cells(), toy_planner(c)).stages.values()} for c in (one, two)
-    ]
-    shared_cells = 2  # none and box at 10%
-    assert len(keys[0] & keys[1]) == 1 + 1 + 3 * shared_cells
+def test_another_grid_finds_the_same_teacher() -> None:
+    """Targets of different grids that need the same stage have the same key for it."""
+    one, two = Toys(), Toys(seeds=[0, 1], shares=[0.1])
+    keys = [set(build_graph(toys.targets(), toy_planner(toys)).stages) for toys in (one, two)]
+    shared = 2  # none and box at 10%
+    assert len(keys[0] & keys[1]) == 1 + 1 + 3 * shared

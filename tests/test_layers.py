@@ -35,6 +35,7 @@ ORDER = [
     "cli",
 ]
 PLANNER = ORDER[: ORDER.index("campaign") + 1]
+IMPORTS = (ast.Import, ast.ImportFrom)
 HEAVY = {"torch", "torchvision", "ray", "transformers"}
 
 
@@ -67,6 +68,34 @@ def test_imports_point_up_the_list(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "omnicost" and len(parts) > 1 and parts[1] in ORDER:
             assert ORDER.index(parts[1]) <= own, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sources() if layer_of(path) == "engine"],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_engine_needs_only_the_ground_floor(path: Path) -> None:
+    """Of the project the engine imports its errors, files and progress; of Ray only its own part.
+
+    Nothing is imported inside functions.
+    """
+    project = {name for name in imported_modules(path) if name.startswith("omnicost.")}
+    assert {name.split(".")[1] for name in project} <= {"engine", "errors", "files", "progress"}
+    if "ray" not in path.parent.parts:
+        assert not any("ray" in name.split(".") for name in imported_modules(path))
+    functions = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef))
+    inner = [each for f in functions for each in ast.walk(f) if isinstance(each, IMPORTS)]
+    assert not inner, f"line {inner[0].lineno}"
+
+
+def test_planning_a_sweep_needs_no_ray() -> None:
+    """Cards, graphs, prices and what is printed load no Ray: dry runs work without it."""
+    code = (
+        "import sys, omnicost.cli.sweep, omnicost.cli.store, omnicost.sweep.launch,"
+        "omnicost.sweep.summary, omnicost.sweep.caveats; sys.exit('ray' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_toys import toy_card, toy_planner
+from engine_toys import LabelParams, Toys, toy_planner
 
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Stage, build_graph
@@ -21,9 +21,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def labels_of(store: Store, **recipe: Any) -> list[Stage]:
-    """The four label stages of the toy card, which make one pass; what they read is there."""
-    card = toy_card(recipe={"steps": 2, "passes": True, **recipe})
-    graph = build_graph(card.cells(), toy_planner(card))
+    """The four label stages of the toys, which make one pass; what they read is there."""
+    toys = Toys(recipe={"steps": 2, "passes": True, **recipe})
+    graph = build_graph(toys.targets(), toy_planner(toys))
     for stage in graph.stages.values():
         if stage.name in ("data", "teacher"):
             execute(store, stage)
@@ -80,7 +80,7 @@ def test_done_leased_and_unready_stages_are_left_out(store: Store) -> None:
     with lease:
         assert execute_pass(store, [one, two, three, four]) == ()  # one stage makes no pass
         assert not store.has(four.key)
-        five = replace(four, params={"type": "class"})
+        five = replace(four, params=LabelParams(type="class"))
         assert execute_pass(store, [one, two, three, four, five]) == (four.key, five.key)
     assert events(store, one) == ["start", "done"]
     assert (events(store, two), events(store, three)) == ([], [])

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweep_toys import rows_of, toy_card, toy_planner
+from engine_toys import Toys, rows_of, score_at, toy_planner
 
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, build_graph
 from omnicost.engine.ray import runner
 from omnicost.engine.ray.cluster import ray_session
-from omnicost.engine.ray.runner import RunOptions, run_graph
+from omnicost.engine.ray.runner import RayOptions, complete
+from omnicost.engine.resources import Resources, SchedulerSpec
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
-from omnicost.sweep.card import Card
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def graph_of(card: Card) -> Graph:
-    return build_graph(card.cells(), toy_planner(card))
+def graph_of(toys: Toys) -> Graph:
+    return build_graph(toys.targets(), toy_planner(toys))
 
 
 def run_serially(graph: Graph, store: Store) -> None:
@@ -55,9 +55,11 @@ def test_sweep_on_ray_equals_one_stage_after_the_other(
     ray_on_two_cores: None, store: Store, tmp_path: Path
 ) -> None:
     """Tasks and trials give the rows of a plain loop, and every stage ran exactly once."""
-    graph = graph_of(toy_card())
+    graph = graph_of(Toys())
     states: list[tuple[str, str]] = []
-    end = run_graph(graph, store, watch=lambda plan, state: states.append((plan.cell.id, state)))
+    end = complete(
+        graph, store, on_change=lambda plan, state: states.append((plan.target.id, state))
+    )
     assert (end.failed, end.stopped, end.computed) == ({}, {}, frozenset(graph.stages))
     plain = Store(tmp_path / "plain")
     run_serially(graph, plain)
@@ -66,16 +68,16 @@ def test_sweep_on_ray_equals_one_stage_after_the_other(
     assert len(set(rows.values())) == len(rows)
     assert done_counts(graph, store) == {1}
     for plan in graph.plans:
-        assert [state for cell, state in states if cell == plan.cell.id] == ["running", "done"]
+        assert [state for cell, state in states if cell == plan.target.id] == ["running", "done"]
     assert sorted(path.name for path in (store.root / "building").iterdir()) == []
 
 
 def test_finished_sweep_does_not_start_ray(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With everything in the store there is nothing to connect to."""
-    graph = graph_of(toy_card())
+    graph = graph_of(Toys())
     run_serially(graph, store)
     monkeypatch.setattr(runner, "ray_session", None)
-    assert run_graph(graph, store) == runner.SweepEnd()
+    assert complete(graph, store) == runner.Completion()
     assert done_counts(graph, store) == {1}
 
 
@@ -83,10 +85,10 @@ def test_failing_stage_takes_down_only_the_cells_that_need_it(
     ray_on_two_cores: None, store: Store
 ) -> None:
     """A stage that raises is tried again, then its cells fail with cause and log; the rest end."""
-    resources = {"default": {"cpus": 1, "retries": 1}}
-    card = toy_card(recipe={"steps": 2, "broken": "box"}, resources=resources)
-    graph = graph_of(card)
-    end = run_graph(graph, store)
+    resources = {"default": Resources(retries=1)}
+    toys = Toys(recipe={"steps": 2, "broken": "box"}, resources=resources)
+    graph = graph_of(toys)
+    end = complete(graph, store)
     assert set(end.failed) == {"toys/box=1/seed=0", "toys/mask=0.1,box=0.9/seed=0"}
     for cause in end.failed.values():
         assert "ValueError: this teacher always raises" in cause
@@ -98,39 +100,36 @@ def test_failing_stage_takes_down_only_the_cells_that_need_it(
 @pytest.mark.slow
 def test_scheduler_stops_variants_within_their_group(ray_on_two_cores: None, store: Store) -> None:
     """ASHA stops the worse variant of each cell; no cell is stopped for another policy's sake."""
-    card = toy_card(
-        grid={"mask_shares": [0.0], "types": ["none", "box"]},
+    toys = Toys(
+        shares=[0.0],
         variants={"good": {"gain": 2.0}, "bad": {"gain": 1.0}},
         recipe={"steps": 12, "step_seconds": 0.05, "compare": True},
-        scheduler={
-            **{"name": "asha", "metric": "ap", "mode": "max"},
-            "options": {"grace_period": 2},
-        },
+        scheduler=SchedulerSpec(name="asha", metric="ap", mode="max", options={"grace_period": 2}),
     )
-    graph = graph_of(card)
-    end = run_graph(graph, store, RunOptions(scheduler=card.scheduler))
+    graph = graph_of(toys)
+    end = complete(graph, store, RayOptions(scheduler=toys.scheduler))
     assert end.failed == {}
     assert set(end.stopped) == {"toys/none=1/seed=0/bad", "toys/box=1/seed=0/bad"}
     for stopped in end.stopped.values():
         assert 2 <= stopped.report["step"] < 12
-        assert store.manifest(stopped.scores).stage == "salvage"
-    kept = [plan for plan in graph.plans if plan.cell.variant == "good"]
+        assert score_at(store, stopped.scores) == stopped.report["step"]  # from its scratch
+    kept = [plan for plan in graph.plans if plan.target.variant == "good"]
     assert all(store.has(plan.outputs["score"]) for plan in kept)
-    again = run_graph(graph, store, RunOptions(scheduler=card.scheduler))
-    assert again == runner.SweepEnd(stopped=end.stopped)  # what was stopped stays so
+    again = complete(graph, store, RayOptions(scheduler=toys.scheduler))
+    assert again == runner.Completion(stopped=end.stopped)  # what was stopped stays so
 
 
 @pytest.mark.slow
 def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
     """A stage with two workers runs in a gloo group through Ray Train, inside its trial."""
     pytest.importorskip("torch")
-    card = toy_card(
-        grid={"mask_shares": [1.0], "types": ["none"]},
+    toys = Toys(
+        shares=[1.0],
         recipe={"steps": 3, "distributed": True},
-        resources={"default": {"retries": 0}, "student": {"workers": 2, "retries": 0}},
+        resources={"default": Resources(retries=0), "student": Resources(workers=2, retries=0)},
     )
-    graph = graph_of(card)
-    end = run_graph(graph, store)
+    graph = graph_of(toys)
+    end = complete(graph, store)
     assert end.failed == {}
     # Two workers add rank + 1 in every step: 3 steps of 1 + 2.
     assert rows_of(store.root, graph.plans) == {"toys/mask=1/seed=0": 9.0}
@@ -142,19 +141,19 @@ def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
 
 def test_impossible_resources_are_refused(ray_on_two_cores: None, store: Store) -> None:
     """A stage that no node can hold is refused in one line instead of waited for."""
-    card = toy_card(resources={"teacher": {"gpus": 1}})
+    toys = Toys(resources={"teacher": Resources(gpus=1)})
     with pytest.raises(InputError, match=r"resources.teacher: asks for 1 CPU and 1 GPU"):
-        run_graph(graph_of(card), store)
+        complete(graph_of(toys), store)
 
 
 def test_cells_that_share_a_student_run_it_once(ray_on_two_cores: None, store: Store) -> None:
     """Two variants whose students are the same stage: one trains, the other finds it."""
-    card = toy_card(
-        grid={"mask_shares": [1.0], "types": ["none"]},
+    toys = Toys(
+        shares=[1.0],
         variants={"one": {"unused": 1}, "two": {"unused": 2}},
     )
-    graph = graph_of(card)
-    end = run_graph(graph, store)
+    graph = graph_of(toys)
+    end = complete(graph, store)
     assert end.failed == {}
     assert len(graph.plans) == 2
     assert done_counts(graph, store) == {1}
@@ -163,9 +162,9 @@ def test_cells_that_share_a_student_run_it_once(ray_on_two_cores: None, store: S
 def test_pass_on_ray(ray_on_two_cores: None, store: Store) -> None:
     """A failing teacher takes down its own cells; the others' labels are drawn in one pass."""
     recipe = {"steps": 2, "passes": True, "broken": "box"}
-    card = toy_card(recipe=recipe, resources={"default": {"cpus": 1, "retries": 0}})
-    graph = graph_of(card)
-    end = run_graph(graph, store)
+    toys = Toys(recipe=recipe, resources={"default": Resources(retries=0)})
+    graph = graph_of(toys)
+    end = complete(graph, store)
     assert set(end.failed) == {"toys/box=1/seed=0", "toys/mask=0.1,box=0.9/seed=0"}
     drawn = [s for s in graph.stages.values() if s.name == "label" and store.has(s.key)]
     assert len(drawn) == 2
@@ -176,8 +175,8 @@ def test_pass_on_ray(ray_on_two_cores: None, store: Store) -> None:
 
 def test_broken_pass_on_ray_costs_no_cell(ray_on_two_cores: None, store: Store) -> None:
     """After a pass that raised, the stages' own tasks compute them."""
-    graph = graph_of(toy_card(recipe={"steps": 2, "passes": True, "pass_breaks": True}))
-    end = run_graph(graph, store)
+    graph = graph_of(Toys(recipe={"steps": 2, "passes": True, "pass_breaks": True}))
+    end = complete(graph, store)
     assert end.failed == {}
     assert done_counts(graph, store) == {1}
     labels = [stage for stage in graph.stages.values() if stage.name == "label"]

@@ -16,12 +16,12 @@ from omnicost.cli import app
 from omnicost.data import open_dataset
 from omnicost.data.splits import assign
 from omnicost.engine.execute import execute
-from omnicost.engine.graph import CellPlan
-from omnicost.engine.ray.runner import RunOptions
+from omnicost.engine.ray.runner import RayOptions
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.results import read_rows
-from omnicost.sweep.launch import Prepared, Request, prepare, run
+from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.launch import Prepared, Request, prepare, sweep_card
 from omnicost.sweep.lookup import find_masks
 from omnicost.sweep.read_card import Changes
 from omnicost.sweep.rows import RESULT_FIELDS, record_row, row_of, same_results
@@ -42,7 +42,7 @@ class World(NamedTuple):
 def repeated(prepared: Prepared) -> list[CellPlan]:
     """The cells of the second store: one with every kind of stage, and the fully supervised one."""
     wanted = ("mask=0.5,point=0.5", "mask=1")
-    return [plan for plan in prepared.graph.plans if str(plan.cell.policy) in wanted]
+    return [plan for plan in prepared.graph.plans if str(plan.target.policy) in wanted]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_two_cold_runs_are_equal_bit_for_bit(world: World) -> None:
 def test_rows_tell_what_was_done(world: World) -> None:
     """A row holds the cell, its price, the pseudo-masks' F1, mIoU where labels have instances."""
     store, sources = world.stores[0], world.prepared.sources
-    rows = {str(p.cell.policy): row_of(p, store, sources) for p in world.prepared.graph.plans}
+    rows = {str(p.target.policy): row_of(p, store, sources) for p in world.prepared.graph.plans}
     half = rows["mask=0.5,box=0.5"]
     assert (half.images, half.masks) == (8, 4)
     assert half.teacher_miou is not None
@@ -124,7 +124,7 @@ def test_filled_store_gives_rows_without_ray(world: World, tmp_path: Path) -> No
     """Running a finished card writes its rows once, however often it runs."""
     prepared = world.prepared
     for _ in range(2):
-        finished = run(prepared, world.stores[0], tmp_path / "results", RunOptions())
+        finished = sweep_card(prepared, world.stores[0], tmp_path / "results", RayOptions())
         assert not finished.end.computed
     rows = read_rows(tmp_path / "results" / "small.jsonl")
     assert rows == list(finished.rows)
@@ -149,7 +149,7 @@ def test_card_of_teachers_writes_teacher_rows(world: World, tmp_path: Path) -> N
     request = Request(world.card, changes, ["mask=0.5"])
     prepared = prepare(request, world.card.parent / "cache")
     assert "student" not in {stage.name for stage in prepared.graph.stages.values()}
-    finished = run(prepared, world.stores[0], tmp_path, RunOptions())
+    finished = sweep_card(prepared, world.stores[0], tmp_path, RayOptions())
     assert [row.annotation for row in finished.teacher_rows] == ["point", "box"]
     lines = (tmp_path / "small.teacher.jsonl").read_text().splitlines()
     assert [json.loads(line)["miou"] for line in lines] == [r.miou for r in finished.teacher_rows]
@@ -170,7 +170,8 @@ def test_stopped_student_is_scored_from_its_checkpoint(world: World, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         execute(store, student, observe=stop)
     assert plan.salvage is not None
-    salvage = replace(plan.salvage, params={**plan.salvage.params, "step": 1})
+    stopped = plan.salvage.params.model_copy(update={"step": 1})
+    salvage = replace(plan.salvage, params=stopped)
     execute(store, salvage)
     row = row_of(plan, store, prepared.sources, salvage.key)
     assert row.truncated
@@ -179,13 +180,15 @@ def test_stopped_student_is_scored_from_its_checkpoint(world: World, tmp_path: P
 
 def test_a_cell_is_exported_as_its_student_saw_it(world: World, tmp_path: Path) -> None:
     """By its name or its row's source: real masks of its split, pseudo-masks of its own stages."""
-    plan = next(p for p in world.prepared.graph.plans if str(p.cell.policy) == "mask=0.5,point=0.5")
+    plan = next(
+        p for p in world.prepared.graph.plans if str(p.target.policy) == "mask=0.5,point=0.5"
+    )
     store = world.stores[0]
     source = row_of(plan, store, world.prepared.sources).source
     data = world.card.parent / "data"
     common = ("export", str(data), "--split", "all", "--store", str(store.root))
     told = []
-    for cell in (plan.cell.id, source):
+    for cell in (plan.target.id, source):
         out = tmp_path / "merged.json"
         done = CliRunner().invoke(app, [*common, "--cell", cell, "--out", str(out), "--json"])
         assert done.exit_code == 0, done.output
@@ -194,18 +197,18 @@ def test_a_cell_is_exported_as_its_student_saw_it(world: World, tmp_path: Path) 
     content = json.loads(told[0][1])
     places = {image["id"]: place for place, image in enumerate(content["images"])}
     found = {(places[a["image_id"]], a["source"] == "human") for a in content["annotations"]}
-    strengths = assign(open_dataset(data, "all"), plan.cell.policy, 0)
+    strengths = assign(open_dataset(data, "all"), plan.target.policy, 0)
     assert all((strengths[place] == AnnotationType.MASK.strength) == real for place, real in found)
     assert told[0][0]["human"]
     assert told[0][0]["point"]
     unknown = CliRunner().invoke(app, [*common, "--cell", "no/such/cell", "--out", str(out)])
-    assert plan.cell.id in str(unknown.exception)
+    assert plan.target.id in str(unknown.exception)
 
 
 def test_masks_of_a_cell_are_found_with_their_history(world: World) -> None:
     """A tuned cell's masks come with the released teacher's and the boxes that prompted them."""
     store = world.stores[0]
-    cells = {str(plan.cell.policy): plan.cell.id for plan in world.prepared.graph.plans}
+    cells = {str(plan.target.policy): plan.target.id for plan in world.prepared.graph.plans}
     tuned = find_masks(store, cells["mask=0.5,point=0.5"])
     released = find_masks(store, cells["point=1"])
     assert tuned.before == released.after

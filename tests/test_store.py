@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweep_toys import DATA, TEACHER
+from engine_toys import DATA, TEACHER, DataParams, TeacherParams
 
 from omnicost.engine import lease as lease_module
 from omnicost.engine.execute import StageFailure, execute
@@ -29,15 +29,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def data_stage(seed: int = 0) -> Stage:
-    return Stage(DATA, {"seed": seed})
+    return Stage(DATA, DataParams(seed=seed))
 
 
 def teacher_stage(step_seconds: float = 0.0, steps: int = 5) -> Stage:
     return Stage(
         TEACHER,
-        {"share": 1.0, "steps": steps},
+        TeacherParams(share=1.0, steps=steps, step_seconds=step_seconds),
         inputs={"data": data_stage().key},
-        settings={"step_seconds": step_seconds},
     )
 
 
@@ -65,7 +64,7 @@ def test_raising_stage_leaves_nothing_but_its_log(store: Store) -> None:
     execute(store, data_stage())
     stage = Stage(
         TEACHER,
-        {"share": 1.0, "steps": 1, "raises": True},
+        TeacherParams(share=1.0, steps=1, raises=True),
         inputs={"data": data_stage().key},
         label="teacher of box",
     )

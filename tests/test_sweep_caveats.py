@@ -1,47 +1,73 @@
 """What is said beside a sweep's figures."""
 
 import pytest
-from sweep_toys import TEACHER
+from engine_toys import DATA, DataParams
 
-from omnicost.engine.graph import Graph, Stage, StageKind
-from omnicost.sweep.caveats import caveats
+from omnicost.annotation import Policy
+from omnicost.engine.graph import Graph, Stage
+from omnicost.pipeline.config import ProposalConfig
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.sweep import step_versions
+from omnicost.sweep.caveats import caveats, stale_steps
+from omnicost.sweep.sources import SplitSource, WeightsSource
+from omnicost.sweep.stage_functions import DETECT, STUDENT, DetectParams, StudentParams
 
-STUDENT = StageKind("student", 1, "nothing:run")
-DETECT = StageKind("detect", 1, "nothing:run")
 
-
-def graph_of(kind: StageKind, *detectors: str) -> Graph:
-    stages = [
-        Stage(kind, {"number": n}, settings={"recipe": {"models": {"detector": spec}}})
-        for n, spec in enumerate(detectors)
-    ]
+def graph_of(*detectors: str) -> Graph:
+    data = SplitSource(fingerprint="d")
+    stages = [Stage(DATA, DataParams(seed=0))]
+    for spec in detectors:
+        weights = WeightsSource(fingerprint=spec, spec=spec)
+        params = DetectParams(data=data, detector=weights, config=ProposalConfig(), mode="all")
+        stages += [Stage(DETECT, params), Stage(DETECT, params.model_copy(update={"seed": 1}))]
     return Graph((), {stage.key: stage for stage in stages})
 
 
 def test_starts_that_saw_the_masks_are_named() -> None:
     """A start trained on a data set's own masks is named, once, with that data set."""
-    specs = ("facebook/mask2former-swin-tiny-coco-instance", "tiny", "none")
+    named = "facebook/mask2former-swin-tiny-coco-instance"
     stages = [
-        Stage(STUDENT, {"number": n}, settings={"recipe": {"models": {"student": spec}}})
-        for n, spec in enumerate(specs)
+        Stage(
+            STUDENT,
+            StudentParams(
+                data=SplitSource(fingerprint="d"),
+                backbone=None,
+                start=WeightsSource(fingerprint=spec, spec=spec) if spec else None,
+                config=StudentConfig(),
+                policy=Policy.cell("none", 0),
+                seed=seed,
+            ),
+        )
+        for seed, spec in enumerate((named, named, "tiny", None))
     ]
     (line,) = caveats(Graph((), {stage.key: stage for stage in stages}))
-    assert line.startswith(f"{specs[0]} learnt from coco's masks")
+    assert line.startswith(f"{named} learnt from coco's masks")
 
 
 @pytest.mark.parametrize(
-    ("kind", "specs", "flagged"),
+    ("specs", "flagged"),
     [
-        (DETECT, ("IDEA-Research/grounding-dino-base",), 1),
-        (DETECT, ("IDEA-Research/grounding-dino-base", "IDEA-Research/grounding-dino-base"), 1),
-        (DETECT, ("IDEA-Research/grounding-dino-tiny", "tiny"), 0),
-        (TEACHER, ("IDEA-Research/grounding-dino-base",), 0),
+        (("IDEA-Research/grounding-dino-base",), 1),
+        (("IDEA-Research/grounding-dino-tiny", "tiny"), 0),
+        ((), 0),
     ],
 )
-def test_detectors_that_saw_coco_are_named(
-    kind: StageKind, specs: tuple[str, ...], flagged: int
-) -> None:
+def test_detectors_that_saw_coco_are_named(specs: tuple[str, ...], flagged: int) -> None:
     """Swin-B is named once where it detects; a sweep that never detects says nothing."""
-    lines = caveats(graph_of(kind, *specs))
+    lines = caveats(graph_of(*specs))
     assert len(lines) == flagged
     assert all("learnt from COCO" in line and specs[0] in line for line in lines)
+
+
+def test_steps_whose_code_changed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever edits a step to try an idea hears it from the sweep, if the sweep has that step."""
+    graph = graph_of("tiny")
+    assert stale_steps(graph) == []
+    detect = step_versions.STEPS["detect"]
+    plain = step_versions._hash
+    monkeypatch.setattr(
+        step_versions, "_hash", lambda name: "edited" if name == detect else plain(name)
+    )
+    (line,) = stale_steps(graph)
+    assert "omnicost/pipeline/detect.py changed and VERSION of detect did not" in line
+    assert stale_steps(Graph((), {})) == []

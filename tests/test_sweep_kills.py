@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sweep_driver import toy_graph
-from sweep_toys import rows_of
+from engine_driver import toy_graph
+from engine_toys import rows_of
 
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 
-DRIVER = Path(__file__).parent / "sweep_driver.py"
+DRIVER = Path(__file__).parent / "engine_driver.py"
 LOCAL_PROC = Path("/proc/self/stat").exists()
 pytestmark = pytest.mark.skipif(not LOCAL_PROC, reason="finds its victims in /proc")
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from engine_toys import Toys, toy_planner
 from rich.console import Console
-from sweep_toys import toy_card, toy_planner
 
 from omnicost.annotation import Policy
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, Stage, build_graph
+from omnicost.engine.resources import Resources
 from omnicost.engine.store import Manifest, Store
+from omnicost.pipeline.config import ProposalConfig
 from omnicost.results import Row
-from omnicost.sweep.card import Hardware, Resources
-from omnicost.sweep.cell_stages import EVALUATE
+from omnicost.sweep.card import Hardware
 from omnicost.sweep.estimate import Estimate, Hours, Timings, estimate
 from omnicost.sweep.progress import Progress, Watcher, duration
+from omnicost.sweep.sources import SplitSource, WeightsSource
+from omnicost.sweep.stage_functions import DETECT, DetectParams
 from omnicost.sweep.summary import (
     compared,
     estimate_table,
@@ -34,8 +38,8 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def graph() -> Graph:
-    card = toy_card()
-    return build_graph(card.cells(), toy_planner(card))
+    toys = Toys()
+    return build_graph(toys.targets(), toy_planner(toys))
 
 
 def printed(*renderables: object, terminal: bool = False) -> str:
@@ -93,7 +97,7 @@ def test_live_table_fits_a_narrow_terminal(graph: Graph, store: Store) -> None:
 
 def test_recorded_times_replace_priors(store: Store) -> None:
     """Stages that were timed price the like; what is done is no longer left."""
-    stage = Stage(EVALUATE, {}, units=200.0)
+    stage = _detect(units=200.0)
     prior = Timings([]).seconds(stage)
     recorded = Timings([_manifest(wall_seconds=50.0, units=100.0, workers=2)])
     assert recorded.is_recorded(stage)
@@ -102,20 +106,37 @@ def test_recorded_times_replace_priors(store: Store) -> None:
 
 def test_only_the_like_prices_a_stage() -> None:
     """Times of other weights or of another device say nothing; long runs say more than short."""
-    on_gpu = Stage(EVALUATE, {}, units=10.0, resources=Resources(gpus=1))
-    other = Stage(EVALUATE, {}, units=10.0, fingerprints={"backbone": "b"})
+    on_gpu = _detect(units=10.0, resources=Resources(gpus=1))
+    other = _detect("other", units=10.0)
     short = _manifest(wall_seconds=5.0, units=1.0, device="cpu: x86_64")
     long = _manifest(wall_seconds=94.0, units=98.0, device="cpu: x86_64")
-    timings = Timings([short, long])
+    of_today = _manifest(wall_seconds=5.0, units=1.0, params={"of": "another time"})
+    timings = Timings([short, long, of_today])
     assert not timings.is_recorded(on_gpu)
     assert not timings.is_recorded(other)
-    assert timings.rate(Stage(EVALUATE, {}, units=1.0)) == pytest.approx(1.0)
+    assert timings.rate(_detect(units=1.0)) == pytest.approx(1.0)
+
+
+def _detect(weights: str = "w", **fields: Any) -> Stage:
+    params = DetectParams(
+        data=SplitSource(fingerprint="d"),
+        detector=WeightsSource(fingerprint=weights),
+        config=ProposalConfig(),
+        mode="all",
+    )
+    return Stage(DETECT, params, **fields)
 
 
 def _manifest(**changes: object) -> Manifest:
     values: dict[str, object] = {
-        **{"key": "0" * 64, "stage": "evaluate", "version": 1, "label": "", "params": {}},
-        **{"inputs": {}, "fingerprints": {}, "cpu_seconds": 1.0, "started": "", "host": ""},
+        **{"key": "0" * 64, "stage": "detect", "version": 1, "label": ""},
+        **{
+            "params": _detect().params.identity(),
+            "inputs": {},
+            "cpu_seconds": 1.0,
+            "started": "",
+            "host": "",
+        },
         **{"device": "cpu", "threads": 1, "versions": {}, "files": {}},
     }
     return Manifest.model_validate({**values, **changes})

@@ -118,7 +118,7 @@ def _describe(schema: bool, as_json: bool) -> None:
 def _dry_run(request: Request, root: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from omnicost.sweep.caveats import caveats
+    from omnicost.sweep.caveats import caveats, stale_steps
     from omnicost.sweep.estimate import estimate
     from omnicost.sweep.summary import estimate_json, estimate_lines, estimate_table
 
@@ -126,8 +126,8 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         prepared = _prepare(request, cache)
         figures = estimate(prepared.graph, store, prepared.card.hardware)
     missing = [str(error) for error in prepared.sources.missing.values()]
-    cells = [plan.cell.id for plan in prepared.graph.plans]
-    notes = caveats(prepared.graph)
+    cells = [plan.target.id for plan in prepared.graph.plans]
+    notes = [*stale_steps(prepared.graph), *caveats(prepared.graph)]
     if as_json:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
         print_json({**estimate_json(figures), **told})
@@ -170,9 +170,10 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from omnicost.engine.ray.runner import RunOptions
+    from omnicost.engine.ray.runner import RayOptions
     from omnicost.engine.store import Store
-    from omnicost.sweep.launch import run
+    from omnicost.sweep.caveats import stale_steps
+    from omnicost.sweep.launch import sweep_card
     from omnicost.sweep.progress import Progress, Watcher
     from omnicost.sweep.rows import headline
 
@@ -180,15 +181,17 @@ def _run(
     store = Store(root)
     prepared = _prepare(request, store.data)
     prepared.sources.require()
+    for text in stale_steps(prepared.graph):
+        errors.print(f"note: {text}", highlight=False, soft_wrap=True, markup=False)
     watcher = Watcher(prepared.graph, store)
     if not prepared.graph.needed(store.has):
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
     progress = Progress(watcher, errors, lambda plan: headline(plan, store))
-    options = RunOptions(address, cpus, prepared.card.scheduler)
+    options = RayOptions(address, cpus, prepared.card.scheduler)
     try:
         with progress.shown():
-            finished = run(prepared, store, results, options, progress.on_cell)
+            finished = sweep_card(prepared, store, results, options, progress.on_cell)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import os
@@ -19,11 +18,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Any, Final, Generic, NamedTuple, TextIO
 
 import numpy as np
 
-from omnicost.engine.graph import Stage
+from omnicost.engine.graph import ParamsT, Stage
 from omnicost.engine.lease import Lease
 from omnicost.engine.store import Manifest, Store
 from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
@@ -38,19 +37,20 @@ class StageFailure(StageError):
 
 
 @dataclass(frozen=True)
-class StageContext:
+class StageContext(Generic[ParamsT]):
     """What a stage's function gets.
 
     Args:
         inputs: role -> folder of the artefact read in that role.
+        scratch: role -> folder with what an unfinished stage left.
         out: empty folder to write the artefact's files into.
         work: scratch that survives a killed attempt, for checkpoints.
         report: call with (done, total, figures) as the work goes on.
     """
 
-    params: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    params: ParamsT
     inputs: Mapping[str, Path]
+    scratch: Mapping[str, Path]
     out: Path
     work: Path
     device: str
@@ -65,17 +65,23 @@ class Outcome(NamedTuple):
     wall_seconds: float
 
 
-Body = Callable[[Stage, StageContext], float]  # runs the function, returns foreign CPU seconds
+Call = Callable[[Stage, StageContext], float]  # calls the function, returns foreign CPU seconds
+
+
+def call_here(stage: Stage, context: StageContext) -> float:
+    """Call the stage's function in this process."""
+    stage.kind.function(context)
+    return 0.0
 
 
 def execute(
-    store: Store, stage: Stage, observe: Progress | None = None, body: Body | None = None
+    store: Store, stage: Stage, observe: Progress | None = None, call: Call = call_here
 ) -> Outcome:
     """Have the stage's artefact in the store: find it, wait for whoever computes it, or compute it.
 
     Args:
         observe: is told of the stage's progress.
-        body: how to call the stage's function (in this process by default).
+        call: how to call the stage's function (in this process by default).
 
     Raises:
         StageFailure: if the function raised; the text names the log.
@@ -88,7 +94,7 @@ def execute(
         context, log = attempt.context(observe), store.log(stage.key)
         with logged([log], [stage]), _failures_named(log, stage):
             prepare_process(stage)
-            foreign_cpu_seconds = (body or call_function)(stage, context)
+            foreign_cpu_seconds = call(stage, context)
         return attempt.publish(foreign_cpu_seconds)
 
 
@@ -154,8 +160,8 @@ class Attempt:
 
         return StageContext(
             params=stage.params,
-            settings=stage.settings,
             inputs={role: store.path(key) for role, key in stage.inputs.items()},
+            scratch={role: store.work(key) for role, key in stage.scratch.items()},
             out=self._building,
             work=store.work(stage.key),
             device=device_for(stage),
@@ -188,9 +194,9 @@ class Attempt:
             stage=stage.name,
             version=stage.kind.version,
             label=stage.label,
-            params=dict(stage.params),
+            params=stage.params.identity(),
             inputs=dict(stage.inputs),
-            fingerprints=dict(stage.fingerprints),
+            scratch=dict(stage.scratch),
             salt=stage.salt,
             units=stage.units,
             wall_seconds=wall_seconds,
@@ -207,22 +213,9 @@ class Attempt:
         )
 
 
-def call_function(stage: Stage, context: StageContext) -> float:
-    """Call the stage's function in this process."""
-    resolve(stage.kind.function)(context)
-    return 0.0
-
-
-def resolve(function: str) -> Callable[..., None]:
-    """The function that ``package.module:function`` names."""
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def device_for(stage: Stage) -> str:
-    """The torch device of a stage: the one its settings name, else a GPU if it was given one."""
-    named = stage.settings.get("device")
-    return str(named) if named else ("cuda" if stage.resources.gpus else "cpu")
+    """The torch device of a stage: a GPU if it was given one."""
+    return "cuda" if stage.resources.gpus else "cpu"
 
 
 def prepare_process(stage: Stage) -> None:
@@ -233,9 +226,7 @@ def prepare_process(stage: Stage) -> None:
     seed = int(stage.key[:8], 16)
     random.seed(seed)
     np.random.seed(seed)
-    torch = sys.modules.get("torch")
-    if torch is None and stage.kind.function.startswith("omnicost."):
-        import torch
+    torch = sys.modules.get("torch")  # there by now if the stage's function uses it
     if torch is not None:
         torch.set_num_threads(stage.resources.threads)
         torch.manual_seed(seed)

@@ -1,8 +1,8 @@
-"""Cells to unique stages: what has to run, in which order, and what is shared.
+"""Targets to unique stages: what has to run, in which order, and what is shared.
 
-A `Stage` is data: its key is the SHA-256 of its name, version, parameters, fingerprints and the
-keys of what it reads. Where data lies, which device computes and how many threads it gets are
-settings: they are carried along but change no key.
+A `Stage` is data: its key is the SHA-256 of its kind's name and version, the identity of its
+parameters and the keys of what it reads. Its function gets these parameters and no others, so
+what it can read is what the key covers; runtime fields of the parameters are carried along.
 """
 
 from __future__ import annotations
@@ -10,17 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from omnicost.engine.keys import digest
+from omnicost.engine.params import Params
 from omnicost.engine.resources import Resources
 
 T = TypeVar("T")
+ParamsT = TypeVar("ParamsT", bound=Params)
+
+
+class Target(Protocol):
+    """What a graph computes the outputs of: a cell of an experiment, a toy of a test."""
+
+    @property
+    def id(self) -> str:
+        """Its name, unique in the graph."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """What it shares with the targets that a scheduler may compare it with."""
+        ...
+
+
+TargetT = TypeVar("TargetT", bound=Target)
 
 
 @dataclass(frozen=True)
-class StageKind:
-    """One step of the pipeline: its name, the version of its output and the function that runs it.
+class StageKind(Generic[ParamsT]):
+    """One step: its name, the version of its output, and the function that computes it.
 
     Raise `version` when the code changes what the same parameters give. `pass_function` is of kinds
     whose stages can be computed several in one pass over what they read.
@@ -28,8 +49,18 @@ class StageKind:
 
     name: str
     version: int
-    function: str  # "package.module:function", called with a `StageContext`
-    pass_function: str = ""  # the like, called with a list of them
+    params: type[ParamsT]
+    function: Callable[[Any], None]  # called with a `StageContext`
+    pass_function: Callable[[Any], None] | None = None  # the like, called with a list of them
+
+    def read(self, stage: str, identity: Mapping[str, Any]) -> ParamsT | None:
+        """Parameters from what a manifest holds; None of other kinds and of other times."""
+        if stage != self.name:
+            return None
+        try:
+            return self.params.model_validate(identity)
+        except ValidationError:
+            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +68,24 @@ class Stage:
     """One computation with everything that identifies its output.
 
     Args:
-        params: plain JSON data; everything that can change the output.
+        params: of the kind's own class; everything that can change the output.
         inputs: role -> key of the stage whose artefact is read in that role.
-        fingerprints: role -> fingerprint of a data set or model that is read.
-        settings: plain JSON data that cannot change the output (paths, device).
+        scratch: role -> key of the stage whose scratch, left unfinished, is read in that role.
         units: how much work it is, in images that pass through the model; None if not known.
+        priced_as: what its time is guessed from where nothing was timed; not in the key.
         salt: non-empty keeps a stage to itself (`--no-share`).
         pass_group: stages of one group may be computed in one pass (`omnicost.engine.passes`); they
             never read each other. Not in the key; empty to run alone.
     """
 
     kind: StageKind
-    params: Mapping[str, Any]
+    params: Params
     inputs: Mapping[str, str] = field(default_factory=dict)
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     label: str = ""
     units: float | None = None
+    priced_as: str = ""
     salt: str = ""
     pass_group: str = ""
 
@@ -64,11 +95,12 @@ class Stage:
         identity = {
             "stage": self.kind.name,
             "version": self.kind.version,
-            "params": self.params,
+            "params": self.params.identity(),
             "inputs": self.inputs,
-            "fingerprints": self.fingerprints,
+            "scratch": self.scratch,
+            "salt": self.salt,
         }
-        return digest({**identity, "salt": self.salt} if self.salt else identity)
+        return digest(identity)
 
     @property
     def name(self) -> str:
@@ -84,7 +116,7 @@ def by_role(inputs: Mapping[str, T], prefix: str) -> dict[str, T]:
 
 
 class StageBook:
-    """Collects the stages of one cell as its plan is written down."""
+    """Collects the stages of one target as its plan is written down."""
 
     def __init__(self, resources: Mapping[str, Resources], salt: str = "") -> None:
         self._resources = resources
@@ -94,32 +126,30 @@ class StageBook:
     def add(
         self,
         kind: StageKind,
-        params: Mapping[str, Any],
+        params: Params,
         *,
         inputs: Mapping[str, Stage] | None = None,
-        fingerprints: Mapping[str, str] | None = None,
-        settings: Mapping[str, Any] | None = None,
         label: str = "",
         units: float | None = None,
+        priced_as: str = "",
         pass_group: str = "",
     ) -> Stage:
         """Write one stage down; the same stage twice is one stage."""
         stage = Stage(
             kind=kind,
-            params=dict(params),
+            params=params,
             inputs={role: stage.key for role, stage in (inputs or {}).items()},
-            fingerprints=dict(fingerprints or {}),
-            settings=dict(settings or {}),
             resources=self.resources_of(kind),
             label=label or kind.name,
             units=units,
+            priced_as=priced_as,
             salt=self._salt,
             pass_group="" if self._salt else pass_group,
         )
         return self._stages.setdefault(stage.key, stage)
 
     def resources_of(self, kind: StageKind) -> Resources:
-        """What the card gives stages of a kind."""
+        """What stages of a kind are given."""
         return self._resources.get(kind.name, self._resources.get("default", Resources()))
 
     @property
@@ -129,18 +159,19 @@ class StageBook:
 
 
 @dataclass(frozen=True)
-class CellPlan:
-    """What one cell needs.
+class TargetPlan(Generic[TargetT]):
+    """What one target needs.
 
     Args:
-        stages: every stage of the cell, inputs before what reads them.
-        trial: keys of those that only this cell's own trial runs, in order (student, its scores);
-            the others are shared.
-        outputs: role -> key of the artefacts that the cell's row is read from.
-        salvage: scores a trial that a scheduler stopped, from what it left in its work folder.
+        stages: every stage of the target, inputs before what reads them.
+        trial: keys of those that only this target's own trial computes, in order (student, its
+            scores); the others are shared.
+        outputs: role -> key of the artefacts that are wanted.
+        salvage: scores a trial that a scheduler stopped, from the scratch it left; has
+            `StoppedParams`.
     """
 
-    cell: Any  # has `id` and `group`
+    target: TargetT
     stages: tuple[Stage, ...]
     trial: tuple[str, ...]
     outputs: Mapping[str, str]
@@ -154,33 +185,33 @@ class CellPlan:
         return frozenset(read - own)
 
 
-Planner = Callable[[Any, str], CellPlan]  # cell, salt -> its plan
+Planner = Callable[[TargetT, str], TargetPlan[TargetT]]  # target, salt -> its plan
 
 
 @dataclass(frozen=True)
-class Graph:
-    """The plans of all cells and the stages that they need, each once."""
+class Graph(Generic[TargetT]):
+    """The plans of all targets and the stages that they need, each once."""
 
-    plans: tuple[CellPlan, ...]
+    plans: tuple[TargetPlan[TargetT], ...]
     stages: Mapping[str, Stage]  # key -> stage, inputs before what reads them
 
     @cached_property
     def trial_keys(self) -> frozenset[str]:
-        """Keys of the stages that run inside a cell's trial."""
+        """Keys of the stages that are computed inside a target's trial."""
         return frozenset(key for plan in self.plans for key in plan.trial)
 
     @property
     def shared(self) -> Iterator[Stage]:
-        """The stages that run as tasks, inputs before what reads them."""
+        """The stages that are computed as tasks, inputs before what reads them."""
         return (stage for key, stage in self.stages.items() if key not in self.trial_keys)
 
     @property
     def naive_count(self) -> int:
-        """How many stages would run if no cell shared any."""
+        """How many stages there would be if no target shared any."""
         return sum(len(plan.stages) for plan in self.plans)
 
     def needed(self, done: Callable[[str], bool]) -> frozenset[str]:
-        """Keys that must still run to have every cell's outputs, given what is done already."""
+        """Keys still to compute to have every target's outputs, given what is done already."""
         open_keys = [key for plan in self.plans for key in plan.outputs.values()]
         needed: set[str] = set()
         while open_keys:
@@ -191,7 +222,9 @@ class Graph:
         return frozenset(needed)
 
 
-def build_graph(cells: Iterable[Any], plan_cell: Planner, *, share: bool = True) -> Graph:
-    """Plan every cell and merge equal stages; `share=False` keeps each cell's stages apart."""
-    plans = tuple(plan_cell(cell, "" if share else cell.id) for cell in cells)
+def build_graph(
+    targets: Iterable[TargetT], plan: Planner[TargetT], *, share: bool = True
+) -> Graph[TargetT]:
+    """Plan every target and merge equal stages; `share=False` keeps each target's stages apart."""
+    plans = tuple(plan(target, "" if share else target.id) for target in targets)
     return Graph(plans, {stage.key: stage for plan in plans for stage in plan.stages})

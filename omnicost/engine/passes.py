@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
-from omnicost.engine.execute import Attempt, logged, prepare_process, resolve
+from omnicost.engine.execute import Attempt, logged, prepare_process
 from omnicost.engine.graph import Stage
 from omnicost.engine.lease import Lease
 from omnicost.engine.store import Store
@@ -25,7 +25,7 @@ def passes_of(stages: Iterable[Stage]) -> tuple[Pass, ...]:
     """The passes that the stages make; a stage that would be alone in its own is in none."""
     groups: dict[object, list[Stage]] = defaultdict(list)
     for stage in stages:
-        if stage.pass_group:
+        if stage.pass_group and stage.kind.pass_function:
             groups[stage.kind, stage.pass_group, stage.resources].append(stage)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
@@ -77,11 +77,12 @@ def _share_out(claimed: Sequence[tuple[Stage, Lease]]) -> None:
 def _computed(store: Store, attempts: Sequence[Attempt]) -> bool:
     """Whether the stages' common function returned; why not is in the logs."""
     stages = [attempt.stage for attempt in attempts]
+    compute = stages[0].kind.pass_function
+    assert compute is not None  # `passes_of` makes none of such stages
     with logged([store.log(stage.key) for stage in stages], stages):
         try:
             prepare_process(stages[0])
-            run = resolve(stages[0].kind.pass_function)
-            run([attempt.context() for attempt in attempts])
+            compute([attempt.context() for attempt in attempts])
         except Exception:
             traceback.print_exc()
             return False

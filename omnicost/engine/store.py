@@ -29,7 +29,7 @@ from omnicost.engine.lease import LEASE_SECONDS, Locks
 from omnicost.errors import InputError, StageError
 from omnicost.files import file_digest, flush, write_json
 
-STORE_VERSION: Final = 1
+STORE_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 _FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions", "data")
 
@@ -54,9 +54,9 @@ class Manifest(BaseModel):
     stage: str
     version: int
     label: str
-    params: dict[str, Any]
+    params: dict[str, Any]  # their identity
     inputs: dict[str, str]
-    fingerprints: dict[str, str]
+    scratch: dict[str, str] = {}
     salt: str = ""
     units: float | None = None  # images or training images: what the time is proportional to
     wall_seconds: float
@@ -118,7 +118,8 @@ class Store:
         except (ValueError, KeyError, TypeError):
             raise InputError(marker, "is not a store's marker", "name another folder") from None
         if version != STORE_VERSION:
-            raise InputError(marker, f"version {version!r}", f"use a version {STORE_VERSION} store")
+            problem = f"version {version!r} was made by another omnicost"
+            raise InputError(marker, problem, "name another folder with --store")
         return identity
 
     # Reading ------------------------------------------------------------------------------------

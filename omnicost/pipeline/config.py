@@ -2,14 +2,16 @@
 
 Light on purpose (no torch): cards are read and checked without loading a model. A setting made
 with `runtime_field` changes how long or where a step runs, never its output, and so stays out of
-the step's key (`Config.identity`).
+the step's key (`Params.identity`).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from omnicost.engine.params import Params, runtime_field
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa"]
@@ -17,26 +19,8 @@ PromptKind = Literal["box", "point", "point_box"]
 NO_START: Final = "none"
 
 
-def runtime_field(default: Any, **constraints: Any) -> Any:
-    """A field that cannot change a step's output."""
-    return Field(default=default, json_schema_extra={"runtime": True}, **constraints)
-
-
-class Config(BaseModel):
+class Config(Params):
     """Base of all settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that can change the output, as plain JSON data for a stage's key."""
-        plain = self.model_dump(mode="json")
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if isinstance(field.json_schema_extra, dict) and "runtime" in field.json_schema_extra:
-                del plain[name]
-            elif isinstance(value, Config):
-                plain[name] = value.identity()
-        return plain
 
 
 class ModelSpecs(Config):
@@ -71,17 +55,39 @@ class EmbedConfig(Config):
 DEFAULT_EMBED: Final = EmbedConfig()
 
 
-class DetectConfig(Config):
-    """GroundingDINO's proposals, and which of them become pseudo-masks."""
+class ProposalConfig(Config):
+    """GroundingDINO's proposals."""
 
     score: Literal["max", "mean"] = "max"  # of a class, over its tokens
     keep_above: float = Field(default=0.1, ge=0, le=1)  # tau_c: what Algorithm 1 may still use
-    threshold: float = Field(default=0.3, ge=0, le=1)  # confidence of a prompt (none, class)
-    nms_iou: float = Field(default=0.9, gt=0, le=1)
-    nms: Literal["class", "all"] = "class"
     precision: Precision = "fp32"
     batch_images: int = Field(default=2, ge=1)
     workers: int = runtime_field(default=0, ge=0)
+
+
+class SelectConfig(Config):
+    """Which proposals become prompts; applied when they are used, so nothing is detected anew."""
+
+    threshold: float = Field(default=0.3, ge=0, le=1)  # confidence of a prompt (none, class)
+    nms_iou: float = Field(default=0.9, gt=0, le=1)
+    nms: Literal["class", "all"] = "class"
+
+
+DEFAULT_SELECT: Final = SelectConfig()
+
+
+class DetectConfig(ProposalConfig, SelectConfig):
+    """Detection as a recipe has it: proposals, and which of them become prompts."""
+
+    @property
+    def proposals(self) -> ProposalConfig:
+        """The part that the detector reads."""
+        return ProposalConfig(**{name: getattr(self, name) for name in ProposalConfig.model_fields})
+
+    @property
+    def selection(self) -> SelectConfig:
+        """The part that pseudo-masks read."""
+        return SelectConfig(**{name: getattr(self, name) for name in SelectConfig.model_fields})
 
     @model_validator(mode="after")
     def _threshold_sees_all(self) -> DetectConfig:
@@ -91,9 +97,6 @@ class DetectConfig(Config):
                 "proposals that it should pass were never kept"
             )
         return self
-
-
-DEFAULT_DETECT: Final = DetectConfig()
 
 
 class TeacherConfig(Config):
@@ -125,6 +128,9 @@ class TeacherConfig(Config):
     validate_every: int = runtime_field(default=1_000, ge=1)
     checkpoint_every: int = runtime_field(default=500, ge=1)
     log_every: int = runtime_field(default=20, ge=1)
+
+
+DEFAULT_TEACHER: Final = TeacherConfig()
 
 
 class RefineConfig(Config):

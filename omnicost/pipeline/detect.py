@@ -15,10 +15,11 @@ from omnicost.data.weak import PERFECT
 from omnicost.files import whole_file
 from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
 from omnicost.pipeline.compute import ahead, autocast, batches
-from omnicost.pipeline.config import DetectConfig
+from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
 from omnicost.progress import Progress, silent
 
+VERSION = 1  # raise when the same parameters give another output
 PART_IMAGES = 512  # images between two checkpoints
 Mode = Literal["all", "present"]
 
@@ -26,7 +27,7 @@ Mode = Literal["all", "present"]
 def run(
     dataset: Dataset,
     detector: str,
-    config: DetectConfig,
+    config: ProposalConfig,
     *,
     mode: Mode,
     out: Path,
@@ -89,7 +90,7 @@ class _Question(NamedTuple):
 
 
 def detect(
-    source: _Source, images: Sequence[int], config: DetectConfig, report: Progress, done: int = 0
+    source: _Source, images: Sequence[int], config: ProposalConfig, report: Progress, done: int = 0
 ) -> dict[int, Proposals]:
     """Proposals on some images, which are batched by equal size."""
     total = len(source.dataset)
@@ -145,7 +146,7 @@ _BLANK = np.zeros((32, 32, 3), np.uint8)
 
 
 def _ask(
-    source: _Source, question: _Question, config: DetectConfig
+    source: _Source, question: _Question, config: ProposalConfig
 ) -> list[list[tuple[Caption, Queries]]]:
     """Every image's captions with their queries, one caption of each image at a time."""
     answers: list[list[tuple[Caption, Queries]]] = [[] for _ in question.indices]

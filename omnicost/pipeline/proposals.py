@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnicost.errors import InputError
-from omnicost.pipeline.config import DetectConfig
+from omnicost.pipeline.config import SelectConfig
 
 DETECTIONS = "detections.parquet"
 
@@ -25,7 +25,7 @@ class Proposals(NamedTuple):
         return Proposals(self.boxes[rows], self.scores[rows], self.class_indices[rows])
 
 
-def select(proposals: Proposals, config: DetectConfig) -> Proposals:
+def select(proposals: Proposals, config: SelectConfig) -> Proposals:
     """Those that become prompts: confident enough and not suppressed, best first."""
     import torch
     from torchvision.ops import batched_nms

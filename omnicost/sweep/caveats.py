@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from omnicost.engine.graph import Graph
-from omnicost.pipeline.config import NO_START
+from omnicost.engine.params import Params
+from omnicost.models.detectors.detector import trained_on_coco
+from omnicost.models.students.start import seen_by
+from omnicost.sweep.stage_functions import DetectParams, StudentParams
+from omnicost.sweep.step_versions import changes
 
 
 def caveats(graph: Graph) -> list[str]:
@@ -11,30 +15,38 @@ def caveats(graph: Graph) -> list[str]:
     return [*_detectors(graph), *_starts(graph)]
 
 
-def _detectors(graph: Graph) -> list[str]:
-    from omnicost.models.detectors.detector import trained_on_coco
+def stale_steps(graph: Graph) -> list[str]:
+    """One line if code of the graph's steps changed and its VERSION did not."""
+    found = changes({stage.name for stage in graph.stages.values()})
+    steps = dict.fromkeys(step for change in found for step in change.steps)
+    if not found:
+        return []
+    return [
+        f"{', '.join(change.path for change in found)} changed and VERSION of {', '.join(steps)} "
+        "did not: what the store has may come from the old code; python -m "
+        "omnicost.sweep.step_versions says what to do"
+    ]
 
+
+def _detectors(graph: Graph) -> list[str]:
     return [
         f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
         "says more than new data would"
-        for spec in _models(graph, "detect", "detector")
+        for spec in _specs(graph, DetectParams, "detector")
         if trained_on_coco(spec)
     ]
 
 
 def _starts(graph: Graph) -> list[str]:
-    from omnicost.models.students.start import seen_by
-
     return [
         f"{spec} learnt from {dataset}'s masks: students that start from it show on {dataset}'s "
         "pictures what labels add to masks, not what they buy alone"
-        for spec in _models(graph, "student", "student")
+        for spec in _specs(graph, StudentParams, "start")
         for dataset in seen_by(spec)
     ]
 
 
-def _models(graph: Graph, stage: str, role: str) -> list[str]:
-    """The weights that stages of one name have in a role."""
-    of_stage = (each.settings for each in graph.stages.values() if each.name == stage)
-    models = (settings.get("recipe", {}).get("models", {}) for settings in of_stage)
-    return sorted({str(own[role]) for own in models if own.get(role, NO_START) != NO_START})
+def _specs(graph: Graph, params: type[Params], role: str) -> list[str]:
+    """The weights that stages with such parameters are told of in a role."""
+    told = (stage.params for stage in graph.stages.values() if isinstance(stage.params, params))
+    return sorted({weights.spec for each in told if (weights := getattr(each, role))})

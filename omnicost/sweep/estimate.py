@@ -7,17 +7,27 @@ model; what never ran is priced with a prior, and the dry run says which is whic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from omnicost.annotation import Policy
 from omnicost.engine.execute import device_for
 from omnicost.engine.graph import Graph, Stage
-from omnicost.engine.keys import canonical_json
+from omnicost.engine.params import Params
 from omnicost.engine.passes import passes_of
 from omnicost.engine.store import Manifest, Store
-from omnicost.pipeline.config import NO_START
+from omnicost.pipeline.config import EmbedConfig
 from omnicost.sweep.card import Hardware
+from omnicost.sweep.sources import WeightsSource
+from omnicost.sweep.stage_functions import (
+    KINDS,
+    DetectParams,
+    EmbedParams,
+    PseudomaskParams,
+    StudentParams,
+    TeacherParams,
+)
 
 GROUPS: Final[Mapping[str, str]] = {
     "embed": "embeddings",
@@ -73,6 +83,7 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
     (640, 640): 0.2055,
     (512, 1024): 0.25,
 }
+TINY: Final = "tiny"  # name of the embedded models
 _ZERO: Final = Prior(0.0)
 
 
@@ -122,13 +133,13 @@ class Likeness(NamedTuple):
 
     Args:
         manner: which captions a detector gets; a student's architecture and crop.
-        models: roles and fingerprints of the weights.
+        weights: roles and fingerprints.
         device: ``cpu`` or ``cuda``.
     """
 
     name: str
     manner: str
-    models: tuple[tuple[str, str], ...]
+    weights: tuple[tuple[str, str], ...]
     device: str
 
 
@@ -139,8 +150,10 @@ class Timings:
         seconds: dict[Likeness, float] = defaultdict(float)
         units: dict[Likeness, float] = defaultdict(float)
         for each in manifests:
-            if each.units:
-                alike = _likeness(each.stage, each.params, each.fingerprints, each.device)
+            kind = KINDS.get(each.stage)
+            params = kind.read(each.stage, each.params) if kind else None
+            if each.units and params is not None:
+                alike = _likeness(each.stage, params, each.device)
                 seconds[alike] += each.wall_seconds * each.workers
                 units[alike] += each.units
         # Of all together: long stages count for more than short ones, which mostly start up.
@@ -162,9 +175,10 @@ class Timings:
 
     def encode_rate(self, reader: Stage) -> float:
         """Device seconds to encode an image, for a stage that reads embeddings."""
-        sam = (("sam", reader.fingerprints.get("sam", "")),)
-        embed = Likeness("embed", "", sam, _likeness_of(reader).device)
-        return self._rates.get(embed, _scale(reader)["embed"].seconds)
+        own = _likeness_of(reader)
+        sam = tuple(each for each in own.weights if each[0] == "sam")
+        embed = Likeness("embed", "", sam, own.device)
+        return self._rates.get(embed, _scale(reader.priced_as)["embed"].seconds)
 
     def seconds(self, stage: Stage) -> float:
         """Device seconds of the whole stage."""
@@ -172,39 +186,41 @@ class Timings:
 
 
 def _likeness_of(stage: Stage) -> Likeness:
-    return _likeness(stage.name, stage.params, stage.fingerprints, device_for(stage))
+    return _likeness(stage.name, stage.params, device_for(stage))
 
 
-def _likeness(
-    name: str, params: Mapping[str, Any], fingerprints: Mapping[str, str], device: str
-) -> Likeness:
-    config = params.get("config", {})
-    manner = str(params.get("mode", ""))
-    if name == "student":
-        manner = f"{config.get('architecture')} {config.get('augment', {}).get('crop')}"
-    models = tuple(sorted((role, key) for role, key in fingerprints.items() if role != "data"))
-    return Likeness(name, manner, models, device.partition(":")[0])
+def _likeness(name: str, params: Params, device: str) -> Likeness:
+    manner = ""
+    if isinstance(params, DetectParams):
+        manner = params.mode
+    elif isinstance(params, StudentParams):
+        manner = f"{params.config.architecture} {params.config.augment.crop}"
+    weights = tuple(sorted(weights_of(params).items()))
+    return Likeness(name, manner, weights, device.partition(":")[0])
+
+
+def weights_of(params: Params) -> dict[str, str]:
+    """Fingerprints of all weights that a stage is told of, by role."""
+    found: dict[str, str] = {}
+    for role, value in params:
+        if isinstance(value, WeightsSource):
+            found[role] = value.fingerprint
+        elif isinstance(value, Params):
+            found |= weights_of(value)
+    return found
 
 
 def prior_of(stage: Stage) -> Prior:
     """The prior of a stage's scale."""
-    prior = _scale(stage).get(stage.name, _ZERO)
-    if stage.name != "student" or _is_tiny(stage):
+    prior = _scale(stage.priced_as).get(stage.name, _ZERO)
+    if not isinstance(stage.params, StudentParams) or stage.priced_as == TINY:
         return prior
-    crop = tuple(stage.params.get("config", {}).get("augment", {}).get("crop", ()))
+    crop = stage.params.config.augment.crop
     return prior._replace(seconds=STUDENT_SECONDS.get(crop, prior.seconds))
 
 
-def _scale(stage: Stage) -> Mapping[str, Prior]:
-    return TINY_SCALE if _is_tiny(stage) else PAPER_SCALE
-
-
-def _is_tiny(stage: Stage) -> bool:
-    models = stage.settings.get("recipe", {}).get("models", {})
-    if stage.name not in ("student", "evaluate"):
-        return models.get("sam") == "tiny"
-    start = models.get("student", NO_START)
-    return (models.get("backbone") if start == NO_START else start) == "tiny"
+def _scale(model: str) -> Mapping[str, Prior]:
+    return TINY_SCALE if model == TINY else PAPER_SCALE
 
 
 def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
@@ -263,44 +279,37 @@ def _naive_seconds(stage: Stage, timings: Timings, encode: float) -> float:
 
 def _uncached_images(stages: Iterable[Stage]) -> float:
     """How many images pseudo-masks encode in passing, those of one pass once for all its stages."""
-    drawn = [stage for stage in stages if stage.name == "pseudomask"]
+    drawn = [stage for stage in stages if isinstance(stage.params, PseudomaskParams)]
     together = passes_of(drawn)
     shared = {stage.key for each in together for stage in each}
     alone = [(stage,) for stage in drawn if stage.key not in shared]
-    return sum(
-        images_of(each) * uncached_share(each[0].settings, images_of(each))
-        for each in (*together, *alone)
-    )
+    return sum(map(_encoded_in_passing, (*together, *alone)))
 
 
-def images_of(stages: Iterable[Stage]) -> float:
-    """Images that a pass visits: types of one policy lie beside each other, policies overlap."""
-    by_policy: dict[str, dict[str, float]] = defaultdict(dict)
-    for stage in stages:
-        types = by_policy[canonical_json(stage.params.get("policy", {}))]
-        types[str(stage.params.get("annotation"))] = stage.units or 0.0
-    return max(sum(types.values()) for types in by_policy.values())
+def _encoded_in_passing(stages: Sequence[Stage]) -> float:
+    """Images that pseudo-masks of one pass encode: the types of a policy lie beside each other."""
+    by_policy: dict[Policy, dict[str, float]] = defaultdict(dict)
+    told = [(s, s.params) for s in stages if isinstance(s.params, PseudomaskParams)]
+    for stage, params in told:
+        by_policy[params.policy][params.annotation] = stage.units or 0.0
+    images = max(sum(types.values()) for types in by_policy.values())
+    first, params = told[0]
+    return images * uncached_share(params.encoding.config, first.priced_as, images)
 
 
-def uncached_share(settings: Mapping[str, Any], images: float) -> float:
-    """Share of the images whose embeddings do not fit the cache and are made in passing.
-
-    Args:
-        settings: of a stage: its recipe has the cache's limit and the SAM.
-    """
-    recipe = settings.get("recipe", {})
-    limit = recipe.get("embed", {}).get("limit_gigabytes")
-    scale = TINY_SCALE if recipe.get("models", {}).get("sam") == "tiny" else PAPER_SCALE
-    whole = images * scale["embed"].artefact_mb_image
-    return max(0.0, 1 - 1e3 * limit / whole) if limit is not None and whole else 0.0
+def uncached_share(embed: EmbedConfig, sam: str, images: float) -> float:
+    """Share of the images whose embeddings do not fit the cache and are made in passing."""
+    whole = images * _scale(sam)["embed"].artefact_mb_image
+    return max(0.0, 1 - 1e3 * embed.limit_gigabytes / whole) if whole else 0.0
 
 
 def disk_mb(stage: Stage) -> float:
     """Megabytes of the stage's artefact; embeddings stop at their limit."""
     prior = prior_of(stage)
     size = prior.artefact_mb_fixed + prior.artefact_mb_image * (stage.units or 0.0)
-    limit = stage.settings.get("recipe", {}).get("embed", {}).get("limit_gigabytes")
-    return min(size, 1e3 * limit) if stage.name == "embed" and limit is not None else size
+    if isinstance(stage.params, EmbedParams):
+        return min(size, 1e3 * stage.params.config.limit_gigabytes)
+    return size
 
 
 def _memory(graph: Graph) -> dict[str, float]:
@@ -308,17 +317,15 @@ def _memory(graph: Graph) -> dict[str, float]:
     needs: dict[str, float] = {}
     for stage in graph.stages.values():
         prior = prior_of(stage)
-        at_once = _images_at_once(stage) / stage.resources.workers
+        at_once = _images_at_once(stage.params) / stage.resources.workers
         need = prior.memory_fixed + prior.memory_image * at_once
         needs[stage.name] = max(needs.get(stage.name, 0.0), need)
     return needs
 
 
-def _images_at_once(stage: Stage) -> float:
-    recipe = stage.settings.get("recipe", {})
-    if stage.name == "student":
-        student = recipe.get("student", {})
-        return student.get("micro_batch_images") or student.get("schedule", {}).get(
-            "batch_images", 1
-        )
-    return recipe.get(stage.name, {}).get("batch_images", 1)
+def _images_at_once(params: Params) -> int:
+    if isinstance(params, StudentParams):
+        return params.config.micro_batch_images or params.config.schedule.batch_images
+    if isinstance(params, TeacherParams):
+        return params.tuning.config.batch_images if params.tuning else 1
+    return params.config.batch_images if isinstance(params, EmbedParams | DetectParams) else 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omnicost.engine.graph import CellPlan, Graph, build_graph
-from omnicost.engine.ray.runner import RunOptions, SweepEnd, run_graph
+from omnicost.engine.graph import Graph, build_graph
 from omnicost.engine.store import Store
 from omnicost.progress import Progress, silent
 from omnicost.results import Row
-from omnicost.sweep.card import Card
-from omnicost.sweep.cell_stages import planner
+from omnicost.sweep.card import Card, Cell
+from omnicost.sweep.cell_stages import CellPlan, planner
 from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
     TeacherRow,
@@ -23,6 +23,9 @@ from omnicost.sweep.rows import (
     write_teacher_rows,
 )
 from omnicost.sweep.sources import Sources
+
+if TYPE_CHECKING:
+    from omnicost.engine.ray.runner import Completion, RayOptions
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Prepared:
     """A card with its cells planned; `sources.missing` says what it lacks."""
 
     card: Card
-    graph: Graph
+    graph: Graph[Cell]
     sources: Sources
 
 
@@ -58,7 +61,7 @@ class Finished:
         path: the file that holds them.
     """
 
-    end: SweepEnd
+    end: Completion
     rows: tuple[Row, ...]
     teacher_rows: tuple[TeacherRow, ...]
     path: Path
@@ -81,14 +84,14 @@ def prepare(request: Request, cache: Path, progress: Progress = silent) -> Prepa
     return Prepared(card, graph, sources)
 
 
-def run(
+def sweep_card(
     prepared: Prepared,
     store: Store,
     results: Path,
-    options: RunOptions,
+    options: RayOptions,
     watch: Callable[[CellPlan, str], None] = lambda plan, state: None,
 ) -> Finished:
-    """Run what is missing and have every finished cell's row in its file.
+    """Compute what is missing and have every finished cell's row in its file.
 
     Args:
         results: folder for the rows.
@@ -97,6 +100,8 @@ def run(
     Raises:
         MissingError: naming all data and weights that are missing.
     """
+    from omnicost.engine.ray.runner import complete
+
     prepared.sources.require()
     path = results_path(results, prepared.card.name, prepared.card.measure)
 
@@ -105,7 +110,7 @@ def run(
             record_row(path, row_of(plan, store, prepared.sources))
         watch(plan, state)
 
-    end = run_graph(prepared.graph, store, options, on_cell)
+    end = complete(prepared.graph, store, options, on_cell)
     done = [plan for plan in prepared.graph.plans if _is_finished(plan, store)]
     if prepared.card.measure == "teacher":
         found = _teacher_rows(done, store, prepared.sources)
@@ -113,8 +118,8 @@ def run(
             write_teacher_rows(path, found)
         return Finished(end, (), found, path)
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
-    done += [plan for plan in prepared.graph.plans if plan.cell.id in scores]
-    rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.cell.id)) for plan in done)
+    done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
+    rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done)
     for row in rows:
         record_row(path, row)
     return Finished(end, rows, (), path)

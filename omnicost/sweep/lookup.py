@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnicost.annotation import Policy
-from omnicost.engine.graph import by_role
+from omnicost.engine.graph import ParamsT, StageKind, by_role
 from omnicost.engine.store import Manifest, Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
+from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER, PseudomaskParams
 
 
 class StoredCell(NamedTuple):
@@ -52,12 +53,9 @@ def find_cell(store: Store, name: str) -> StoredCell:
         InputError: if the store has no such cell, or several recipes' cells of that name.
     """
     student = _student(store, name)
-    return StoredCell(
-        Policy.of(student.params["policy"]),
-        student.params["seed"],
-        tuple(store.path(key) for key in _pseudomasks(student)),
-        student.fingerprints["data"],
-    )
+    told = _told(STUDENT, store, student)
+    masks = tuple(store.path(key) for key in _pseudomasks(student))
+    return StoredCell(told.policy, told.seed, masks, told.data.fingerprint)
 
 
 def find_masks(store: Store, name: str) -> StoredMasks:
@@ -73,13 +71,14 @@ def find_masks(store: Store, name: str) -> StoredMasks:
     if not keys:
         raise InputError("--cell", f"{name} has no pseudo-masks", "name one with a weak type")
     shown = store.manifest(keys[0])
+    told = _told(PSEUDOMASK, store, shown)
     detections = shown.inputs.get("detections")
-    untuned = _untuned(store, shown)
+    untuned = _untuned(store, shown, told)
     return StoredMasks(
         store.path(shown.key),
         store.path(untuned) if untuned else None,
         store.path(detections) if detections else None,
-        shown.fingerprints["data"],
+        told.data.fingerprint,
     )
 
 
@@ -87,34 +86,46 @@ def _pseudomasks(student: Manifest) -> list[str]:
     return [key for _, key in sorted(by_role(student.inputs, "pseudomask.").items())]
 
 
-def _untuned(store: Store, shown: Manifest) -> str | None:
+def _untuned(store: Store, shown: Manifest, told: PseudomaskParams) -> str | None:
     """The released teachers' pseudo-masks from the same labels, if a sweep made them."""
-    alike = ("annotation", "config", "noise")
-    seeds = (None, shown.params.get("seed"))  # None: of all images, with nothing drawn
     for found in store.manifests():
+        params = PSEUDOMASK.read(found.stage, found.params)
         if (
-            found.stage == shown.stage
+            params is not None
             and found.key != shown.key
-            and found.fingerprints["data"] == shown.fingerprints["data"]
-            and found.fingerprints["sam"] == shown.fingerprints["sam"]
-            and all(found.params.get(name) == shown.params.get(name) for name in alike)
-            and found.params.get("seed") in seeds
+            and _labels_of(params) == _labels_of(told)
+            and params.seed in (None, told.seed)
             and _is_released(store, found)
         ):
             return found.key
     return None
 
 
+def _labels_of(told: PseudomaskParams) -> tuple[object, ...]:
+    """What pseudo-masks are drawn from, whatever the teacher and the share."""
+    data, sam = told.data.fingerprint, told.sam.fingerprint
+    return data, sam, told.annotation, told.config.identity(), told.noise
+
+
 def _is_released(store: Store, masks: Manifest) -> bool:
     teachers = map(store.manifest, by_role(masks.inputs, "teacher.").values())
-    return all(teacher.params.get("released", False) for teacher in teachers)
+    read = (TEACHER.read(teacher.stage, teacher.params) for teacher in teachers)
+    return all(told is not None and told.tuning is None for told in read)
+
+
+def _told(kind: StageKind[ParamsT], store: Store, manifest: Manifest) -> ParamsT:
+    told = kind.read(manifest.stage, manifest.params)
+    if told is None:
+        problem = f"{manifest.label} was made by another version of omnicost"
+        raise InputError(store.root, problem, "run its sweep again")
+    return told
 
 
 def _student(store: Store, name: str) -> Manifest:
     if name.startswith(SOURCE_PREFIX):
         scores = store.manifest(store.find(name.removeprefix(SOURCE_PREFIX)))
         return store.manifest(scores.inputs.get("student", scores.key))
-    students = [each for each in store.manifests() if each.stage == "student"]
+    students = [each for each in store.manifests() if each.stage == STUDENT.name]
     found = [each for each in students if each.label == f"student {name}"]
     if len(found) == 1:
         return found[0]

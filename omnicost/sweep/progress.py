@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from omnicost.engine.graph import CellPlan, Graph
+from omnicost.engine.graph import Graph, TargetPlan
 from omnicost.engine.lease import Beat
 from omnicost.engine.store import Store
 from omnicost.sweep.estimate import Timings
@@ -98,22 +98,22 @@ class Progress:
         self,
         watcher: Watcher,
         console: Console,
-        result_of: Callable[[CellPlan], str] = lambda plan: "",
+        result_of: Callable[[TargetPlan], str] = lambda plan: "",
     ) -> None:
         self.watcher = watcher
         self.console = console
-        self.cells: dict[str, str] = {plan.cell.id: "" for plan in watcher.graph.plans}
+        self.cells: dict[str, str] = {plan.target.id: "" for plan in watcher.graph.plans}
         self._result_of = result_of
         self._started = time.monotonic()
         self._snapshot = watcher.look()
         self._seen = set(watcher.done)
 
-    def on_cell(self, plan: CellPlan, state: str) -> None:
+    def on_cell(self, plan: TargetPlan, state: str) -> None:
         """Take note of a cell's new state."""
         result = self._result_of(plan) if state == "done" else ""
-        self.cells[plan.cell.id] = f"{state} {result}".strip()
+        self.cells[plan.target.id] = f"{state} {result}".strip()
         if not self.console.is_terminal and state != "running":
-            self._line(f"cell {plan.cell.id}: {self.cells[plan.cell.id]}")
+            self._line(f"cell {plan.target.id}: {self.cells[plan.target.id]}")
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,15 +17,14 @@ from omnicost.annotation import AnnotationType
 from omnicost.cost import hours, seconds_per_image
 from omnicost.data.splits import assign
 from omnicost.engine.execute import package_versions
-from omnicost.engine.graph import CellPlan
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.engine.store import Store
 from omnicost.files import write_text
 from omnicost.pipeline.config import NO_START
 from omnicost.results import Row, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
-from omnicost.sweep.cell_stages import recipe_of
-from omnicost.sweep.sources import Sources
+from omnicost.sweep.cell_stages import CellPlan, recipe_of
+from omnicost.sweep.sources import Sources, WeightsRole
 
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
 RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)
@@ -65,7 +64,7 @@ def row_of(
     Args:
         stopped_scores: key of the scores of a student that was stopped; the row is truncated.
     """
-    cell = plan.cell
+    cell = plan.target
     scores = stopped_scores or plan.outputs["evaluate"]
     dataset = sources.dataset(cell.dataset, cell.dataset.train)
     assert dataset is not None  # a cell without data cannot have run
@@ -93,7 +92,7 @@ def row_of(
 
 def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[TeacherRow]:
     """A row for each annotation type whose pseudo-masks a cell made."""
-    cell = plan.cell
+    cell = plan.target
     figures = read_metrics(store, plan.outputs["quality"])
     return [
         TeacherRow(
@@ -127,13 +126,10 @@ def config_hash(cell: Cell, sources: Sources) -> str:
     """Identifies how the cell was made, whatever its data, policy and seed: recipe and weights."""
     recipe = recipe_of(cell)
     models = {
-        "sam": sources.model_fingerprint(recipe.models.sam, "sam"),
-        "detector": sources.model_fingerprint(recipe.models.detector, "detector"),
-        "text": sources.model_fingerprint(recipe.models.text, "text"),
-        "backbone": sources.model_fingerprint(recipe.models.backbone, "backbone"),
+        role: sources.weights(getattr(recipe.models, role), role).fingerprint
+        for role in get_args(WeightsRole)
+        if getattr(recipe.models, role) != NO_START
     }
-    if recipe.models.student != NO_START:
-        models["student"] = sources.model_fingerprint(recipe.models.student, "student")
     noise = recipe.noise.model_dump(mode="json")
     return digest({"recipe": {**recipe.identity(), "noise": noise}, "models": models})[:16]
 

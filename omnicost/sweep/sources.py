@@ -8,14 +8,37 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from omnicost.data import Dataset, open_dataset
+from omnicost.engine.params import Params, runtime_field
 from omnicost.errors import MissingError
+from omnicost.models.loading import fingerprint
 from omnicost.pipeline.config import NO_START
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
 from omnicost.sweep.card import DatasetSpec
 
-WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
+WeightsRole = Literal["sam", "detector", "text", "backbone", "student"]
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
+
+
+class SplitSource(Params):
+    """A split of a data set that a stage reads: what is in it, and where it lies."""
+
+    fingerprint: str
+    name_or_path: str = runtime_field("")
+    split: str = runtime_field("")
+    root: str | None = runtime_field(None)
+    cache: str = runtime_field("")
+
+    def open(self) -> Dataset:
+        """The split; whoever planned with it has it converted in the cache."""
+        return open_dataset(self.name_or_path, self.split, self.root, self.cache)
+
+
+class WeightsSource(Params):
+    """Weights that a stage reads: what they are, and where they lie."""
+
+    fingerprint: str
+    spec: str = runtime_field("")
 
 
 @dataclass
@@ -34,22 +57,23 @@ class Sources:
     progress: Progress = silent
     missing: dict[str, MissingError] = field(default_factory=dict)
     _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
-    _models: dict[tuple[str, str], str] = field(default_factory=dict)
+    _weights: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def dataset(self, spec: DatasetSpec, split: str) -> Dataset | None:
         """A split, or None if it is missing."""
         key = (spec, split)
         if key not in self._datasets:
+            at = self._location(spec, split)
             self._datasets[key] = self._found(
-                spec.name,
-                lambda: open_dataset(**location(spec, split, self.cache), progress=self.progress),
+                spec.name, lambda: open_dataset(**at, progress=self.progress)
             )
         return self._datasets[key]
 
-    def data_fingerprint(self, spec: DatasetSpec, split: str) -> str:
-        """Fingerprint of a split, or a stand-in."""
+    def split(self, spec: DatasetSpec, split: str) -> SplitSource:
+        """What a stage is told of a split; a missing one has a stand-in fingerprint."""
         dataset = self.dataset(spec, split)
-        return f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
+        known = f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
+        return SplitSource(fingerprint=known, **self._location(spec, split))
 
     def images(self, spec: DatasetSpec, split: str) -> int | None:
         """Images of a split; of a missing one, what the published data set has, if it is one."""
@@ -58,15 +82,22 @@ class Sources:
             return len(dataset)
         return PUBLISHED[spec.name].images.get(split) if spec.name in PUBLISHED else None
 
-    def model_fingerprint(self, spec: str, kind: WeightsKind) -> str:
-        """Fingerprint of weights, or a stand-in."""
-        from omnicost.models.loading import fingerprint
+    def weights(self, spec: str, role: WeightsRole) -> WeightsSource:
+        """What a stage is told of weights; missing ones have a stand-in fingerprint."""
+        key = (spec, role)
+        if key not in self._weights:
+            found = self._found(f"{role} {spec}", lambda: fingerprint(spec, role))
+            self._weights[key] = found or f"{ABSENT}{role} {spec}"
+        return WeightsSource(fingerprint=self._weights[key], spec=from_anywhere(spec))
 
-        key = (spec, kind)
-        if key not in self._models:
-            found = self._found(f"{kind} {spec}", lambda: fingerprint(spec, kind))
-            self._models[key] = found or f"{ABSENT}{kind} {spec}"
-        return self._models[key]
+    def _location(self, spec: DatasetSpec, split: str) -> dict[str, Any]:
+        """Arguments of `open_dataset`, as plain data that every node understands."""
+        return {
+            "name_or_path": spec.name if spec.root is not None else from_anywhere(spec.name),
+            "split": split,
+            "root": None if spec.root is None else str(Path(spec.root).expanduser().absolute()),
+            "cache": str(self.cache),
+        }
 
     def require(self) -> None:
         """Refuse to go on without what is missing.
@@ -94,16 +125,6 @@ def _advice(what: str, error: MissingError) -> str:
     if "hf download" in error.remedy:
         return f"`hf download {what.partition(' ')[2]}`"
     return error.remedy
-
-
-def location(spec: DatasetSpec, split: str, cache: Path) -> dict[str, Any]:
-    """Arguments of `open_dataset`, as plain data that every node understands."""
-    return {
-        "name_or_path": spec.name if spec.root is not None else from_anywhere(spec.name),
-        "split": split,
-        "root": None if spec.root is None else str(Path(spec.root).expanduser().absolute()),
-        "cache": str(cache),
-    }
 
 
 def from_anywhere(name_or_path: str) -> str:

@@ -1,35 +1,156 @@
-"""What each stage of the real pipeline does on a worker: open what it reads, call its step."""
+"""The stages of the paper's pipeline: what each is told, and what its function does on a worker.
+
+A function reads its `Params` and the artefacts of its inputs; runtime fields of the parameters say
+where things lie. Every other field is in the stage's key, and so is the version of its step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
+import torch
+import torch.distributed as distributed
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.data import Dataset, open_dataset
+from omnicost.data import Dataset
 from omnicost.data.splits import assign
+from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.engine.execute import StageContext
-from omnicost.engine.graph import by_role
+from omnicost.engine.graph import StageKind, by_role
+from omnicost.engine.params import Params, StoppedParams, runtime_field
 from omnicost.errors import InputError
+from omnicost.models.students import student as interface
+from omnicost.pipeline import detect as detect_step
+from omnicost.pipeline import embed as embed_step
+from omnicost.pipeline import evaluate as evaluate_step
+from omnicost.pipeline import mask_quality as quality_step
+from omnicost.pipeline.config import (
+    DEFAULT_REFINE,
+    DEFAULT_SELECT,
+    NO_START,
+    EmbedConfig,
+    ProposalConfig,
+    PseudomaskConfig,
+    RefineConfig,
+    SelectConfig,
+    TeacherConfig,
+)
+from omnicost.pipeline.pseudomask import generate as pseudomask_step
 from omnicost.pipeline.pseudomask.job import Job
-from omnicost.pipeline.recipe import Recipe
+from omnicost.pipeline.student import checkpoint as student_checkpoint
+from omnicost.pipeline.student import train as student_step
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.student.data import World
+from omnicost.pipeline.teacher import train as teacher_step
 from omnicost.pipeline.teacher.kinds import TeacherKind
+from omnicost.results import PolicyField
+from omnicost.sweep.sources import SplitSource, WeightsSource
 
-if TYPE_CHECKING:
-    from omnicost.pipeline.student.data import World
+
+class Encoding(Params):
+    """How images that are in no cache are encoded in passing."""
+
+    config: EmbedConfig
+    version: int = embed_step.VERSION
 
 
-def embed(context: StageContext) -> None:
+class EmbedParams(Params):
+    """SAM's image embeddings of a split."""
+
+    data: SplitSource
+    sam: WeightsSource
+    config: EmbedConfig
+
+
+class DetectParams(Params):
+    """GroundingDINO's proposals; the tags of `annotation` are asked for in mode ``present``."""
+
+    data: SplitSource
+    detector: WeightsSource
+    config: ProposalConfig
+    mode: Literal["all", "present"]
+    annotation: AnnotationType = AnnotationType.CLASS
+    noise: AnnotatorNoise = PERFECT
+    seed: int = 0
+
+
+class Tuning(Params):
+    """How a teacher is tuned on the images with masks; `validation` only shows in its log."""
+
+    data: SplitSource
+    text: WeightsSource | None
+    config: TeacherConfig
+    encoding: Encoding
+    mask_share: float
+    seed: int
+    validation: SplitSource | None = runtime_field(None)
+
+
+class TeacherParams(Params):
+    """One kind of teacher; without tuning the released weights serve."""
+
+    kind: TeacherKind
+    sam: WeightsSource
+    tuning: Tuning | None = None
+
+
+class PseudomaskParams(Params):
+    """Pseudo-masks of one weak type on the images of the policy that have it."""
+
+    data: SplitSource
+    sam: WeightsSource
+    text: WeightsSource | None
+    encoding: Encoding
+    config: PseudomaskConfig
+    annotation: AnnotationType
+    policy: PolicyField
+    noise: AnnotatorNoise
+    seed: int | None  # None where nothing is drawn
+    select: SelectConfig = DEFAULT_SELECT
+    refine: RefineConfig = DEFAULT_REFINE
+
+
+class QualityParams(Params):
+    """How far pseudo-masks agree with the ground truth of the images that they label."""
+
+    data: SplitSource
+    policy: PolicyField
+    seed: int | None  # None where every image is labelled alike
+
+
+class StudentParams(Params):
+    """A student on the real masks of a policy, and on pseudo-masks elsewhere."""
+
+    data: SplitSource
+    backbone: WeightsSource | None  # without a start
+    start: WeightsSource | None
+    config: StudentConfig
+    policy: PolicyField
+    seed: int
+
+
+class EvaluateParams(Params):
+    """A student's AP on a split."""
+
+    data: SplitSource
+
+
+class SalvageParams(StoppedParams):
+    """The AP of a student that was stopped."""
+
+    data: SplitSource
+    student: StudentParams
+
+
+def embed(context: StageContext[EmbedParams]) -> None:
     """SAM's image embeddings of the training split."""
-    from omnicost.pipeline import embed as step
-
-    recipe = _recipe(context)
-    step.run(
-        _dataset(context, "train"),
-        recipe.models.sam,
-        recipe.embed,
+    told = context.params
+    embed_step.run(
+        told.data.open(),
+        told.sam.spec,
+        told.config,
         out=context.out,
         work=context.work,
         device=context.device,
@@ -37,19 +158,17 @@ def embed(context: StageContext) -> None:
     )
 
 
-def detect(context: StageContext) -> None:
+def detect(context: StageContext[DetectParams]) -> None:
     """GroundingDINO's proposals on the training split."""
-    from omnicost.pipeline import detect as step
-
-    recipe = _recipe(context)
-    step.run(
-        _dataset(context, "train"),
-        recipe.models.detector,
-        recipe.detect,
-        mode=context.params["mode"],
-        annotation=AnnotationType(context.settings["annotation"]),
-        noise=recipe.noise,
-        seed=context.settings["seed"],
+    told = context.params
+    detect_step.run(
+        told.data.open(),
+        told.detector.spec,
+        told.config,
+        mode=told.mode,
+        annotation=told.annotation,
+        noise=told.noise,
+        seed=told.seed,
         out=context.out,
         work=context.work,
         device=context.device,
@@ -57,24 +176,26 @@ def detect(context: StageContext) -> None:
     )
 
 
-def teacher(context: StageContext) -> None:
+def teacher(context: StageContext[TeacherParams]) -> None:
     """One kind of teacher, tuned on the images with masks."""
-    from omnicost.pipeline.teacher import train as step
-
-    recipe = _recipe(context)
-    dataset = _dataset(context, "train")
-    released = context.params.get("released", False)
-    step.run(
+    told, tuning = context.params, context.params.tuning
+    if tuning is None:
+        teacher_step.write_released(context.out, told.kind)
+        return
+    dataset = tuning.data.open()
+    # The masks of a share are the same whatever labels the rest.
+    policy = Policy.cell(AnnotationType.NONE, tuning.mask_share)
+    teacher_step.run(
         dataset,
-        recipe.models.sam,
-        recipe.models.text,
-        recipe.teacher,
-        kind=TeacherKind.parse(context.params["kind"]),
-        labelled=[] if released else _masked_images(context, dataset),
-        seed=context.params.get("seed", 0),
+        told.sam.spec,
+        tuning.text.spec if tuning.text else "",
+        tuning.config,
+        kind=told.kind,
+        labelled=_images_of(dataset, policy, tuning.seed, AnnotationType.MASK),
+        seed=tuning.seed,
         embeddings=context.inputs.get("embed"),
-        embed=recipe.embed,
-        validation=None if released else _dataset(context, "val"),
+        embed=tuning.encoding.config,
+        validation=tuning.validation.open() if tuning.validation else None,
         out=context.out,
         work=context.work,
         device=context.device,
@@ -82,86 +203,77 @@ def teacher(context: StageContext) -> None:
     )
 
 
-def pseudomask(context: StageContext) -> None:
+def pseudomask(context: StageContext[PseudomaskParams]) -> None:
     """Pseudo-masks of one weak type on the images that have it."""
     pseudomasks([context])
 
 
-def pseudomasks(contexts: Sequence[StageContext]) -> None:
-    """Pseudo-masks of several stages in one pass; models and data set are those of the first."""
-    from omnicost.pipeline.pseudomask import generate as step
-
+def pseudomasks(contexts: Sequence[StageContext[PseudomaskParams]]) -> None:
+    """Pseudo-masks of several stages in one pass; data set, SAM and settings are the first's."""
     first = contexts[0]
-    recipe = _recipe(first)
-    dataset = _dataset(first, "train")
+    told = first.params
+    dataset = told.data.open()
+    texts = [context.params.text.spec for context in contexts if context.params.text]
 
     def report(done: int, total: int, figures: dict[str, Any]) -> None:
         for context in contexts:
             context.report(done, total, figures)
 
-    step.run(
+    pseudomask_step.run(
         dataset,
-        recipe.models.sam,
-        recipe.models.text,
-        recipe.pseudomask,
+        told.sam.spec,
+        texts[0] if texts else "",
+        told.config,
         [_job(context, dataset) for context in contexts],
         embeddings=first.inputs.get("embed"),
-        embed=recipe.embed,
+        embed=told.encoding.config,
         work=first.work,
         device=first.device,
         report=report,
     )
 
 
-def _job(context: StageContext, dataset: Dataset) -> Job:
-    recipe = _recipe(context)
-    kind = AnnotationType(context.params["annotation"])
-    policy = Policy.of(context.params["policy"])
-    seed = context.settings["seed"]
+def _job(context: StageContext[PseudomaskParams], dataset: Dataset) -> Job:
+    told = context.params
     return Job(
-        annotation=kind,
-        images=_images_of(dataset, policy, seed, kind),
+        annotation=told.annotation,
+        images=_images_of(dataset, told.policy, told.seed or 0, told.annotation),
         out=context.out,
         teachers=by_role(context.inputs, "teacher."),
         detections=context.inputs.get("detections"),
-        detect=recipe.detect,
-        refine=recipe.refine,
-        noise=recipe.noise,
-        seed=seed,
+        detect=told.select,
+        refine=told.refine,
+        noise=told.noise,
+        seed=told.seed or 0,
         work=context.work,
     )
 
 
-def quality(context: StageContext) -> None:
+def quality(context: StageContext[QualityParams]) -> None:
     """How far pseudo-masks agree with the ground truth."""
-    from omnicost.pipeline import mask_quality as step
-
-    dataset = _dataset(context, "train")
-    policy = Policy.of(context.params["policy"])
-    step.run(
+    told = context.params
+    dataset = told.data.open()
+    quality_step.run(
         dataset,
-        assign(dataset, policy, context.settings["seed"]),
+        assign(dataset, told.policy, told.seed or 0),
         list(by_role(context.inputs, "pseudomask.").values()),
         out=context.out,
         report=context.report,
     )
 
 
-def student(context: StageContext) -> None:
+def student(context: StageContext[StudentParams]) -> None:
     """A student, trained on real masks and pseudo-masks; one process of several if there are."""
-    from omnicost.pipeline.student import train as step
-
-    recipe = _recipe(context)
-    dataset = _dataset(context, "train")
-    seed = context.params["seed"]
-    step.run(
+    told = context.params
+    dataset = told.data.open()
+    student_step.run(
         dataset,
-        assign(dataset, Policy.of(context.params["policy"]), seed),
+        assign(dataset, told.policy, told.seed),
         list(by_role(context.inputs, "pseudomask.").values()),
-        recipe.student,
-        backbone=recipe.models.backbone,
-        start=recipe.models.student,
-        seed=seed,
+        told.config,
+        backbone=told.backbone.spec if told.backbone else "",
+        start=told.start.spec if told.start else NO_START,
+        seed=told.seed,
         out=context.out,
         work=context.work,
         device=context.device,
@@ -170,82 +282,73 @@ def student(context: StageContext) -> None:
     )
 
 
-def evaluate(context: StageContext) -> None:
+def evaluate(context: StageContext[EvaluateParams]) -> None:
     """A student's AP on the validation split."""
-    from omnicost.pipeline import evaluate as step
-    from omnicost.pipeline.student.train import WEIGHTS
-
-    step.run(
-        _dataset(context, "val"),
-        context.inputs["student"] / WEIGHTS,
+    evaluate_step.run(
+        context.params.data.open(),
+        context.inputs["student"] / student_step.WEIGHTS,
         out=context.out,
         device=context.device,
         report=context.report,
     )
 
 
-def evaluate_stopped(context: StageContext) -> None:
+def evaluate_stopped(context: StageContext[SalvageParams]) -> None:
     """AP of a student that was stopped, from its last checkpoint.
 
     Raises:
         InputError: if it was stopped before its first.
     """
-    import torch
-
-    from omnicost.models.students import student as interface
-    from omnicost.pipeline import evaluate as step
-    from omnicost.pipeline.student import checkpoint as student_checkpoint
-    from omnicost.pipeline.student.train import WEIGHTS, build_optimizer, build_student
-
-    recipe = _recipe(context)
-    config, seed = recipe.student, context.params["seed"]
-    train = _dataset(context, "train")
-    models = recipe.models
-    student = build_student(config, train.class_names, models.backbone, seed, models.student)
-    identity = {**config.identity(), "seed": seed, "data": train.fingerprint}
-    scaler = torch.amp.GradScaler(enabled=False)
-    work = context.work.parent / context.params["student"]
-    steps = student_checkpoint.restore(
-        work, identity, student, build_optimizer(student, config.optimizer), scaler
+    told = context.params.student
+    train = told.data.open()
+    network = student_step.build_student(
+        told.config,
+        train.class_names,
+        told.backbone.spec if told.backbone else "",
+        told.seed,
+        told.start.spec if told.start else NO_START,
     )
-    if not steps:
-        raise InputError(work, "the student was stopped before its first checkpoint", "none")
-    interface.save(context.work / WEIGHTS, student)
-    step.run(
-        _dataset(context, "val"),
-        context.work / WEIGHTS,
+    optimizer = student_step.build_optimizer(network, told.config.optimizer)
+    identity = {**told.config.identity(), "seed": told.seed, "data": train.fingerprint}
+    scaler = torch.amp.GradScaler(enabled=False)
+    left = context.scratch["student"]
+    if not student_checkpoint.restore(left, identity, network, optimizer, scaler):
+        raise InputError(left, "the student was stopped before its first checkpoint", "none")
+    interface.save(context.work / student_step.WEIGHTS, network)
+    evaluate_step.run(
+        context.params.data.open(),
+        context.work / student_step.WEIGHTS,
         out=context.out,
         device=context.device,
         report=context.report,
     )
 
 
-def _recipe(context: StageContext) -> Recipe:
-    return Recipe.model_validate(context.settings["recipe"])
-
-
-def _dataset(context: StageContext, role: str) -> Dataset:
-    return open_dataset(**context.settings[role])
-
-
-def _masked_images(context: StageContext, dataset: Dataset) -> list[int]:
-    share = context.params["mask_share"]
-    # The masks of a share are the same whatever labels the rest.
-    policy = Policy.cell(AnnotationType.NONE, share)
-    return _images_of(dataset, policy, context.params["seed"], AnnotationType.MASK)
-
-
-def _images_of(dataset: Dataset, policy: Policy, seed: int, kind: AnnotationType) -> list[int]:
+def _images_of(
+    dataset: Dataset, policy: Policy, seed: int, annotation: AnnotationType
+) -> list[int]:
     strengths = assign(dataset, policy, seed)
-    return np.flatnonzero(strengths == kind.strength).tolist()
+    return np.flatnonzero(strengths == annotation.strength).tolist()
 
 
 def _world() -> World:
     """This process's place among those that train together."""
-    import torch.distributed as distributed
-
-    from omnicost.pipeline.student.data import World
-
     if not (distributed.is_available() and distributed.is_initialized()):
         return World()
     return World(distributed.get_rank(), distributed.get_world_size())
+
+
+EMBED: Final = StageKind("embed", embed_step.VERSION, EmbedParams, embed)
+DETECT: Final = StageKind("detect", detect_step.VERSION, DetectParams, detect)
+TEACHER: Final = StageKind("teacher", teacher_step.VERSION, TeacherParams, teacher)
+PSEUDOMASK: Final = StageKind(
+    "pseudomask", pseudomask_step.VERSION, PseudomaskParams, pseudomask, pseudomasks
+)
+QUALITY: Final = StageKind("quality", quality_step.VERSION, QualityParams, quality)
+STUDENT: Final = StageKind("student", student_step.VERSION, StudentParams, student)
+EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, evaluate)
+SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
+KINDS: Final[Mapping[str, StageKind]] = {
+    kind.name: kind
+    for kind in (EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, STUDENT, EVALUATE, SALVAGE)
+}

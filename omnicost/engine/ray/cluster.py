@@ -1,7 +1,4 @@
-"""Connecting to Ray, quietly, and refusing clusters that cannot run the sweep.
-
-Ray is imported inside the functions: cards, graph, store and dry runs need none.
-"""
+"""Connecting to Ray, quietly, and refusing clusters that cannot compute the stages."""
 
 from __future__ import annotations
 
@@ -17,27 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from omnicost.engine.graph import Stage
 from omnicost.engine.resources import Resources
 from omnicost.engine.store import Store
 from omnicost.errors import InputError, StageError
-
-# Set before Ray is imported: nothing is sent home, workers stay in the driver's folder, Ctrl-C
-# reaches us instead of Tune's own handler, and Tune writes no logs or state of its own.
-_ENVIRONMENT: Final = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "1",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # its (raylet) lines; what matters ends in our summary
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "100000",
-}
 
 _WATCH_SECONDS: Final = 2.0
 _NODE_DIED: Final = getattr(signal, "SIGUSR2", signal.SIGINT)  # Tune listens to SIGUSR1
@@ -54,20 +37,16 @@ def ray_session(address: str | None = None, cpus: int | None = None) -> Iterator
     Raises:
         InputError: if there is no cluster at the address.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import ray
-
     if ray.is_initialized():
         yield
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        _start_local(ray, cpus, quiet)
+        _start_local(cpus, quiet)
         session = Path(ray._private.worker._global_node.get_session_dir_path())
     else:
-        _connect(ray, address, quiet)
+        _connect(address, quiet)
         session = None
     try:
         with _watched_node():
@@ -86,7 +65,7 @@ def _remove_session(session: Path) -> None:
     shutil.rmtree(session, ignore_errors=True)
 
 
-def _start_local(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
+def _start_local(cpus: int | None, quiet: Mapping[str, Any]) -> None:
     """Start Ray here; it gives a node 30 s, which a busy machine may need more than once."""
     for attempts_left in reversed(range(_START_ATTEMPTS)):
         try:
@@ -100,7 +79,7 @@ def _start_local(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
                 raise StageError("Ray did not start; free some of this machine's CPUs") from None
 
 
-def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
+def _connect(address: str, quiet: Mapping[str, Any]) -> None:
     where, remedy = f"--address {address}", "check `ray status`"
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
@@ -126,8 +105,6 @@ def _watched_node() -> Iterator[None]:
     Raises:
         StageError: if the node died.
     """
-    import ray
-
     own_id = ray.get_runtime_context().get_node_id()
     ended, lost = threading.Event(), threading.Event()
 
@@ -157,9 +134,6 @@ def require_shared_store(store: Store) -> None:
     Raises:
         InputError: naming the first node that does not.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     probe = ray.remote(num_cpus=0, max_retries=2)(_store_id_at)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     answers = {
@@ -190,8 +164,6 @@ def require_resources(stages: Iterable[Stage]) -> None:
     Raises:
         InputError: naming the stage and what it asks for.
     """
-    import ray
-
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, asked in sorted({(stage.name, stage.resources) for stage in stages}, key=str):
         fits = sum(_copies(node, asked) for node in nodes)

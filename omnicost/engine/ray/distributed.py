@@ -17,7 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from omnicost.engine.execute import StageContext, prepare_process, resolve
+from ray import train
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from omnicost.engine.execute import StageContext, call_here, prepare_process
 from omnicost.engine.graph import Stage
 from omnicost.files import write_json
 
@@ -25,15 +29,12 @@ _PROGRESS: Final = "progress.json"
 _REPORT_SECONDS: Final = 1.0
 
 
-def run_distributed(stage: Stage, context: StageContext) -> float:
-    """Run the stage's function on `stage.resources.workers` processes.
+def call_on_workers(stage: Stage, context: StageContext) -> float:
+    """Call the stage's function on `stage.resources.workers` processes.
 
     Returns:
         CPU seconds of the workers' processes.
     """
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
     asked = stage.resources
     per_worker = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
     scratch = Path(tempfile.mkdtemp(prefix="train.", dir=context.work))
@@ -66,9 +67,7 @@ def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:
 
 
 def _train_loop(config: dict[str, Any]) -> None:
-    """What each worker runs."""
-    from ray import train
-
+    """What each worker does."""
     stage: Stage = config["stage"]
     scratch: Path = config["scratch"]
     rank = train.get_context().get_world_rank()
@@ -80,7 +79,7 @@ def _train_loop(config: dict[str, Any]) -> None:
         context = replace(context, out=scratch / f"out.{rank}")
     started = time.process_time()
     prepare_process(stage)
-    resolve(stage.kind.function)(context)
+    call_here(stage, context)
     (scratch / f"cpu.{rank}").write_text(str(time.process_time() - started))
 
 

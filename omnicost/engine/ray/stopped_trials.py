@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from omnicost.engine.graph import CellPlan
+from omnicost.engine.graph import TargetPlan
 from omnicost.engine.ray.tasks import failure_of, submit_one
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
@@ -31,9 +31,9 @@ class Stopped:
 
 
 def remembered(
-    plans: Iterable[CellPlan], store: Store, scheduler: SchedulerSpec | None
+    plans: Iterable[TargetPlan], store: Store, scheduler: SchedulerSpec | None
 ) -> dict[str, Stopped]:
-    """Cells that the same scheduler stopped in an earlier run, so that they stay stopped."""
+    """Targets that the same scheduler stopped in an earlier sweep, so that they stay stopped."""
     found = {}
     for plan in plans:
         path = _mark_path(plan, store)
@@ -41,35 +41,40 @@ def remembered(
             continue
         mark = json.loads(path.read_text())
         if mark["scheduler"] == scheduler.model_dump(mode="json"):
-            found[plan.cell.id] = Stopped(mark["report"], mark["scores"])
+            found[plan.target.id] = Stopped(mark["report"], mark["scores"])
     return found
 
 
 def salvage(
-    plans: Mapping[str, CellPlan],
+    plans: Mapping[str, TargetPlan],
     reports: Mapping[str, Mapping[str, Any]],
     store: Store,
     scheduler: SchedulerSpec,
 ) -> dict[str, Stopped]:
     """Score what stopped trials left, on Ray, and leave a mark that they were stopped."""
     stages = {
-        cell: replace(stage, params={**stage.params, "step": reports[cell]["step"]})
-        for cell, plan in plans.items()
-        if cell in reports and (stage := plan.salvage) is not None
+        target: replace(stage, params=stage.params.model_copy(update=_at(reports[target])))
+        for target, plan in plans.items()
+        if target in reports and (stage := plan.salvage) is not None
     }
-    references = {cell: submit_one(store, stage) for cell, stage in stages.items()}
+    references = {target: submit_one(store, stage) for target, stage in stages.items()}
     found = {}
-    for cell, report in reports.items():
-        scored = cell in references and failure_of(references[cell]) is None
-        found[cell] = Stopped(report, stages[cell].key if scored else None)
-        path = _mark_path(plans[cell], store)
+    for target, report in reports.items():
+        scored = target in references and failure_of(references[target]) is None
+        found[target] = Stopped(report, stages[target].key if scored else None)
+        path = _mark_path(plans[target], store)
         if path is not None:
             mark = {"scheduler": scheduler.model_dump(mode="json"), "report": dict(report)}
-            write_json(path, {**mark, "scores": found[cell].scores})
+            write_json(path, {**mark, "scores": found[target].scores})
     return found
 
 
-def _mark_path(plan: CellPlan, store: Store) -> Path | None:
+def _at(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What changes in `StoppedParams`."""
+    return {"step": report["step"]}
+
+
+def _mark_path(plan: TargetPlan, store: Store) -> Path | None:
     """Beside the checkpoints of the first stage that the trial did not finish."""
     for key in plan.trial:
         if not store.has(key):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from omnicost.engine.execute import Outcome, StageFailure, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
@@ -51,7 +53,7 @@ class _Submitter:
         """Ready when the pass has ended, well or not; it starts when its inputs have ended so."""
         if stages not in self._ends:
             inputs = [reference for stage in stages for reference in self._inputs(stage)]
-            task = _task(run_pass, f"pass of {len(stages)}: {stages[0].label}", stages[0])
+            task = _task(pass_task, f"pass of {len(stages)}: {stages[0].label}", stages[0])
             ready = task.remote(str(self.store.root), stages, _after(inputs))
             self._ends[stages] = _after([ready])
         return self._ends[stages]
@@ -62,28 +64,22 @@ def _after(references: Sequence[Any]) -> Any:
 
     A task that takes the references themselves would fail with the first that failed.
     """
-    import ray
-
     task = ray.remote(_wait_for).options(num_cpus=0, scheduling_strategy="DEFAULT")
     return task.remote(list(dict.fromkeys(references)))
 
 
 def _wait_for(references: list[Any]) -> None:
-    import ray
-
     if references:
         ray.wait(references, num_returns=len(references), fetch_local=False)
 
 
 def submit_one(store: Store, stage: Stage, waits_for: Iterable[Any] = ()) -> Any:
     """Hand one stage to Ray; lost workers and raising stages are tried again."""
-    return _task(run_stage, stage.label, stage).remote(str(store.root), stage, *waits_for)
+    return _task(stage_task, stage.label, stage).remote(str(store.root), stage, *waits_for)
 
 
 def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     """A function as a Ray task with what the stage is given."""
-    import ray
-
     return ray.remote(function).options(
         name=name,
         max_retries=stage.resources.retries,
@@ -93,20 +89,18 @@ def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     )
 
 
-def run_stage(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
+def stage_task(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
     """The task itself, on whichever node Ray chose."""
     return execute(Store(Path(root), create=False), stage)
 
 
-def run_pass(root: str, stages: Pass, _inputs_ended: None) -> tuple[str, ...]:
+def pass_task(root: str, stages: Pass, _inputs_ended: None) -> tuple[str, ...]:
     """Several stages in one go; what it does not publish is left to their own tasks."""
     return execute_pass(Store(Path(root), create=False), stages)
 
 
 def failure_of(reference: Any) -> str | None:
     """Why a finished reference failed, in one line; None if it did not."""
-    import ray
-
     try:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -124,8 +118,6 @@ def first_line(error: BaseException | str) -> str:
 
 def finished(references: Mapping[str, Any], timeout_seconds: float) -> list[str]:
     """Keys whose reference is ready, failed ones included; waits for one up to the timeout."""
-    import ray
-
     if not references:
         return []
     by_reference = {reference: key for key, reference in references.items()}

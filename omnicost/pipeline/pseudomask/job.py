@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.weak import PERFECT, AnnotatorNoise
-from omnicost.pipeline.config import DEFAULT_DETECT, DEFAULT_REFINE, DetectConfig, RefineConfig
+from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, RefineConfig, SelectConfig
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Job:
     out: Path
     teachers: Mapping[str, Path] = field(default_factory=dict)
     detections: Path | None = None
-    detect: DetectConfig = DEFAULT_DETECT
+    detect: SelectConfig = DEFAULT_SELECT
     refine: RefineConfig = DEFAULT_REFINE
     noise: AnnotatorNoise = PERFECT
     seed: int = 0

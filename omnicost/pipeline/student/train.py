@@ -40,6 +40,7 @@ from omnicost.progress import Progress
 if TYPE_CHECKING:
     from omnicost.models.students.detectron2_backend import Picture
 
+VERSION = 1  # raise when the same parameters give another output
 WEIGHTS = "student.safetensors"
 LOG = "log.jsonl"
 

@@ -27,7 +27,7 @@ from omnicost.models.teachers.teacher import (
 )
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import ahead, autocast
-from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
+from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher.checkpoint import Checkpoints
 from omnicost.pipeline.teacher.examples import Lesson, Lessons
@@ -37,6 +37,7 @@ from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.quality import mean_iou
 from omnicost.progress import Progress, silent
 
+VERSION = 2  # raise when the same parameters give another output
 WEIGHTS, CARD, LOG = "teacher.safetensors", "teacher.json", "log.jsonl"
 
 
@@ -83,14 +84,14 @@ def run(
         StageError: if the loss is not finite; names step and images.
     """
     if not (config.tune and config.steps and len(labelled)):
-        _write_released(out, kind, config)
+        write_released(out, kind, config)
         return
     model = load_promptable(sam, device, embed.attention)
     encoder = ImageEncoder(model, embed, device)
     cache = Embeddings(embeddings, dataset, lambda: encoder)
     lessons = Lessons(dataset, labelled, cache, config, kind, model.frame, seed)
     if not lessons.images:
-        _write_released(out, kind, config)
+        write_released(out, kind, config)
         return
     class_text = _class_text(dataset, text, config, device) if kind.class_aware else None
     teacher = Teacher(build_model(model, kind, class_text, seed), kind, True, class_text)
@@ -309,7 +310,8 @@ def _class_text(dataset: Dataset, text: str, config: TeacherConfig, device: str)
     return load_text_encoder(text, device).encode(dataset.class_names, config.class_prompt)
 
 
-def _write_released(out: Path, kind: TeacherKind, config: TeacherConfig) -> None:
+def write_released(out: Path, kind: TeacherKind, config: TeacherConfig = DEFAULT_TEACHER) -> None:
+    """Write a teacher that says that the released weights serve."""
     _write(out, kind, config, {}, steps=0)
     (out / LOG).touch()
 

@@ -1,0 +1,42 @@
+"""Parameters of stages: frozen models whose identity is what a key covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def runtime_field(default: Any, **constraints: Any) -> Any:
+    """A field that cannot change a stage's output: where things lie, how fast, how often it tells.
+
+    It needs a default, so that parameters can be read back from their identity.
+    """
+    return Field(default=default, json_schema_extra={"runtime": True}, **constraints)
+
+
+class Params(BaseModel):
+    """Base of what a stage is told: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def identity(self) -> dict[str, Any]:
+        """All but the runtime fields, as plain JSON data for a stage's key."""
+        plain = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(field.json_schema_extra, dict) and "runtime" in field.json_schema_extra:
+                del plain[name]
+            elif isinstance(value, Params):
+                plain[name] = value.identity()
+        return plain
+
+
+class StoppedParams(Params):
+    """Of a stage that scores what a stopped trial left in its scratch.
+
+    Args:
+        step: the last that the trial reported; the engine fills it in.
+    """
+
+    step: int = 0
