@@ -179,13 +179,14 @@ def text_folder(folder: Path, width: int = 16) -> str:
 SPECIAL_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 
 
-def detector_folder(folder: Path, max_text_len: int = 32, short_side: int = 64) -> str:
-    """A random GroundingDINO on a small Swin and BERT, in transformers' save format."""
+def detector_folder(
+    folder: Path, max_text_len: int = 32, short_side: int = 64, family: str = "GroundingDino"
+) -> str:
+    """A random GroundingDINO, or `MMGroundingDino`, on a small Swin and BERT, as saved."""
+    import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import (
         BertConfig,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
         GroundingDinoImageProcessor,
         PreTrainedTokenizerFast,
         SwinConfig,
@@ -203,7 +204,7 @@ def detector_folder(folder: Path, max_text_len: int = 32, short_side: int = 64) 
         sep_token="[SEP]",
         unk_token="[UNK]",
     ).save_pretrained(folder)
-    config = GroundingDinoConfig(
+    config = getattr(transformers, f"{family}Config")(
         backbone_config=SwinConfig(
             image_size=64,
             embed_dim=16,
@@ -230,10 +231,78 @@ def detector_folder(folder: Path, max_text_len: int = 32, short_side: int = 64) 
         d_model=32,
         max_text_len=max_text_len,
     )
-    model = GroundingDinoForObjectDetection(config).eval()
+    model = getattr(transformers, f"{family}ForObjectDetection")(config).eval()
     randomise(model, seed=2)
     model.save_pretrained(folder)
     GroundingDinoImageProcessor(
         size={"shortest_edge": short_side, "longest_edge": 2 * short_side}
     ).save_pretrained(folder)
     return str(folder)
+
+
+def tiny_sam2(seed: int = 0, side: int = SIDE) -> torch.nn.Module:
+    """A small `Sam2Model` with a stage for each level, frozen."""
+    from transformers import Sam2Config, Sam2Model
+
+    return randomise(Sam2Model(Sam2Config(**sam2_parts(side))), seed).eval().requires_grad_(False)
+
+
+def sam2_parts(side: int = SIDE) -> dict:
+    """What the configs of SAM 2 and of its video model have in common."""
+    widths = [8, 16, 32, 64]
+    return {
+        "vision_config": {
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": widths[0],
+                "image_size": [side, side],
+                "patch_kernel_size": [7, 7],
+                "patch_stride": [2, 2],
+                "patch_padding": [3, 3],
+                "blocks_per_stage": [1, 1, 2, 1],
+                "embed_dim_per_stage": widths,
+                "num_attention_heads_per_stage": [1, 1, 2, 2],
+                "window_size_per_stage": [4, 4, 4, 4],
+                "window_positional_embedding_background_size": [4, 4],
+                "global_attention_blocks": [3],
+            },
+            "backbone_channel_list": widths[::-1],
+            "backbone_feature_sizes": [[side // 2 >> n] * 2 for n in range(3)],
+            "fpn_hidden_size": CHANNELS,
+        },
+        "prompt_encoder_config": {"hidden_size": CHANNELS, "image_size": side, "patch_size": 8},
+        "mask_decoder_config": {
+            "hidden_size": CHANNELS,
+            "mlp_dim": 64,
+            "num_attention_heads": HEADS,
+            "iou_head_hidden_dim": 32,
+        },
+    }
+
+
+def tiny_sam_hq(seed: int = 0, side: int = SIDE) -> torch.nn.Module:
+    """A small `SamHQModel` whose first layer of two attends globally, frozen."""
+    from transformers import SamHQConfig, SamHQModel
+
+    config = SamHQConfig(
+        vision_config={
+            "hidden_size": WIDTH,
+            "output_channels": CHANNELS,
+            "num_hidden_layers": 2,
+            "num_attention_heads": HEADS,
+            "image_size": side,
+            "patch_size": PATCH,
+            "window_size": 3,
+            "global_attn_indexes": [0],
+            "num_pos_feats": CHANNELS // 2,
+            "mlp_dim": 2 * WIDTH,
+        },
+        prompt_encoder_config={"hidden_size": CHANNELS, "image_size": side, "patch_size": PATCH},
+        mask_decoder_config={
+            "hidden_size": CHANNELS,
+            "mlp_dim": 64,
+            "num_attention_heads": HEADS,
+            "vit_dim": WIDTH,
+        },
+    )
+    return randomise(SamHQModel(config), seed).eval().requires_grad_(False)

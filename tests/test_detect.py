@@ -117,6 +117,32 @@ def test_captions_of_different_length_do_not_disturb_each_other(world: dict) -> 
         assert torch.allclose(queries.boxes, alone.boxes, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "family", ["GroundingDino", "MMGroundingDino"], ids=["plain", "mm_grounding"]
+)
+def test_queries_are_those_of_transformers(world: dict, tmp_path: Path, family: str) -> None:
+    """Boxes and class scores of either family are what its own forward gives for the same text."""
+    import transformers
+
+    folder = detector_folder(tmp_path / "detector", family=family)
+    detector = load_detector(folder)
+    theirs = getattr(transformers, f"{family}ForObjectDetection").from_pretrained(folder).eval()
+    assert type(detector.model) is type(theirs)
+    (caption,) = detector.captions(NAMES, [0, 1, 2])
+    pixels = detector.pixels([world["dataset"].image(0)])
+    (queries,) = detector.ask(pixels, [caption])
+    text = detector.tokenizer("disc . square . red bar .", return_tensors="pt")["input_ids"]
+    ids = torch.tensor([[101, *[n for n in text[0].tolist() if n not in (101, 102)], 102]])
+    with torch.no_grad():
+        output = theirs(**pixels, input_ids=ids, attention_mask=torch.ones_like(ids))
+    centre, size = output.pred_boxes[0, :, :2], output.pred_boxes[0, :, 2:]
+    torch.testing.assert_close(queries.boxes, torch.cat([centre - size / 2, centre + size / 2], 1))
+    chances = output.logits[0].sigmoid()
+    assert chances.std() > 1e-3
+    expected = torch.stack([chances[:, 1], chances[:, 3], chances[:, 5:7].amax(1)], 1)
+    torch.testing.assert_close(queries.scores, expected)
+
+
 def test_proposals_are_clipped_and_ordered() -> None:
     """Best class of each query, boxes inside the image in pixels, floor applied, best first."""
     boxes = torch.tensor([[-0.1, 0.2, 0.5, 1.3], [0.1, 0.1, 0.2, 0.2], [1.1, 0.0, 1.2, 0.5]])

@@ -28,6 +28,7 @@ SWIN_B_WIDTH = 128  # of its first stage; Swin-T's is 96
 # transformers' `model_type` -> module with `load(path) -> Detector`
 REGISTRY: Final = {
     "grounding-dino": "omnicost.models.detectors.grounding_dino",
+    "mm-grounding-dino": "omnicost.models.detectors.mm_grounding_dino",
 }
 
 

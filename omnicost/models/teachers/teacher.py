@@ -19,6 +19,9 @@ from omnicost.models.teachers.frame import Frame, Prompts
 # transformers' `model_type` -> module with `load(path, attention) -> Promptable`
 REGISTRY: Final = {
     "sam": "omnicost.models.teachers.sam",
+    "sam2": "omnicost.models.teachers.sam2",
+    "sam2_video": "omnicost.models.teachers.sam2",  # what the hub's SAM 2 and 2.1 call themselves
+    "sam_hq": "omnicost.models.teachers.sam_hq",
 }
 CACHE_ELEMENTS = 1 << 20  # of one prompt batch's image tokens: measured fastest on a CPU
 GPU_PROMPTS = 64

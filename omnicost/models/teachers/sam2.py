@@ -1,0 +1,136 @@
+"""SAM 2 and 2.1 on single pictures: three levels of features, no memory of objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from omnicost.models.loading import read_folder
+from omnicost.models.teachers.frame import Frame, Prompts
+from omnicost.models.teachers.sam import SamHead
+from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
+from omnicost.models.teachers.two_way import (
+    Spread,
+    attend,
+    flat_maps,
+    mask_weights,
+    nested_maps,
+    upscale,
+)
+
+
+def load(path: Path, attention: str) -> Promptable:
+    """SAM 2 from a folder; of one for videos, as the hub holds them, the image half."""
+    from transformers import Sam2Model
+
+    return Sam2(read_folder(Sam2Model.from_pretrained, path, "sam", attn_implementation=attention))
+
+
+class Sam2(Promptable):
+    """SAM 2's image half.
+
+    Its decoder reads two finer levels through a 1 x 1 convolution each. As in the released image
+    predictor these run once a picture, before the cache: 8 MB a picture instead of 44. So they stay
+    as released where the rest of the decoder is tuned.
+
+    Args:
+        model: `transformers.Sam2Model`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.frame = Frame(int(model.config.prompt_encoder_config.image_size), stretched=True)
+        nearest, near, last = model.config.vision_config.backbone_feature_sizes
+        width, decoder = model.config.vision_config.fpn_hidden_size, model.mask_decoder
+        channels = (width, decoder.conv_s1.out_channels, decoder.conv_s0.out_channels)
+        sizes = zip(channels, (last, near, nearest), strict=True)
+        self.levels = tuple((int(each), *map(int, size)) for each, size in sizes)
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        """Hiera and its feature pyramid."""
+        return self.model.vision_encoder
+
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """The coarsest level, then those of twice and four times its resolution."""
+        nearest, near, last = self.image_encoder(pixels).fpn_hidden_states
+        # What the video model reads from its memory where there is none.
+        last = last + self.model.no_memory_embedding.view(1, -1, 1, 1)
+        decoder = self.model.mask_decoder
+        return last, decoder.conv_s1(near), decoder.conv_s0(nearest)
+
+    def head(self, text_width: int | None = None, seed: int = 0) -> PromptHead:
+        """Prompt encoder and mask decoder."""
+        return Sam2Head(self, text_width, seed)
+
+
+class Sam2Head(SamHead):
+    """SAM 2's prompt encoder and mask decoder.
+
+    Besides what `SamHead` leaves alone, what runs before the cache and the score of an object's
+    presence in a video frame, which no picture asks for, are not trained.
+    """
+
+    def __init__(self, released: Promptable, text_width: int | None = None, seed: int = 0) -> None:
+        super().__init__(released, text_width, seed)
+        decoder = self.mask_decoder
+        for part in (decoder.conv_s0, decoder.conv_s1, decoder.pred_obj_score_head):
+            part.requires_grad_(False)
+
+    def forward(
+        self,
+        features: Features,
+        image_index: torch.Tensor | None,
+        prompts: Prompts,
+        class_text: torch.Tensor | None = None,
+        multimask: bool = False,
+        released: bool = False,
+    ) -> Decoded:
+        """As `PromptHead` says; a released single mask that is unstable gives way to another's."""
+        decoder = self.mask_decoder
+        fall_back = released and not multimask and decoder.dynamic_multimask_via_stability
+        first, end = (1, None) if multimask else (0, None) if fall_back else (0, 1)
+        sparse = self.prompt_tokens(prompts, class_text)
+        decoded = self._decode(features, image_index, sparse, slice(first, end))
+        return self._stable(decoded) if fall_back else decoded
+
+    def _decode(
+        self,
+        features: Features,
+        image_index: torch.Tensor | None,
+        sparse: torch.Tensor,
+        wanted: slice,
+    ) -> Decoded:
+        decoder = self.mask_decoder
+        embedding, near, nearest = features
+        height, width = embedding.shape[-2:]
+        own = [decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens]
+        output_tokens = torch.cat([each.weight for each in own])
+        tokens, image = attend(
+            decoder, output_tokens, embedding, image_index, self.position, sparse, self.no_mask
+        )
+        spread = Spread(len(sparse), image_index)
+        finer = upscale(
+            decoder,
+            image,
+            spread(nested_maps(near, height, width)),
+            spread(nested_maps(nearest, height, width)),
+        )
+        logits = mask_weights(decoder, tokens[:, 2:], wanted) @ finer.transpose(1, 2)
+        iou = decoder.iou_prediction_head(tokens[:, 1])[:, wanted]
+        return Decoded(flat_maps(logits, height, width), iou)
+
+    def _stable(self, decoded: Decoded) -> Decoded:
+        """The single mask, or the likeliest of the three where its outline is uncertain."""
+        decoder, single = self.mask_decoder, decoded.logits[:, 0]
+        delta = decoder.dynamic_multimask_stability_delta
+        inner, outer = ((single > each).sum((1, 2)).float() for each in (delta, -delta))
+        stability = torch.where(outer > 0, inner / outer, 1.0)
+        best = decoded.iou[:, 1:].argmax(1) + 1
+        token = torch.where(stability >= decoder.dynamic_multimask_stability_thresh, 0, best)
+        rows = torch.arange(len(token), device=token.device)
+        return Decoded(decoded.logits[rows, token][:, None], decoded.iou[rows, token][:, None])

@@ -1,0 +1,93 @@
+"""SAM-HQ: SAM with a token of its own for fine masks, which also read the ViT's early features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from omnicost.models.loading import read_folder
+from omnicost.models.teachers.frame import Prompts
+from omnicost.models.teachers.sam import Sam, SamHead
+from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
+from omnicost.models.teachers.two_way import Spread, attend, flat_maps, mask_weights, upscale
+
+
+def load(path: Path, attention: str) -> Promptable:
+    """SAM-HQ from a folder."""
+    from transformers import SamHQModel
+
+    return SamHQ(
+        read_folder(SamHQModel.from_pretrained, path, "sam", attn_implementation=attention)
+    )
+
+
+class SamHQ(Sam):
+    """SAM-HQ.
+
+    Args:
+        model: `transformers.SamHQModel`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        (embedding,) = self.levels
+        self.levels = (embedding, (int(model.config.vision_config.hidden_size), *embedding[1:]))
+
+    def encode(self, pixels: torch.Tensor) -> Features:
+        """The neck's output, then that of the first layer with global attention."""
+        output = self.image_encoder(pixels)
+        return output.last_hidden_state, output.intermediate_embeddings[0].permute(0, 3, 1, 2)
+
+    def head(self, text_width: int | None = None, seed: int = 0) -> PromptHead:
+        """Prompt encoder and mask decoder."""
+        return SamHQHead(self, text_width, seed)
+
+
+class SamHQHead(SamHead):
+    """SAM-HQ's prompt encoder and mask decoder, tuned as a whole."""
+
+    def forward(
+        self,
+        features: Features,
+        image_index: torch.Tensor | None,
+        prompts: Prompts,
+        class_text: torch.Tensor | None = None,
+        multimask: bool = False,
+        released: bool = False,
+    ) -> Decoded:
+        """As `PromptHead` says: SAM's logits and the fine mask's, added up as released."""
+        decoder = self.mask_decoder
+        height, width = features[0].shape[-2:]
+        sparse = self.prompt_tokens(prompts, class_text)
+        own = [decoder.iou_token, decoder.mask_tokens, decoder.hq_token]
+        output_tokens = torch.cat([each.weight for each in own])
+        tokens, image = attend(
+            decoder, output_tokens, features[0], image_index, self.position, sparse, self.no_mask
+        )
+        coarse = slice(1, len(decoder.output_hypernetworks_mlps)) if multimask else slice(0, 1)
+        finer = upscale(decoder, image)
+        weights = mask_weights(decoder, tokens[:, 1:], coarse)
+        logits = flat_maps(weights @ finer.transpose(1, 2), height, width)
+        spread = Spread(len(sparse), image_index)
+        fine = self._sharpened(flat_maps(finer.transpose(1, 2), height, width))
+        fine = fine + spread(self._fine_features(features))
+        fine_weights = decoder.hq_mask_mlp(tokens[:, decoder.num_mask_tokens])
+        fine_logits = torch.einsum("pc,pchw->phw", fine_weights, fine)[:, None]
+        iou = decoder.iou_prediction_head(tokens[:, 0])[:, coarse]
+        return Decoded(logits + fine_logits, iou)
+
+    def _sharpened(self, maps: torch.Tensor) -> torch.Tensor:
+        """``(P, C / 8, 4h, 4w)`` from the like."""
+        decoder = self.mask_decoder
+        hidden = decoder.activation(decoder.mask_norm(decoder.mask_conv1(maps)))
+        return decoder.mask_conv2(hidden)
+
+    def _fine_features(self, features: Features) -> torch.Tensor:
+        """``(B, C / 8, 4h, 4w)`` of the pictures, once for all of their prompts."""
+        decoder = self.mask_decoder
+        embedding, early = features
+        late = decoder.activation(decoder.encoder_norm(decoder.encoder_conv1(embedding)))
+        first = decoder.activation(decoder.compress_vit_norm(decoder.compress_vit_conv1(early)))
+        return decoder.encoder_conv2(late) + decoder.compress_vit_conv2(first)

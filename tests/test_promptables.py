@@ -1,0 +1,344 @@
+"""SAM, SAM 2 and SAM-HQ behind the one seam, held to transformers' own forward.
+
+What is asked of every family is asked here; `test_models_sam`, `test_class_aware` hold SAM itself
+to the authors' package and Eq. 1-2 to their terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from teacher_world import (
+    CHANNELS,
+    SIDE,
+    WIDTH,
+    randomise,
+    sam2_parts,
+    tiny_sam,
+    tiny_sam2,
+    tiny_sam_hq,
+    write_dataset,
+)
+
+from omnicost.errors import InputError
+from omnicost.models.teachers.frame import Frame, Prompts, join_prompts
+from omnicost.models.teachers.teacher import REGISTRY, Features, Promptable, load_promptable
+from omnicost.models.teachers.two_way import flat_maps, nested_maps
+from omnicost.pipeline import embed
+from omnicost.pipeline.config import EmbedConfig
+from omnicost.pipeline.embed import Embeddings, ImageEncoder
+
+TOLERANCE = 1e-5  # of the standard deviation of transformers' logits
+TEXT = 24
+MAKERS: dict[str, Callable[..., Any]] = {
+    "sam": tiny_sam,
+    "sam2": tiny_sam2,
+    "sam_hq": tiny_sam_hq,
+}
+BOXES = torch.tensor([[4.0, 8.0, 30.0, 40.0], [30.0, 20.0, 60.0, 50.0], [0.0, 50.0, 20.0, 63.0]])
+POINTS = torch.tensor(
+    [[[10.0, 20.0], [50.0, 5.0]], [[40.0, 30.0], [45.0, 40.0]], [[5.0, 60.0], [0.0, 0.0]]]
+)
+LABELS = torch.tensor([[1, 0], [1, 1], [1, -1]])
+PROMPTS = {
+    "box": Prompts(None, None, BOXES),
+    "point": Prompts(POINTS[:, :1], LABELS[:, :1], None),
+    "points": Prompts(POINTS, LABELS, None),
+    "point_box": Prompts(POINTS[:, :1], LABELS[:, :1], BOXES),
+    "points_box": Prompts(POINTS, LABELS, BOXES),
+    "neither": Prompts(POINTS[:, :0], LABELS[:, :0], None),
+}
+
+
+class Family(NamedTuple):
+    """One family: transformers' model, ours around the same weights, features of two pictures."""
+
+    theirs: Any
+    ours: Promptable
+    pixels: torch.Tensor
+    features: Features
+
+
+def wrapped(model: Any) -> Promptable:
+    """Ours around a transformers model."""
+    import importlib
+
+    module = importlib.import_module(REGISTRY[model.config.model_type])
+    names = {"sam": "Sam", "sam2": "Sam2", "sam_hq": "SamHQ"}
+    made: Promptable = getattr(module, names[model.config.model_type])(model)
+    return made
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def family(request: pytest.FixtureRequest) -> Family:
+    theirs = MAKERS[request.param]()
+    ours = wrapped(theirs)
+    if request.param == "sam_hq":
+        mend(theirs)
+    pixels = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = ours.encode(pixels)
+    return Family(theirs, ours, pixels, features)
+
+
+def mend(model: Any) -> None:
+    """Let transformers' SAM-HQ draw on what its transformer returned.
+
+    Up to 5.24 its decoder drops the transformer's image tokens and goes on with the embedding that
+    it had before, rows and columns swapped. The tokens are written into that embedding, swapped, so
+    that the rest of its forward is the authors' (SysCV/sam-hq, mask_decoder_hq.py). A version that
+    is mended itself never looks at what is written here.
+    """
+    transformer = model.mask_decoder.transformer
+    forward = transformer.forward
+
+    def mended(point_embeddings: Any, image_embeddings: torch.Tensor, **rest: Any) -> Any:
+        queries, keys = forward(point_embeddings, image_embeddings, **rest)
+        maps = keys.flatten(0, 1).unflatten(1, image_embeddings.shape[-2:])
+        image_embeddings.copy_(maps.permute(0, 3, 2, 1))
+        return queries, keys
+
+    transformer.forward = mended
+
+
+def asked_of_transformers(
+    model: Any, pixels: torch.Tensor, prompts: Prompts, multimask: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``(P, M, h, w)`` and IoU estimates of one picture by transformers' own forward."""
+    points, labels, boxes = (None if part is None else part[None] for part in prompts.parts)
+    output = model(
+        pixel_values=pixels,
+        input_points=points,
+        input_labels=labels,
+        input_boxes=boxes,
+        multimask_output=multimask,
+    )
+    return output.pred_masks[0], output.iou_scores[0]
+
+
+def first(features: Features) -> Features:
+    """Of the first picture."""
+    return tuple(level[:1] for level in features)
+
+
+def class_text() -> torch.Tensor:
+    return torch.randn(3, TEXT, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("multimask", [False, True])
+@torch.no_grad()
+def test_masks_are_those_of_transformers(family: Family, kind: str, multimask: bool) -> None:
+    """Same weights, same picture, same prompts: logits to 1e-5 of their spread, IoU to 1e-5."""
+    head = family.ours.head()
+    got = head(first(family.features), None, PROMPTS[kind], None, multimask, released=True)
+    logits, iou = asked_of_transformers(family.theirs, family.pixels[:1], PROMPTS[kind], multimask)
+    if family.theirs.config.model_type == "sam_hq" and multimask:  # theirs come best first
+        order = got.iou.argsort(1, descending=True)
+        rows = torch.arange(len(order))[:, None]
+        got = got._replace(logits=got.logits[rows, order], iou=got.iou[rows, order])
+    assert logits.std() > 0.1
+    assert float((got.logits - logits).abs().max()) < TOLERANCE * float(logits.std())
+    torch.testing.assert_close(got.iou, iou, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("multimask", [False, True])
+@pytest.mark.parametrize("released", [False, True])
+@torch.no_grad()
+def test_at_step_0_a_class_aware_teacher_is_the_released_model_bit_for_bit(
+    family: Family, kind: str, multimask: bool, released: bool
+) -> None:
+    """The zero layer of Eq. 2 leaves every logit and estimate as it was."""
+    plain, aware = family.ours.head(), family.ours.head(TEXT, seed=4)
+    rest = (first(family.features), None, PROMPTS[kind])
+    expected = plain(*rest, None, multimask, released)
+    got = aware(*rest, class_text(), multimask, released)
+    assert torch.equal(got.logits, expected.logits)
+    assert torch.equal(got.iou, expected.iou)
+
+
+@torch.no_grad()
+def test_prompts_of_several_pictures_are_drawn_together(family: Family) -> None:
+    """One batch over two pictures gives what each gives alone."""
+    head, owner = family.ours.head(), torch.tensor([1, 0, 1])
+    prompts = PROMPTS["points_box"]
+    together = head(family.features, owner, prompts)
+    for row, picture in enumerate(owner.tolist()):
+        features = tuple(level[picture, None] for level in family.features)
+        alone = head(features, None, prompts.take(slice(row, row + 1)))
+        spread = float(alone.logits.std())
+        assert float((together.logits[row] - alone.logits[0]).abs().max()) < 1e-4 * spread
+
+
+@pytest.mark.parametrize("text_width", [None, TEXT])
+def test_training_moves_what_it_names_and_nothing_else(
+    family: Family, text_width: int | None
+) -> None:
+    """Two steps move head, branch and never the released model, its frame or its positions."""
+    before = {name: value.clone() for name, value in family.ours.state_dict().items()}
+    head = family.ours.head(text_width)
+    tuned = head.tuned_parameters()
+    assert not any("position" in name or "conv_s" in name for name in tuned)
+    if text_width is not None:
+        assert not any(name.startswith("prompt_encoder.") for name in tuned)
+    start = {name: value.clone() for name, value in head.state_dict().items()}
+    optimiser = torch.optim.AdamW(tuned.values(), lr=1e-3, weight_decay=0.0)
+    text = None if text_width is None else class_text()
+    for _ in range(2):
+        optimiser.zero_grad()
+        decoded = head(first(family.features), None, PROMPTS["points_box"], text)
+        decoded.logits.square().mean().backward()
+        optimiser.step()
+    moved = {n for n, v in head.state_dict().items() if not torch.equal(v, start[n])}
+    assert moved <= tuned.keys()
+    assert {name.split(".")[0] for name in moved} == (
+        {"prompt_encoder", "mask_decoder"} if text is None else {"class_branch", "mask_decoder"}
+    )
+    for name, value in family.ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_tuned_parts_make_the_same_teacher_again(family: Family) -> None:
+    """What is stored is enough, and goes into no model of another family."""
+    one, two = family.ours.head(TEXT, 1), family.ours.head(TEXT, 2)
+    with torch.no_grad():
+        for value in one.tuned_parameters().values():
+            value.add_(0.05)
+    two.load_tuned({name: value.detach() for name, value in one.tuned_parameters().items()})
+    args = (first(family.features), None, PROMPTS["box"], class_text())
+    assert torch.equal(one(*args).logits, two(*args).logits)
+    others = [make for kind, make in MAKERS.items() if kind != family.theirs.config.model_type]
+    for make in others:
+        with pytest.raises(ValueError, match="names differ"):
+            wrapped(make()).head(TEXT).load_tuned(dict(one.tuned_parameters()))
+
+
+def test_features_have_the_sizes_that_the_config_tells(family: Family) -> None:
+    """A cache can be laid out before a picture is encoded."""
+    assert [tuple(level.shape[1:]) for level in family.features] == list(family.ours.levels)
+    assert family.ours.frame.side == SIDE
+
+
+def test_cache_holds_every_level_of_every_family(tmp_path: Path, family: Family) -> None:
+    """All levels come back in fp16, cached and in passing alike; the limit counts them all."""
+    dataset = write_dataset(tmp_path / "data", images=4)
+    family.theirs.save_pretrained(tmp_path / "model")
+    numbers = sum(int(np.prod(level)) for level in family.ours.levels)
+    config = EmbedConfig(limit_gigabytes=3 * 2 * numbers / 1e9, batch_images=2, shard_images=2)
+    out, work = tmp_path / "out", tmp_path / "work"
+    out.mkdir()
+    work.mkdir()
+    embed.run(dataset, str(tmp_path / "model"), config, out=out, work=work)
+    encoder = ImageEncoder(family.ours, config)
+    cached = Embeddings(out, dataset, lambda: encoder)
+    assert sum(index in cached for index in range(4)) == 3
+    assert sum(np.load(file).nbytes for file in out.glob("*.npy")) == 3 * 2 * numbers
+    for index in range(4):
+        with torch.no_grad():
+            features = family.ours.encode(family.ours.frame.pixel_values([dataset.image(index)]))
+        for got, expected, shape in zip(
+            cached.get(index), features, family.ours.levels, strict=True
+        ):
+            assert (got.dtype, got.shape) == (np.float16, shape)
+            np.testing.assert_allclose(got, expected[0], atol=2e-2, rtol=2e-3)
+
+
+def test_sam2_takes_another_mask_where_the_released_one_is_unstable() -> None:
+    """As released; a tuned teacher draws with the token that was tuned."""
+    theirs = tiny_sam2()
+    ours = wrapped(theirs)
+    pixels = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = ours.encode(pixels)
+        theirs.mask_decoder.dynamic_multimask_stability_delta = 1e6  # no outline is that sure
+        head = ours.head()
+        unstable = head(features, None, PROMPTS["box"], released=True)
+        logits, iou = asked_of_transformers(theirs, pixels, PROMPTS["box"], False)
+        tuned = head(features, None, PROMPTS["box"])
+        three = head(features, None, PROMPTS["box"], multimask=True)
+    torch.testing.assert_close(unstable.logits, logits, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(unstable.iou, iou)
+    best = three.iou.argmax(1)
+    torch.testing.assert_close(unstable.logits[:, 0], three.logits[torch.arange(3), best])
+    assert not torch.allclose(unstable.logits, tuned.logits)
+
+
+def test_sam2_frame_is_filled_by_both_sides() -> None:
+    """Pictures are stretched as transformers' processor does; prompts and masks follow."""
+    from transformers import Sam2ImageProcessor
+
+    frame, size = Frame(SIDE, stretched=True), (40, 90)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    processor = Sam2ImageProcessor(size={"height": SIDE, "width": SIDE})
+    expected = processor(images=image, return_tensors="pt")["pixel_values"][0]
+    level = 1 / 255 / 0.224  # one grey level: Pillow rounds, torchvision may not
+    assert float((frame.pixel_values([image])[0] - expected).abs().max()) < 1.01 * level
+    moved = frame.prompts(np.array([[45.5, 20.5]]), np.array([[0.0, 0.0, 90.0, 40.0]]), size)
+    np.testing.assert_allclose(moved.boxes, [[0, 0, SIDE, SIDE]])
+    np.testing.assert_allclose(moved.points, [[[SIDE / 2, SIDE / 2]]])
+    assert frame.extent(size) == (1.0, 1.0)
+    logits = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    masks = processor.post_process_masks(logits[None, :, None], [size], binarize=False)[0]
+    torch.testing.assert_close(frame.full_size_logits(logits, size), masks[:, 0])
+
+
+def test_sam2_of_the_hub_is_a_video_model_and_loads_as_its_image_half(tmp_path: Path) -> None:
+    """facebook/sam2.1-hiera-* say `sam2_video`: the memory's tensors are left unread."""
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+
+    memory = {
+        "memory_attention_hidden_size": CHANNELS,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": WIDTH,
+        "memory_attention_rope_feat_sizes": [8, 8],
+        "memory_encoder_hidden_size": CHANNELS,
+        "memory_encoder_output_channels": 8,
+        "memory_fuser_embed_dim": CHANNELS,
+        "memory_fuser_intermediate_dim": WIDTH,
+        "mask_downsampler_embed_dim": CHANNELS,
+    }
+    video = randomise(Sam2VideoModel(Sam2VideoConfig(**sam2_parts(), image_size=SIDE, **memory)))
+    video.save_pretrained(tmp_path)
+    loaded = load_promptable(str(tmp_path))
+    assert loaded.levels == wrapped(tiny_sam2()).levels
+    tensors = video.state_dict()
+    for name, value in loaded.model.state_dict().items():
+        assert torch.equal(value, tensors[name]), name
+
+
+def test_folder_of_another_model_names_those_that_will_do(tmp_path: Path) -> None:
+    """`model_type` is read before any weight."""
+    (tmp_path / "config.json").write_text('{"model_type": "sam3"}')
+    with pytest.raises(InputError, match=r"'sam3'.*sam, sam2, sam2_video, sam_hq"):
+        load_promptable(str(tmp_path))
+
+
+def test_joined_prompts_pad_fewer_points() -> None:
+    """Prompts of unlike numbers of points share a batch, the lacking ones marked as padding."""
+    one = PROMPTS["point"].take(slice(0, 1))
+    joined = join_prompts([one, PROMPTS["points"]])
+    assert joined.points is not None
+    assert joined.labels is not None
+    assert joined.points.shape == (4, 2, 2)
+    assert joined.labels[0].tolist() == [1, -1]
+    assert len(join_prompts([PROMPTS["box"], PROMPTS["box"]])) == 6
+    assert len(PROMPTS["neither"]) == 3
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_nested_order_is_that_of_two_by_two_children(scale: int) -> None:
+    """Maps go into the decoder's order and back unchanged."""
+    maps = torch.arange(2 * 3 * scale * 2 * scale * 5).float().view(2, 3, scale * 2, scale * 5)
+    nested = nested_maps(maps, 2, 5)
+    assert nested.shape == (2, 10, scale * scale, 3)
+    if scale == 4:
+        back = flat_maps(nested.flatten(1, 2).transpose(1, 2), 2, 5)
+        assert torch.equal(back, maps)
+    else:
+        assert torch.equal(nested[0, 0, :, 0], maps[0, 0, :2, :2].flatten())
