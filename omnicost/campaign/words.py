@@ -1,0 +1,344 @@
+"""The sentences and figures of a report, without any markup: every page says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.campaign.bill import Bill
+from omnicost.campaign.calendar import SURE, Calendar
+from omnicost.campaign.report import Pay, Report
+from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
+from omnicost.plan.build import MORE, Alternative, Plan
+from omnicost.plan.optimise import MASK
+from omnicost.plan.question import Question
+from omnicost.plan.uncertainty import CLOSE_AP
+
+_PROMPTED_BY_NAMES = (AnnotationType.NONE, AnnotationType.CLASS)
+
+
+# --- figures
+
+
+def hours_text(hours: float) -> str:
+    """Hours with as many decimals as they need: 500 h, 12.5 h, 0.35 h."""
+    return f"{hours_number(hours)} h"
+
+
+def hours_number(hours: float) -> str:
+    """The number of `hours_text`."""
+    if hours >= 100 or hours == int(hours):
+        return f"{hours:,.0f}"
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share of the images; what is little stays visible."""
+    return f"{100 * share:.1f}%" if share >= 0.001 or share == 0 else f"{100 * share:.2g}%"
+
+
+def full_percent(share: float) -> str:
+    """A share of full supervision, which full supervision itself is exactly."""
+    return f"{100 * min(share, 1.0):.1f}%"
+
+
+def gain(share: float, plan: Plan) -> str:
+    """A difference of shares in AP, or in points where full AP is not known."""
+    full = plan.evidence.surface.full
+    return f"{100 * share:+.1f} points" if full is None else f"{share * full:+.2f} AP"
+
+
+def described(images: np.ndarray) -> str:
+    """An allocation in words, strongest type first."""
+    used = [kind for kind in reversed(ORDER) if images[kind.strength] > 0]
+    return ", ".join(f"{percent(images[k.strength] / images.sum())} {k}" for k in used)
+
+
+def weeks_text(weeks: float) -> str:
+    """Weeks, or days where there are few."""
+    return f"{weeks:.1f} weeks" if weeks >= 2 else f"{5 * weeks:.1f} working days"
+
+
+# --- the question
+
+
+def title(report: Report) -> str:
+    """What the plan answers."""
+    stats = report.plan.stats
+    return f"{stats.images:,} images, statistics of {stats.name}: " + _asked(
+        report.question, report.pay
+    )
+
+
+def _asked(question: Question, pay: Pay | None) -> str:
+    if question.budget_hours is None:
+        text = f"the least cost for {100 * (question.target or 0):.4g}% of full supervision"
+    else:
+        money = "" if pay is None else f" ({pay.of(question.budget_hours)})"
+        text = f"the most AP for {hours_text(question.budget_hours)}{money}"
+    if question.confidence is not None:
+        kept = "reached" if question.budget_hours is None else "kept"
+        text += f", {kept} with {question.confidence:.0%} confidence"
+    limits = [f"{kind} at most {hours_text(hours)}" for kind, hours in question.max_hours.items()]
+    return text + "".join(f", {limit}" for limit in limits)
+
+
+# --- what to expect
+
+
+def outlook(report: Report) -> Iterator[tuple[str, str]]:
+    """Name and text of each line on what the plan may come to."""
+    yield from _expectation(report.plan)
+    yield from _spend(report)
+    if report.calendar is not None:
+        yield from _finish(report.calendar)
+    yield from _chances(report.plan)
+    yield f"{MORE - 1:.0%} more", _more(report.plan)
+
+
+def _expectation(plan: Plan) -> Iterator[tuple[str, str]]:
+    expected, full = plan.expectation, plan.evidence.surface.full
+    low, high = expected.share_interval
+    if plan.images[MASK] == plan.stats.images:
+        yield "Expect", "full supervision: every image has masks"
+    else:
+        interval = f"80%: {low:.1%} to {high:.1%}"
+        yield "Expect", f"{full_percent(expected.share)} of the AP of full supervision ({interval})"
+    if expected.ap is not None and expected.ap_interval is not None:
+        low, high = expected.ap_interval
+        yield "", f"AP {expected.ap:.1f} ({low:.1f} to {high:.1f}) where full is {full:.1f}"
+    rule = plan.rule
+    if rule is not None:
+        yield "Rule", _rule(plan, rule)
+
+
+def _rule(plan: Plan, rule: Alternative) -> str:
+    """The rule of thumb beside the plan."""
+    if np.array_equal(rule.images, plan.images):
+        return "of thumb (strongest type that all can have, rest on masks): the same plan"
+    change = gain(rule.share - plan.expectation.share, plan)
+    verdict = "clearly worse" if plan.beats_rule else "not clearly worse"
+    return (
+        f"of thumb, {described(rule.images)}: {full_percent(rule.share)} ({change}) for "
+        f"{hours_text(rule.hours)}; {verdict}, chance {rule.worse:.0%}"
+    )
+
+
+def _spend(report: Report) -> Iterator[tuple[str, str]]:
+    plan, risk, pay = report.plan, report.plan.risk, report.pay
+    setup = 0.0 if report.bill is None else report.bill.setup_hours
+    low, high = (end + setup for end in risk.hours_interval)
+    money = "" if pay is None else f", {pay.of(report.hours)}"
+    over = "" if risk.over_budget is None else f"; {risk.over_budget:.0%} chance to exceed budget"
+    around = f"80%: {hours_number(low)} to {hours_text(high)}"
+    yield "Spend", f"{hours_text(report.hours)}{money} at mean times ({around}){over}"
+    budget = plan.question.budget_hours
+    if budget is not None and plan.hours < 0.995 * budget:
+        yield "", f"{hours_text(budget - plan.hours)} of the budget {_why_left(plan)}"
+
+
+def _why_left(plan: Plan) -> str:
+    if plan.question.confidence is not None:
+        return f"kept back: the {plan.question.confidence:.0%} quantile of the spend must fit"
+    if plan.images[MASK] == plan.stats.images:
+        return "is left over: every image has masks"
+    if plan.question.max_hours:
+        return "is left over: nothing that the limits on hours allow is worth more"
+    left = (plan.question.budget_seconds or 0.0) - float(plan.problem.cost(plan.images))
+    steps = _upgrades(plan)
+    if any(cost <= left for cost in steps):
+        return "is left over: what it could still buy is worth less than 0.01 AP"
+    if steps:
+        return "is left over: too little to give one more image a better label"
+    return "is left over: nothing allowed is worth more"
+
+
+def _upgrades(plan: Plan) -> list[float]:
+    """Seconds that it takes to give one image a label that is worth more."""
+    problem = plan.problem
+    share = float(problem.share_of_full(plan.images))
+    costs = []
+    for low in np.flatnonzero(plan.images):
+        for high in [*problem.strengths.tolist(), *([MASK] if problem.masks_allowed else [])]:
+            raised = plan.images.copy()
+            raised[low] -= 1
+            raised[high] += 1
+            if float(problem.share_of_full(raised)) > share + 1e-12:
+                costs.append(float(problem.seconds[high] - problem.seconds[low]))
+    return costs
+
+
+def _chances(plan: Plan) -> Iterator[tuple[str, str]]:
+    risk = plan.risk
+    if risk.short_of_target is not None:
+        yield "Target", f"missed with {risk.short_of_target:.0%} chance{_target_remedy(plan)}"
+    yield (
+        "Regret",
+        f"{risk.regret_ap:.1f} AP on average short of what hindsight would have bought; "
+        f"{risk.close_to_best:.0%} chance to be within {CLOSE_AP:g} AP of it",
+    )
+
+
+def _target_remedy(plan: Plan) -> str:
+    if plan.question.confidence is not None:
+        return ""
+    return ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
+
+
+def _more(plan: Plan) -> str:
+    if plan.more is None:
+        return "would buy nothing"
+    change = gain(plan.more.share - plan.expectation.share, plan)
+    return f"({hours_text(plan.more.hours)}) buys {change}: {described(plan.more.images)}"
+
+
+# --- calendar
+
+
+def _finish(calendar: Calendar) -> Iterator[tuple[str, str]]:
+    team, (low, high) = calendar.team, calendar.weeks_interval
+    who = f"{team.annotators:,} annotator{'' if team.annotators == 1 else 's'}"
+    text = f"in {weeks_text(calendar.weeks)} (80%: {low:.1f} to {high:.1f} weeks)"
+    done = [calendar.day(weeks) for weeks in (calendar.weeks, low, high)]
+    if all(day is not None for day in done):
+        text = f"{done[0]} (80%: {done[1]} to {done[2]}), {weeks_text(calendar.weeks)}"
+    yield "Done", f"{text}, with {who} of {team.hours_a_week:g} h a week"
+    if calendar.in_time is not None:
+        yield "", _deadline(calendar)
+
+
+def _deadline(calendar: Calendar) -> str:
+    weeks = f"{calendar.team.weeks:g} weeks"
+    text = f"{calendar.in_time or 0:.0%} chance to be done in {weeks}"
+    left = [f"{one.left:,.0f} {one.kind}" for one in calendar.types if one.left >= 0.5]
+    if left:
+        text += f"; {', '.join(left)} images are then expected to be without a label"
+    needed = calendar.annotators_needed
+    if (calendar.in_time or 0) >= SURE:
+        return text
+    if needed is None:
+        return f"{text}; no number of annotators makes that likely: reviews alone take days"
+    return f"{text}; {needed:,} annotators would make it with {SURE:.0%}"
+
+
+# --- what it rests on
+
+
+def grounds(report: Report) -> Iterator[str]:
+    """What the plan rests on, one sentence or two each."""
+    plan = report.plan
+    grade = {"weak": "Weak evidence", "moderate": "Moderate evidence", "measured": "Measured"}
+    yield f"{grade[plan.evidence.grade]}: {plan.evidence.grounds}."
+    yield (
+        "AP = masked share + worth of a weak label x the rest; the worth depends on the number of "
+        "masks that the teacher is tuned on."
+    )
+    yield _times_line(plan)
+    if report.bill is not None:
+        yield overheads_line(report.bill)
+    yield f"K, c, n: {plan.stats.source}."
+    yield from _names_line(plan)
+    yield from plan.notes
+
+
+def _times_line(plan: Plan) -> str:
+    spread = plan.times.project_log_sd
+    sds = spread.as_array()
+    shown = f"{sds.max():.2g}" if np.ptp(sds) == 0 else f"{sds.min():.2g} to {sds.max():.2g}"
+    every = len(spread.measured) == len(sds)
+    origin = "measured" if every else "assumed; omnicost calibrate measures it"
+    return f"Times per label differ from those used by a log sd of {shown} a type ({origin})."
+
+
+def overheads_line(bill: Bill) -> str:
+    """The shares behind the bill, and which of them nobody measured."""
+    used = [bill.overheads.get(line.kind, Overheads()) for line in bill.lines]
+    shares = [
+        f"{name} {_range([getattr(one, name) for one in used])} {of}"
+        for name, of in (("review", "of labelling"), ("rework", "of labelling"),
+                         ("idle", "of paid time"))
+    ]  # fmt: skip
+    setup = f"set-up {hours_text(bill.setup_hours)}" if bill.setup_hours else "no set-up time"
+    assumed = bill.assumed()
+    note = f" ({', '.join(assumed)}: assumed)" if assumed else ""
+    return f"Hours include {', '.join(shares)}, {setup}{note}."
+
+
+def _range(values: list[float]) -> str:
+    low, high = (f"{100 * end:.3g}%" for end in (min(values, default=0), max(values, default=0)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _names_line(plan: Plan) -> Iterator[str]:
+    used = [kind for kind in _PROMPTED_BY_NAMES if plan.images[kind.strength]]
+    if used:
+        yield (
+            f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
+            "names in words. Names that it does not know (parts, codes, jargon) are worth less than "
+            "this; data that it was trained on, more."
+        )
+
+
+# --- tables
+
+
+def allocation_rows(report: Report) -> Iterator[list[str]]:
+    """Label, images, share, seconds an image, hours and, with pay, money; the total last."""
+    plan = report.plan
+    for kind in reversed(ORDER):
+        count = int(plan.images[kind.strength])
+        if count:
+            seconds = float(plan.problem.seconds[kind.strength])
+            hours = count * seconds / SECONDS_PER_HOUR
+            yield [str(kind), f"{count:,}", percent(count / plan.stats.images), f"{seconds:,.1f}",
+                   *_paid(hours, report.pay)]  # fmt: skip
+    each = f"{plan.hours * SECONDS_PER_HOUR / plan.stats.images:,.1f}"
+    yield ["total", f"{plan.stats.images:,}", "100%", each, *_paid(plan.hours, report.pay)]
+
+
+def _paid(hours: float, pay: Pay | None) -> list[str]:
+    money = [] if pay is None else [f"{hours * pay.wage_per_hour:,.0f}"]
+    return [f"{hours:,.1f}" if hours >= 1 or hours == 0 else f"{hours:.2g}", *money]
+
+
+BILL_HEADINGS = ("label", "labelling", "review", "rework", "idle", "set-up", "all hours")
+
+
+def bill_rows(bill: Bill) -> Iterator[list[str]]:
+    """Hours of each type by what they go into; the total last where there are several."""
+    lines = [(str(line.kind), line) for line in bill.lines]
+    if len(lines) > 1:
+        lines.append(("total", bill.total()))
+    for name, line in lines:
+        parts = (line.labelling, line.review, line.rework, line.idle, line.setup, line.hours)
+        yield [name, *(hours_number(hours) for hours in parts)]
+
+
+CALENDAR_HEADINGS = ("label", "images", "begins", "done", "80% by", "left at deadline")
+
+
+def calendar_rows(calendar: Calendar) -> Iterator[list[str]]:
+    """Weeks of each type, in the order of work."""
+    for one in calendar.types:
+        left = "" if calendar.in_time is None else f"{one.left:,.0f}"
+        yield [str(one.kind), f"{one.images:,}", *(
+            _moment(calendar, weeks) for weeks in (one.begins, one.ends, one.ends_interval.high)
+        ), left]  # fmt: skip
+
+
+def _moment(calendar: Calendar, weeks: float) -> str:
+    day = calendar.day(weeks)
+    return f"week {weeks:.1f}" if day is None else day.isoformat()
+
+
+def runner_up_rows(plan: Plan) -> Iterator[list[str]]:
+    """Labels, hours, share, difference and chance of plans that can be told apart in print."""
+    seen = {described(plan.images)}
+    for one in plan.runners_up:
+        if (text := described(one.images)) not in seen:
+            seen.add(text)
+            change = gain(one.share - plan.expectation.share, plan)
+            yield [text, hours_number(one.hours), full_percent(one.share), change,
+                   f"{one.better:.0%}"]  # fmt: skip
