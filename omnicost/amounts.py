@@ -9,7 +9,9 @@ from typing import Final
 from omnicost.errors import InputError
 
 HOURS_A_DAY: Final = 8.0
-_AMOUNT: Final = re.compile(r"(?P<sign>[$€£¥₹]?)\s*(?P<number>\d[\d_,]*(\.\d+)?|\.\d+)\s*(?P<unit>\S*)")
+_AMOUNT: Final = re.compile(
+    r"(?P<sign>[$€£¥₹]?)\s*(?P<number>\d[\d_,]*(\.\d+)?|\.\d+)\s*(?P<unit>\S*)"
+)
 _THOUSANDS: Final = re.compile(r"\d{1,3}([,_]\d{3})+(\.\d+)?|\d*(\.\d+)?")
 _HOURS: Final = frozenset({"h", "hr", "hrs", "hour", "hours"})
 _DAYS: Final = frozenset({"d", "day", "days"})
@@ -41,7 +43,9 @@ def read_hours(text: str, where: str, hours_a_day: float = HOURS_A_DAY) -> float
     if unit in _DAYS:
         return number * hours_a_day
     if unit in _OTHER_TIMES:
-        raise InputError(where, f"{text!r} is in {unit}", "write it in hours (500h) or days (3days)")
+        raise InputError(
+            where, f"{text!r} is in {unit}", "write it in hours (500h) or days (3days)"
+        )
     raise InputError(where, f"{text!r} is no time", "write it in hours (500h) or days (3days)")
 
 

@@ -147,10 +147,11 @@ def test_what_does_not_fit_is_said() -> None:
 
 
 def test_dates_follow_from_the_start() -> None:
-    """A week of work is a week of the calendar."""
+    """Working days only: ten of them from a Tuesday end on a Monday; no start, no date."""
     calendar = simulate(PLAN, ASSUMED, Team(5, start=date(2026, 12, 1)), draws=20)
-    assert calendar.day(2.0) == date(2026, 12, 15)
-    assert replace(calendar.team, start=None).start is None
+    assert calendar.day(2.0) == date(2026, 12, 14)
+    assert calendar.first_day(0.0) == date(2026, 12, 1)
+    assert simulate(PLAN, ASSUMED, Team(5), draws=20).day(2.0) is None
 
 
 def test_learning_slows_the_first_hours_only() -> None:

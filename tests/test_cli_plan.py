@@ -9,13 +9,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from omnicost.amounts import read_budget, read_currency, read_date, read_hours, read_share
 from omnicost.annotation import Policy
+from omnicost.campaign.report import Pay, Report
+from omnicost.campaign.text import render
 from omnicost.cli import app
-from omnicost.cli.plan import read_budget, read_share
+from omnicost.cli.door import line_of
 from omnicost.cost import BUILT_IN
 from omnicost.errors import InputError
 from omnicost.plan import Question, make_plan
-from omnicost.plan.page import Pay, render
 from omnicost.results import Row, append_row
 
 BASE = ["plan", "--dataset", "coco", "--images", "20000", "--draws", "100"]
@@ -30,7 +32,7 @@ def run(*arguments: str) -> str:
 def refused(*arguments: str) -> str:
     with pytest.raises(InputError) as caught:
         CliRunner().invoke(app, [*arguments], catch_exceptions=False)
-    text = str(caught.value)
+    text = line_of(caught.value)
     assert "\n" not in text
     return text
 
@@ -117,17 +119,103 @@ def test_bad_options_are_one_line(arguments: list[str], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "hours"),
-    [("500h", 500), ("1,000 h", 1000), ("12000usd", 1000), ("12.5hours", 12.5), ("12 €", 1)],
-)
+    [("500h", 500), ("1,000 h", 1000), ("12000usd", 1000), ("12.5hours", 12.5), ("$12", 1),
+     ("12 $", 1), ("3days", 24), ("1_000H", 1000), (".5h", 0.5), ("12USD", 1)],
+)  # fmt: skip
 def test_budgets(text: str, hours: float) -> None:
-    """Hours as they are, money by the wage."""
+    """Hours as they are, days of eight hours, money by the wage."""
     assert read_budget(text, 12) == hours
+    assert read_budget("3days", None, hours_a_day=6) == 18
+    assert read_budget("24eur", 12, "€") == 2
+    assert read_budget("24€", 12, "EUR") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("500min", "min"), ("2weeks", "weeks"), ("50%", "share"), ("500eur", "neither hours nor usd"),
+     ("12 €", "neither"), ("5x", "neither"), ("1,00h", "no amount"), ("-5h", "no amount"),
+     ("h", "no amount"), ("1e3h", "no amount|neither"), ("", "no amount"), ("nan h", "no amount"),
+     ("$5usd", "no amount"), ("500", "no unit")],
+)  # fmt: skip
+def test_other_units_are_refused(text: str, said: str) -> None:
+    """Nothing but hours, days and the wage's own currency is read as any of them."""
+    with pytest.raises(InputError, match=said):
+        read_budget(text, 12)
 
 
 @pytest.mark.parametrize(("text", "share"), [("95%", 0.95), ("0.95", 0.95), ("100%", 1)])
 def test_shares(text: str, share: float) -> None:
     """Percent or a fraction."""
     assert read_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["nan%", "inf", "-3%", "%", "95 percent", "1e-2"])
+def test_other_shares_are_refused(text: str) -> None:
+    """What is no plain number is no share."""
+    with pytest.raises(InputError, match="no share"):
+        read_share(text)
+
+
+def test_currencies_days_and_hours() -> None:
+    """A currency is letters or a sign, so that no markup gets into a page; a day is a day."""
+    assert read_currency("eur") == "eur"
+    for text in ("[red]", "us d", "", "12", "<b>"):
+        with pytest.raises(InputError, match="currency"):
+            read_currency(text)
+    assert str(read_date("2026-12-01", "`start`")) == "2026-12-01"
+    with pytest.raises(InputError, match="2026-12-01"):
+        read_date("soon", "`start`")
+    with pytest.raises(InputError, match="min"):
+        read_hours("90min", "`setup`")
+
+
+def test_bill_and_calendar_from_the_command_line(tmp_path: Path) -> None:
+    """Own shares replace the assumed ones, by type too; a team adds when it is done."""
+    shares = ["--review", "box=10%,20%", "--rework", "0%", "--idle", "0.05", "--setup", "mask=5h"]
+    team = ["--annotators", "2", "--weeks", "8", "--start", "2026-12-01", "--hours-a-week", "30"]
+    payload = json.loads(run(*BASE, "--budget", "500h", *shares, *team, "--json"))
+    lines = {line["kind"]: line for line in payload["bill"]["types"]}
+    assert lines["mask"]["setup"] == 5
+    assert lines["mask"]["review"] == pytest.approx(0.2 * lines["mask"]["labelling"])
+    assert payload["bill"]["assumed"] == []
+    assert payload["bill"]["total_hours"] == pytest.approx(payload["hours"] + 5)
+    assert payload["bill"]["total_hours"] <= 500
+    calendar = payload["calendar"]
+    assert calendar["done"]["expected"] > "2026-12-01"
+    assert 0 <= calendar["in_time"] <= 1
+    page = run(*BASE, "--budget", "500h", *shares, *team)
+    for part in ("Hours go into", "Calendar", "Done", "8 weeks"):
+        assert part in page
+    assert "--weeks" in refused(*BASE, "--budget", "5h", "--weeks", "3")
+
+
+def test_assumed_shares_are_said(tmp_path: Path) -> None:
+    """Without a word about review, rework or idle time the page says what it assumed."""
+    text = " ".join(run(*BASE, "--budget", "500h").split())
+    assert "review 15% of labelling" in text
+    assert "assumed" in text
+    with_times = tmp_path / "times.yaml"
+    with_times.write_text("overheads: {box: {idle: 0.3, known: [idle]}, mask: {review: 0.4}}")
+    payload = json.loads(run(*BASE, "--budget", "2000h", "--times", str(with_times), "--json"))
+    lines = {line["kind"]: line for line in payload["bill"]["types"]}
+    assert lines["box"]["idle"] == pytest.approx(0.3 * lines["box"]["hours"])
+
+
+def test_outputs_replace_nobody_s_file(tmp_path: Path) -> None:
+    """A page, a picture or its numbers over somebody's file are refused without --force."""
+    ask = [*BASE, "--budget", "500h"]
+    for name, option in [("p.html", "--page"), ("p.png", "--plot")]:
+        path = tmp_path / name
+        path.write_text("mine")
+        assert "--force" in refused(*ask, option, str(path))
+        assert path.read_text() == "mine"
+        run(*ask, option, str(path), "--force")
+        run(*ask, option, str(path))
+    (tmp_path / "q.csv").write_text("mine")
+    assert "q.csv" in refused(*ask, "--plot", str(tmp_path / "q.png"))
+    source = tmp_path / "images.json"
+    source.write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
+    assert "no .html" in refused(*ask, "--page", str(source))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +226,7 @@ def test_the_page_fits_80_columns(question: Question) -> None:
     plan = make_plan(question, BUILT_IN["coco"].with_images(20_000), dataset="coco", draws=100)
     console = Console(width=80, record=True, file=None, highlight=False)
     with console.capture() as captured:
-        console.print(render(plan, Pay(9.0)))
+        console.print(render(Report(plan, question, pay=Pay(9.0))))
     page = captured.get()
     assert max(map(len, page.splitlines())) <= 80
     assert "…" not in page

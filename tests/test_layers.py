@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "omnicost"
 # Imports point up this list only.
 ORDER = [
     "errors",
+    "amounts",
     "files",
     "progress",
     "resources",
@@ -32,6 +33,7 @@ ORDER = [
     "pipeline",
     "sweep",
     "project",
+    "api",
     "cli",
 ]
 PLANNER = ORDER[: ORDER.index("campaign") + 1]

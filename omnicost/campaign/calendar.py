@@ -9,7 +9,7 @@ and reviewed again. Images flow: a day's last one may be finished in part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -103,9 +103,18 @@ class Calendar(NamedTuple):
     draws: np.ndarray
 
     def day(self, weeks: float) -> date | None:
-        """The date so many weeks after the start."""
-        start = self.team.start
-        return None if start is None else start + timedelta(days=int(np.ceil(7 * weeks)))
+        """The working day on which what takes so many weeks is done."""
+        return self._working_day(int(np.ceil(DAYS_A_WEEK * weeks - 1e-9)) - 1)
+
+    def first_day(self, weeks: float) -> date | None:
+        """The working day on which what begins so many weeks from the start begins."""
+        return self._working_day(int(DAYS_A_WEEK * weeks))
+
+    def _working_day(self, place: int) -> date | None:
+        if self.team.start is None:
+            return None
+        found: date = np.busday_offset(self.team.start, max(place, 0), roll="forward").astype(date)
+        return found
 
 
 def simulate(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import Calendar
+from omnicost.labelling import ImageList
 from omnicost.plan import Plan, Question
 
 
@@ -31,6 +32,8 @@ class Report:
         bill: where the hours go; None for labelling alone.
         calendar: when it is done; None without annotators.
         pay: to show money; None to show hours.
+        images: the project's own; None for a bare count.
+        seed: which image gets what.
     """
 
     plan: Plan
@@ -38,11 +41,18 @@ class Report:
     bill: Bill | None = None
     calendar: Calendar | None = None
     pay: Pay | None = None
+    images: ImageList | None = None
+    seed: int = 0
 
     @property
     def hours(self) -> float:
         """All paid hours, set-up included."""
         return self.plan.hours + (0.0 if self.bill is None else self.bill.setup_hours)
+
+    def _repr_html_(self) -> str:
+        from omnicost.campaign.html import notebook_html
+
+        return notebook_html(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data: the plan's, with bill, calendar and money beside it."""

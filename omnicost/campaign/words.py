@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import SURE, Calendar
 from omnicost.campaign.report import Pay, Report
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
-from omnicost.plan.build import MORE, Alternative, Plan
+from omnicost.plan.build import MORE, Plan
 from omnicost.plan.optimise import MASK
 from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import CLOSE_AP
@@ -59,6 +61,11 @@ def described(images: np.ndarray) -> str:
 def weeks_text(weeks: float) -> str:
     """Weeks, or days where there are few."""
     return f"{weeks:.1f} weeks" if weeks >= 2 else f"{5 * weeks:.1f} working days"
+
+
+def deadline_text(weeks: float) -> str:
+    """A deadline as it was given."""
+    return f"{weeks:g} week{'' if weeks == 1 else 's'}"
 
 
 # --- the question
@@ -109,12 +116,12 @@ def _expectation(plan: Plan) -> Iterator[tuple[str, str]]:
     if expected.ap is not None and expected.ap_interval is not None:
         low, high = expected.ap_interval
         yield "", f"AP {expected.ap:.1f} ({low:.1f} to {high:.1f}) where full is {full:.1f}"
-    rule = plan.rule
+    rule: Any = getattr(plan, "rule", None)
     if rule is not None:
         yield "Rule", _rule(plan, rule)
 
 
-def _rule(plan: Plan, rule: Alternative) -> str:
+def _rule(plan: Any, rule: Any) -> str:
     """The rule of thumb beside the plan."""
     if np.array_equal(rule.images, plan.images):
         return "of thumb (strongest type that all can have, rest on masks): the same plan"
@@ -210,7 +217,7 @@ def _finish(calendar: Calendar) -> Iterator[tuple[str, str]]:
 
 
 def _deadline(calendar: Calendar) -> str:
-    weeks = f"{calendar.team.weeks:g} weeks"
+    weeks = deadline_text(calendar.team.weeks or 0)
     text = f"{calendar.in_time or 0:.0%} chance to be done in {weeks}"
     left = [f"{one.left:,.0f} {one.kind}" for one in calendar.types if one.left >= 0.5]
     if left:
@@ -276,8 +283,8 @@ def _names_line(plan: Plan) -> Iterator[str]:
     if used:
         yield (
             f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
-            "names in words. Names that it does not know (parts, codes, jargon) are worth less than "
-            "this; data that it was trained on, more."
+            "names in words. Names that it does not know (parts, codes, jargon) are worth less "
+            "than this; data that it was trained on, more."
         )
 
 
@@ -316,20 +323,19 @@ def bill_rows(bill: Bill) -> Iterator[list[str]]:
         yield [name, *(hours_number(hours) for hours in parts)]
 
 
-CALENDAR_HEADINGS = ("label", "images", "begins", "done", "80% by", "left at deadline")
+CALENDAR_HEADINGS = ("label", "images", "begins", "done", "90% by", "left at deadline")
 
 
 def calendar_rows(calendar: Calendar) -> Iterator[list[str]]:
     """Weeks of each type, in the order of work."""
     for one in calendar.types:
         left = "" if calendar.in_time is None else f"{one.left:,.0f}"
-        yield [str(one.kind), f"{one.images:,}", *(
-            _moment(calendar, weeks) for weeks in (one.begins, one.ends, one.ends_interval.high)
-        ), left]  # fmt: skip
+        ends = (_moment(calendar.day(w), w) for w in (one.ends, one.ends_interval.high))
+        begins = _moment(calendar.first_day(one.begins), one.begins)
+        yield [str(one.kind), f"{one.images:,}", begins, *ends, left]
 
 
-def _moment(calendar: Calendar, weeks: float) -> str:
-    day = calendar.day(weeks)
+def _moment(day: date | None, weeks: float) -> str:
     return f"week {weeks:.1f}" if day is None else day.isoformat()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def one_line_errors() -> Iterator[None]:
 def line_of(error: Exception) -> str:
     """What went wrong, where, and the remedy, in one line."""
     if isinstance(error, OmnicostError):
-        return str(error)
+        return as_options(str(error))
     if isinstance(error, MemoryError):
         return "memory: not enough of it; use a smaller input or a machine with more"
     if isinstance(error, RecursionError):
@@ -71,6 +72,14 @@ def line_of(error: Exception) -> str:
     text = (str(error).strip().splitlines() or [""])[0]
     fault = f"{type(error).__name__}: {text}".rstrip(": ")
     return f"a fault of omnicost itself ({fault}); report it with what {DEBUG}=1 prints"
+
+
+_PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)`")
+
+
+def as_options(text: str) -> str:
+    """Parameters as the library's errors name them, `max_hours`, as options: --max-hours."""
+    return _PARAMETER.sub(lambda found: "--" + found[1].replace("_", "-"), text)
 
 
 def _end(line: str, code: int) -> None:

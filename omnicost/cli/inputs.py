@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.completion import complete_datasets
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.cost import DatasetStats, LabellingTimes
 
 DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="Built-in statistics: coco, ade20k or cityscapes.")
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Built-in statistics: coco, ade20k or cityscapes.",
+        autocompletion=complete_datasets,
+    ),
 ]
 AnnotationsOption = Annotated[
     Path | None,

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.completion import complete_datasets, complete_types
 from omnicost.cli.inputs import (
     AnnotationsOption,
     CurrencyOption,
-    DatasetOption,
     TimeOption,
     TimesOption,
     WageOption,
-    read_stats,
     read_times,
 )
-from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from omnicost.annotation import AnnotationType
-    from omnicost.cost import DatasetStats, LabellingTimes
+    from omnicost.campaign.calendar import Team
+    from omnicost.campaign.report import Report
+    from omnicost.cost import LabellingTimes, OverheadsByType
     from omnicost.labelling import ImageList
-    from omnicost.plan import Plan
-    from omnicost.results import Row
+
+_PLANNING, _TEAM, _OUTPUT = "What is planned", "Bill and calendar", "Output"
 
 
 def plan(
-    dataset: DatasetOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="Statistics and students of coco, ade20k or cityscapes; or which of --results.",
+            autocompletion=complete_datasets,
+        ),
+    ] = None,
     images: Annotated[
         str | None,
         typer.Option("--images", help="A count, a folder of pictures, or a COCO-format file."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", help="As 500h, or 12000usd with --wage.")
+        str | None,
+        typer.Option("--budget", help="As 500h, 3days, or 12000usd with --wage."),
     ] = None,
     target: Annotated[
         str | None,
@@ -46,7 +56,11 @@ def plan(
     results: Annotated[
         list[Path] | None,
         typer.Option(
-            "--results", "--pilot", help="Your sweep's rows; a pilot's with --like. Repeats."
+            "--results",
+            "--pilot",
+            help="Rows (JSON Lines) that a sweep of yours wrote: the plan rests on them instead of "
+            "the paper's. With --like, rows of data sets that it does not name are a pilot: a few "
+            "students of your project beside many of others. Both names are one option; repeats.",
         ),
     ] = None,
     recipe: Annotated[
@@ -54,32 +68,114 @@ def plan(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option("--like", help="Data sets that yours resembles, as coco,ade20k."),
+        typer.Option(
+            "--like",
+            help="Two or more data sets that yours resembles, as coco,ade20k, where nothing of "
+            "yours was measured.",
+        ),
     ] = None,
     types: Annotated[
-        str | None, typer.Option("--types", help="What annotators can do, as point,box,mask.")
+        str | None,
+        typer.Option(
+            "--types",
+            help="What annotators can do, as point,box,mask.",
+            autocompletion=complete_types,
+        ),
     ] = None,
     max_hours: Annotated[
         list[str] | None,
         typer.Option("--max-hours", help="Hours there are for a type, as mask=100; repeats."),
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option("--confidence", help="Chance with which the spend must fit.")
+        float | None,
+        typer.Option("--confidence", help="Chance with which the spend fits, or the target holds."),
     ] = None,
     times: TimesOption = None,
     time: TimeOption = None,
+    review: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--review",
+            help="Checking, as a share of labelling time: 15% or box=10%; repeats. Assumed: 15%.",
+            rich_help_panel=_TEAM,
+        ),
+    ] = None,
+    rework: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rework",
+            help="Labelling done again, as a share of it. Assumed: 5%.",
+            rich_help_panel=_TEAM,
+        ),
+    ] = None,
+    idle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--idle",
+            help="Paid time in which nothing is labelled, as a share of it. Assumed: 10%.",
+            rich_help_panel=_TEAM,
+        ),
+    ] = None,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--setup",
+            help="Hours before a type's first label, as 8h or mask=16h; repeats. None if absent.",
+            rich_help_panel=_TEAM,
+        ),
+    ] = None,
     wage: WageOption = None,
     currency: CurrencyOption = "usd",
+    annotators: Annotated[
+        int | None,
+        typer.Option(
+            "--annotators", min=1, help="How many work: adds a calendar.", rich_help_panel=_TEAM
+        ),
+    ] = None,
+    hours_a_week: Annotated[
+        float,
+        typer.Option("--hours-a-week", help="Paid hours of each.", rich_help_panel=_TEAM),
+    ] = 40.0,
+    hours_a_day: Annotated[
+        float,
+        typer.Option(
+            "--hours-a-day", min=0.1, max=24, help="Of a day in --budget.", rich_help_panel=_TEAM
+        ),
+    ] = 8.0,
+    weeks: Annotated[
+        float | None,
+        typer.Option("--weeks", help="Deadline, in weeks from the start.", rich_help_panel=_TEAM),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", help="First day, as 2026-12-01.", rich_help_panel=_TEAM),
+    ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", help="Folder for the lists of which image gets what."),
+        typer.Option(
+            "--manifest",
+            help="Folder for the lists of which image gets what, with tasks for labelling tools.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     image_prefix: Annotated[
-        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
+        str,
+        typer.Option(
+            "--image-prefix",
+            help="Put before file names in tasks, as https://host/photos/ or "
+            "'/data/local-files/?d=photos/' for Label Studio's local files.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = "",
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the plan: .png, .svg or .pdf.")
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="Write the report as one .html file.", rich_help_panel=_OUTPUT),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the plan: .png, .svg or .pdf.", rich_help_panel=_OUTPUT),
+    ] = None,
+    force: ForceOption = False,
     draws: Annotated[
         int, typer.Option("--draws", min=100, max=100_000, help="Draws of what is uncertain.")
     ] = 1000,
@@ -88,195 +184,181 @@ def plan(
 ) -> None:
     """Which images get which annotation: the most AP for a budget, or the least cost for an AP.
 
+    Hours are all that is paid: labelling, review, rework and idle time, by
+    assumed shares until you give your own or omnicost calibrate measures them.
+
     \b
     Example:
       omnicost plan --dataset coco --images 20000 --budget 500h --manifest out/
       omnicost plan --dataset coco --target 95% --types point,box,mask
       omnicost plan --annotations a.json --like coco,ade20k --budget 900usd --wage 9
-      omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --plot p.png
+      omnicost plan --dataset coco --images 20000 --budget 500h --annotators 6 --weeks 3
+      omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --page plan.html
     """
-    from omnicost.labelling import ImageList, read_images
-    from omnicost.labelling.images import read_categories
-    from omnicost.plan import Question, make_plan
+    from omnicost import api
+    from omnicost.amounts import read_currency
 
-    budget_hours = None if budget is None else read_budget(budget, wage)
-    question = Question(
-        budget_hours=budget_hours,
-        target=None if target is None else read_share(target),
-        confidence=confidence,
-        max_hours=_read_limits(max_hours or []),
-    )
-    if plot is not None:
-        from omnicost.plot.style import check_format
-
-        check_format(plot)
+    inputs = [annotations, times, *(results or []), *([Path(images)] if images else [])]
+    _check_outputs(plot, page, inputs, force)
     labelling_times = read_times(times, time)
-    rows = _read_results(results or [], recipe)
-    listed = None if images is None else read_images(images)
-    stats = _statistics(dataset, annotations, rows, labelling_times)
-    if listed is not None:
-        stats = stats.with_images(listed.count)
-    made = make_plan(
-        question,
-        stats,
-        labelling_times,
+    report = api.plan(
+        budget,
+        target=target,
         dataset=dataset,
-        rows=rows,
+        annotations=annotations,
+        images=images,
+        results=results or None,
+        recipe=recipe,
         like=[] if like is None else like.split(","),
-        types=None if types is None else _read_types(types),
+        types=None if types is None else types.split(","),
+        max_hours=_read_limits(max_hours or [], hours_a_day),
+        confidence=confidence,
+        times=labelling_times,
+        overheads=_read_overheads(labelling_times, review, rework, idle, setup),
+        team=_read_team(annotators, hours_a_week, weeks, start),
+        wage=wage,
+        currency=read_currency(currency),
+        hours_a_day=hours_a_day,
         draws=draws,
         seed=seed,
     )
-    if listed is None:
-        listed = ImageList(source="a bare count", count=made.stats.images)
-    if annotations is not None and manifest is not None:
-        listed = listed.with_categories(read_categories(annotations))
-    inputs = [annotations, times, *(results or []), *([Path(images)] if images else [])]
-    written = _write(made, listed, manifest, image_prefix, plot, seed, inputs)
-    if as_json:
-        pay = {} if wage is None else {"money": made.hours * wage, "currency": currency}
-        print_json(made.as_dict() | pay | {"written": [str(path) for path in written]})
-    else:
-        _print(made, wage, currency, listed, written, image_prefix)
-
-
-def read_budget(text: str, wage: float | None) -> float:
-    """Hours of a budget such as ``500h``, or ``12000usd`` at a wage.
-
-    Raises:
-        InputError: if it is neither, or money without a wage.
-    """
-    found = re.fullmatch(r"([0-9][0-9_,]*\.?[0-9]*)\s*([^\d\s.,]*)", text.strip())
-    if found is None:
-        raise InputError("--budget", f"{text!r} is no amount", "write 500h, or 12000usd")
-    amount = float(found[1].replace(",", "").replace("_", ""))
-    unit = found[2].lower()
-    if unit in {"h", "hour", "hours"}:
-        return amount
-    if not unit:
-        raise InputError("--budget", f"{text!r} has no unit", f"write {text}h, or {text}usd")
-    if not wage:
-        raise InputError("--budget", f"{text!r} is money", "give --wage, the pay of one hour")
-    return amount / wage
-
-
-def read_share(text: str) -> float:
-    """A share of full supervision such as ``95%`` or ``0.95``.
-
-    Raises:
-        InputError: if it is neither.
-    """
-    number = text.strip().removesuffix("%")
-    try:
-        value = float(number)
-    except ValueError:
-        raise InputError("--target", f"{text!r} is no share", "write 95%") from None
-    if not text.strip().endswith("%") and value > 1:
-        raise InputError("--target", f"{text!r} is over 1", f"write {number}%")
-    return value / 100 if text.strip().endswith("%") else value
-
-
-def _read_types(text: str) -> list[AnnotationType]:
-    from omnicost.annotation import AnnotationType
-
-    return [AnnotationType.parse(name, "--types") for name in text.split(",")]
-
-
-def _read_limits(texts: list[str]) -> dict[AnnotationType, float]:
-    from omnicost.annotation import AnnotationType
-
-    limits = {}
-    for text in texts:
-        for part in text.split(","):
-            name, _, hours = part.partition("=")
-            kind = AnnotationType.parse(name, "--max-hours")
-            try:
-                limits[kind] = float(hours.strip().removesuffix("h"))
-            except ValueError:
-                problem = f"{part.strip()!r} is not type=hours"
-                raise InputError("--max-hours", problem, "write mask=100") from None
-    return limits
-
-
-def _read_results(paths: list[Path], recipe: str | None) -> list[Row] | None:
-    from omnicost.results import read_rows
-
-    if not paths:
-        return None
-    rows = [row for path in paths for row in read_rows(path)]
-    if recipe is None:
-        return rows
-    kept = [row for row in rows if row.recipe == recipe]
-    if not kept:
-        known = ", ".join(sorted({row.recipe for row in rows}))
-        raise InputError("--recipe", f"no row has {recipe!r}", f"use {known}")
-    return kept
-
-
-def _statistics(
-    dataset: str | None,
-    annotations: Path | None,
-    rows: list[Row] | None,
-    times: LabellingTimes,
-) -> DatasetStats:
-    """Statistics of a file, a built-in data set, or the rows' own data set, in this order."""
-    from omnicost.cost import BUILT_IN
-    from omnicost.plan import statistics_from_rows
-
-    if annotations is not None:
-        return read_stats(None, annotations)
-    if rows is not None and dataset not in BUILT_IN:
-        return statistics_from_rows(rows, dataset, times)
-    return read_stats(dataset, None)
-
-
-def _write(
-    made: Plan,
-    listed: ImageList,
-    manifest: Path | None,
-    image_prefix: str,
-    plot: Path | None,
-    seed: int,
-    inputs: list[Path | None],
-) -> list[Path]:
+    listed = _images(report, annotations if manifest is not None else None)
     written = []
     if manifest is not None:
-        from omnicost.labelling import assign, write_manifest
-
-        done = write_manifest(
-            manifest, listed, assign(made.images, seed), image_prefix, inputs=inputs
-        )
-        written += done.files
-        _warn_unreadable(done.unreadable)
+        written += _write_manifest(report, listed, manifest, image_prefix, inputs)
     if plot is not None:
         from omnicost.plot.plan import plot_plan
 
-        written += plot_plan(made, plot)
-    return written
+        written += plot_plan(report.plan, plot)
+    if page is not None:
+        from omnicost.campaign.html import write_page
+
+        written.append(write_page(report, page))
+    if as_json:
+        print_json(report.as_dict() | {"written": [str(path) for path in written]})
+    else:
+        _print(report, listed, written, image_prefix)
 
 
-def _warn_unreadable(names: tuple[str, ...]) -> None:
-    if names:
-        known = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        typer.echo(
-            f"{len(names):,} pictures cannot be opened and stand without size: {known}", err=True
-        )
-
-
-def _print(
-    made: Plan,
-    wage: float | None,
-    currency: str,
-    listed: ImageList,
-    written: list[Path],
-    image_prefix: str,
+def _check_outputs(
+    plot: Path | None, page: Path | None, inputs: list[Path | None], force: bool
 ) -> None:
+    """Refuse outputs that would replace somebody's file, before any work is done."""
+    from omnicost.files import refuse_to_replace
+
+    if plot is not None:
+        from omnicost.plot.style import refuse_picture
+
+        refuse_picture(plot, "line,masks,", inputs, force)
+    if page is not None:
+        if page.suffix.lower() not in {".html", ".htm"}:
+            raise InputError("`page`", f"{page} is no .html file", "name one, such as plan.html")
+        refuse_to_replace(page, inputs=inputs, force=force)
+
+
+def _read_limits(texts: list[str], hours_a_day: float) -> dict[str, float]:
+    from omnicost.amounts import read_hours
+
+    limits = {}
+    for part in (part for text in texts for part in text.split(",")):
+        name, found, hours = part.partition("=")
+        if not found:
+            problem = f"{part.strip()!r} is not type=hours"
+            raise InputError("`max_hours`", problem, "write mask=100h")
+        number = f"{hours.strip()}h" if hours.strip()[-1:].isdigit() else hours
+        limits[name.strip()] = read_hours(number, "`max_hours`", hours_a_day)
+    return limits
+
+
+def _read_overheads(
+    times: LabellingTimes,
+    review: list[str] | None,
+    rework: list[str] | None,
+    idle: list[str] | None,
+    setup: list[str] | None,
+) -> OverheadsByType:
+    """The times' own overheads, or the assumed ones, with what was given in their place."""
+    from omnicost.amounts import read_hours, read_share
+    from omnicost.annotation import AnnotationType
+    from omnicost.cost import Overheads
+
+    found = {kind: times.overheads.get(kind, Overheads()) for kind in AnnotationType}
+    shares = {"review": review, "rework": rework, "idle": idle}
+    given = [(name, part) for name, texts in shares.items() for part in _parts(texts)]
+    given += [("setup_hours", part) for part in _parts(setup)]
+    for name, text in given:
+        for kind, value in _by_type(text, name):
+            read = read_hours if name == "setup_hours" else read_share
+            found[kind] = found[kind].given(**{name: read(value, f"`{name}`")})
+    return found
+
+
+def _parts(texts: list[str] | None) -> list[str]:
+    """Those for all types first, so that `15%,box=10%` holds in any order."""
+    parts = [part.strip() for text in texts or [] for part in text.split(",")]
+    return sorted(parts, key=lambda part: "=" in part)
+
+
+def _by_type(text: str, name: str) -> Iterator[tuple[AnnotationType, str]]:
+    from omnicost.annotation import AnnotationType
+
+    kind, found, value = text.partition("=")
+    if found:
+        yield AnnotationType.parse(kind, f"`{name}`"), value.strip()
+    else:
+        yield from ((kind, text) for kind in AnnotationType)
+
+
+def _read_team(
+    annotators: int | None, hours_a_week: float, weeks: float | None, start: str | None
+) -> Team | None:
+    from omnicost.amounts import read_date
+    from omnicost.campaign.calendar import Team
+
+    first = read_date(start, "`start`")
+    if annotators is None:
+        given = [n for n, v in (("`weeks`", weeks), ("`start`", start)) if v is not None]
+        if given:
+            raise InputError(given[0], "needs annotators", "give `annotators`, how many work")
+        return None
+    return Team(annotators, hours_a_week, weeks, first)
+
+
+def _images(report: Report, annotations: Path | None) -> ImageList:
+    """The project's images, with categories of the annotation file where they have none."""
+    from omnicost.labelling import ImageList
+    from omnicost.labelling.images import read_categories
+
+    count = report.plan.stats.images
+    listed = report.images or ImageList(source="a bare count", count=count)
+    return listed if annotations is None else listed.with_categories(read_categories(annotations))
+
+
+def _write_manifest(
+    report: Report,
+    listed: ImageList,
+    folder: Path,
+    image_prefix: str,
+    inputs: list[Path | None],
+) -> list[Path]:
+    from omnicost.labelling import assign, write_manifest
+
+    assigned = assign(report.plan.images, report.seed)
+    done = write_manifest(folder, listed, assigned, image_prefix, inputs)
+    if done.unreadable:
+        known = ", ".join(done.unreadable[:3]) + (", ..." if len(done.unreadable) > 3 else "")
+        count = len(done.unreadable)
+        typer.echo(f"{count:,} pictures cannot be opened and stand without size: {known}", err=True)
+    return done.files
+
+
+def _print(report: Report, listed: ImageList, written: list[Path], image_prefix: str) -> None:
     from rich.console import Console
 
-    from omnicost.plan.page import Pay, render
+    from omnicost.campaign.text import render
 
     console = Console(highlight=False)
-    console.print(render(made, None if wage is None else Pay(wage, currency)))
+    console.print(render(report))
     if written:
         console.print("\n[bold]Written[/bold]")
         for path in written:

@@ -16,7 +16,7 @@ from omnicost.cli.cells import (
     open_data_of,
 )
 from omnicost.cli.inputs import CurrencyOption, WageOption
-from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 
@@ -59,6 +59,7 @@ def pareto(
     ] = False,
     out: OutOption = Path("pareto.png"),
     width: WidthOption = 7.2,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """AP against annotation cost, with the Pareto front and what mixing can reach.
@@ -73,9 +74,9 @@ def pareto(
     """
     from omnicost.plot.pareto import draw_pareto
     from omnicost.plot.pareto_info import compute_pareto_info
-    from omnicost.plot.style import check_format
+    from omnicost.plot.style import refuse_picture
 
-    check_format(out)
+    refuse_picture(out, "dataset,policy,", results or (), force)
     rows = _read(results, dataset, recipe)
     info = compute_pareto_info(rows, unit, _wage(unit, wage), currency, baselines)
     draw_pareto(info, out, width)
@@ -89,6 +90,7 @@ def curves(
     recipe: RecipeOption = None,
     out: OutOption = Path("curves.png"),
     width: WidthOption = 7.2,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """AP against the share of images with masks, one line an annotation type.
@@ -102,9 +104,9 @@ def curves(
     """
     from omnicost.plot.curves import draw_curves
     from omnicost.plot.pareto_info import compute_pareto_info
-    from omnicost.plot.style import check_format
+    from omnicost.plot.style import refuse_picture
 
-    check_format(out)
+    refuse_picture(out, "dataset,policy,", results or (), force)
     info = compute_pareto_info(_read(results, dataset, recipe))
     draw_curves(info, out, width)
     _report(info, out, as_json)
@@ -137,6 +139,7 @@ def masks(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
     out: OutOption = Path("masks.png"),
     width: WidthOption = 7.2,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Weak labels, prompts, pseudo-masks before and after tuning, and ground truth.
@@ -151,9 +154,9 @@ def masks(
     """
     from omnicost.pipeline.mask_examples import examples
     from omnicost.plot.masks import compute_masks_info, draw_masks
-    from omnicost.plot.style import check_format
+    from omnicost.plot.style import refuse_picture
 
-    check_format(out)
+    refuse_picture(out, "", (), force)
     after, before, detections, origin = _masks(cell, store, pseudomasks, before, detections)
     dataset = open_data_of(cell, store, origin, data, split, root)
     shown = examples(dataset, after, before, detections, image or (), images, seed=seed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.completion import complete_cards
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
@@ -23,7 +24,10 @@ FAILED_CELLS = 2  # exit code
 
 def sweep(
     card: Annotated[
-        str | None, typer.Argument(help="A shipped card's name, or a card of your own.")
+        str | None,
+        typer.Argument(
+            help="A shipped card's name, or a card of your own.", autocompletion=complete_cards
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder that the data set is unpacked in.")

@@ -16,20 +16,26 @@ from omnicost.plot.pareto_info import Panel, ParetoInfo, info_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw_curves(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None:
     """Draw AP against mask share and write the picture, with its numbers beside it as CSV.
-
-    Shares are evenly spaced, not to scale: 0%, 1%, 10% and 100% would otherwise sit on each other.
 
     Args:
         info: what to draw; see `compute_pareto_info`.
         path: picture; its ending is the format.
         width_inches: of the whole picture; panels wrap into rows as they need.
     """
-    import matplotlib.pyplot as plt
+    style.save(curves_figure(info, width_inches), path)
+    style.save_numbers(info_frame(info), path)
 
+
+def curves_figure(info: ParetoInfo, width_inches: float = 7.2) -> Figure:
+    """The panels as a figure, which belongs to no window.
+
+    Shares are evenly spaced, not to scale: 0%, 1%, 10% and 100% would otherwise sit on each other.
+    """
     with style.styled():
         figure, grid = panel_grid(len(info.panels), width_inches)
         for axes, panel in zip(grid, info.panels, strict=True):
@@ -42,9 +48,7 @@ def draw_curves(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None
             loc="outside lower center",
             ncols=max(2, min(len(handles), int(width_inches // 1.0))),
         )
-        style.save(figure, path)
-        plt.close(figure)
-    info_frame(info).to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
+    return figure
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

@@ -172,8 +172,6 @@ def draw_masks(info: MasksInfo, path: Path, width_inches: float = 7.2) -> None:
         path: picture; its ending is the format.
         width_inches: of the whole picture; the height follows from the images.
     """
-    import matplotlib.pyplot as plt
-
     with style.styled():
         figure = _grid(info, width_inches)
         if handles := _legend(info):
@@ -182,18 +180,17 @@ def draw_masks(info: MasksInfo, path: Path, width_inches: float = 7.2) -> None:
                 handles=handles, loc="lower center", ncols=len(handles), handlelength=1.6,
                 frameon=True, facecolor="#555555", edgecolor="none", labelcolor="white",
             )  # fmt: skip
-        style.save(figure, path)
-        plt.close(figure)
+    style.save(figure, path)
 
 
 def _grid(info: MasksInfo, width_inches: float) -> Figure:
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     side = (width_inches - 0.2) / len(info.columns) - _PANEL_GAP
     heights = [side * row.example.image.shape[0] / row.example.image.shape[1] for row in info.rows]
     caption, head, foot = 0.17, 0.22, 0.32
     total = sum(heights) + caption * len(info.rows) + head + foot
-    figure = plt.figure(figsize=(width_inches, total))
+    figure = Figure(figsize=(width_inches, total))
     top = total - head
     for number, (row, height) in enumerate(zip(info.rows, heights, strict=True)):
         for place, column in enumerate(info.columns):

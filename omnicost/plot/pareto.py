@@ -41,8 +41,12 @@ def draw_pareto(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None
         path: picture; its ending is the format.
         width_inches: of the whole picture; panels wrap into rows as they need.
     """
-    import matplotlib.pyplot as plt
+    style.save(pareto_figure(info, width_inches), path)
+    style.save_numbers(info_frame(info), path)
 
+
+def pareto_figure(info: ParetoInfo, width_inches: float = 7.2) -> Figure:
+    """The panels as a figure, which belongs to no window."""
     with style.styled():
         figure, grid = panel_grid(len(info.panels), width_inches)
         for axes, panel in zip(grid, info.panels, strict=True):
@@ -50,22 +54,19 @@ def draw_pareto(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None
             axes.set_xlabel(info.cost_label)
         grid[0].set_ylabel("mask AP")
         draw_legend(figure, info, width_inches)
-        style.save(figure, path)
-        plt.close(figure)
-    info_frame(info).to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g")
+    return figure
 
 
 def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, wrapped into rows that fit the width."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     columns = max(1, min(panels, int(width_inches // 2.2)))
     lines = math.ceil(panels / columns)
     height = (0.9 * min(width_inches / columns, 3.6) + 0.3) * lines + 0.3
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(width_inches, height), squeeze=False, layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05)
+    figure = Figure(figsize=(width_inches, height))
+    figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.05)
+    axes = figure.subplots(lines, columns, squeeze=False)
     flat = list(axes.flat)
     for unused in flat[panels:]:
         unused.remove()

@@ -17,17 +17,18 @@ from omnicost.plot.axes import compact, round_ticks
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _POINTS = 80
 _WIDTH_INCHES = 5.2
 
 
 class Curve(NamedTuple):
-    """AP over cost of one kind of plan: hours and percent of full supervision, (N,) each."""
+    """AP over cost of one kind of plan: hours, percent of full supervision, images of each type."""
 
-    hours: np.ndarray
-    percent: np.ndarray
-    masks: np.ndarray
+    hours: np.ndarray  # (N,)
+    percent: np.ndarray  # (N,)
+    images: np.ndarray  # (N, T)
 
 
 class PlanInfo(NamedTuple):
@@ -83,7 +84,7 @@ def _best_curve(problem: Problem) -> Curve:
 
 def _curve(problem: Problem, images: np.ndarray) -> Curve:
     percent = 100 * problem.share_of_full(images)
-    return Curve(problem.cost(images) / SECONDS_PER_HOUR, percent, images[:, MASK])
+    return Curve(problem.cost(images) / SECONDS_PER_HOUR, percent, images)
 
 
 def info_frame(info: PlanInfo) -> pd.DataFrame:
@@ -92,18 +93,25 @@ def info_frame(info: PlanInfo) -> pd.DataFrame:
 
     lines = {**{str(kind): curve for kind, curve in info.types.items()}, "best": info.best}
     frames = [
-        pd.DataFrame(curve._asdict()).assign(line=name)[["line", "masks", "hours", "percent"]]
+        pd.DataFrame(
+            {
+                "line": name,
+                "masks": curve.images[:, MASK],
+                "hours": curve.hours,
+                "percent": curve.percent,
+            }
+        )
         for name, curve in lines.items()
     ]
     return pd.concat(frames, ignore_index=True)
 
 
-def draw_plan(info: PlanInfo, path: Path, title: str = "") -> None:
-    """Draw the picture as PNG, SVG or PDF by the file's ending."""
+def plan_figure(info: PlanInfo, title: str = "", width_inches: float = _WIDTH_INCHES) -> Figure:
+    """The picture as a figure, which belongs to no window."""
     from matplotlib.figure import Figure
 
     with style.styled():
-        figure = Figure(figsize=(_WIDTH_INCHES, 0.72 * _WIDTH_INCHES), layout="constrained")
+        figure = Figure(figsize=(width_inches, 0.72 * _WIDTH_INCHES), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title)
         _draw_lines(axes, info)
@@ -111,21 +119,23 @@ def draw_plan(info: PlanInfo, path: Path, title: str = "") -> None:
         _draw_point(axes, info)
         _dress(axes, info)
         figure.legend(loc="outside lower center", ncols=4, columnspacing=1.4, handlelength=1.8)
-        style.save(figure, path)
+    return figure
 
 
 def plot_plan(plan: Plan, path: Path) -> list[Path]:
-    """Draw a plan and write its numbers beside it as CSV; returns both files.
+    """Draw a plan as PNG, SVG or PDF by the file's ending, and write its numbers beside it as CSV.
+
+    Returns:
+        Both files.
 
     Raises:
         InputError: if the file's ending is none that can be drawn.
     """
     style.check_format(path)
     info = compute_plan_info(plan)
-    draw_plan(info, path, f"{plan.stats.images:,} images, statistics of {plan.stats.name}")
-    table = path.with_suffix(".csv")
-    info_frame(info).to_csv(table, index=False, float_format="%.6g")
-    return [path, table]
+    title = f"{plan.stats.images:,} images, statistics of {plan.stats.name}"
+    style.save(plan_figure(info, title), path)
+    return [path, style.save_numbers(info_frame(info), path)]
 
 
 def _draw_lines(axes: Axes, info: PlanInfo) -> None:
@@ -170,14 +180,31 @@ def _draw_point(axes: Axes, info: PlanInfo) -> None:
     )
 
 
-def _dress(axes: Axes, info: PlanInfo) -> None:
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+class Limits(NamedTuple):
+    """Ends of the axes: hours from low to high, percent of full from bottom to top."""
 
+    low: float
+    high: float
+    bottom: float
+    top: float
+
+
+def limits(info: PlanInfo) -> Limits:
+    """Axes that hold every line, the plan and its intervals."""
     paid = np.concatenate([c.hours[c.hours > 0] for c in (*info.types.values(), info.best)])
     high = max(float(paid.max()), info.hours_interval[1]) * 1.3
     # A type that is free without masks would stretch the axis over decades of nothing.
     starts = [c.hours[0] for c in info.types.values() if c.hours[0] > 0]
     low = min([*starts, max(info.hours_interval[0], high / 3000), high / 30]) / 1.6
+    seen = [c.percent[c.hours >= low] for c in info.types.values()]
+    bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
+    return Limits(low, high, max(bottom - 3, 0), 102)
+
+
+def _dress(axes: Axes, info: PlanInfo) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+    low, high, bottom, top = limits(info)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = round_ticks(low, high)
@@ -186,7 +213,5 @@ def _dress(axes: Axes, info: PlanInfo) -> None:
     axes.set_xticklabels([compact(tick) for tick in ticks])
     axes.set_xlabel("annotation hours, at mean times")
     axes.set_ylabel("AP, % of full supervision")
-    seen = [c.percent[c.hours >= low] for c in info.types.values()]
-    bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
-    axes.set_ylim(max(bottom - 3, 0), 102)
+    axes.set_ylim(bottom, top)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 5, 10]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,8 +11,10 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
+from omnicost.files import MARK, output_file, refuse_to_replace
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart by readers with any colour vision, and in grey print.
@@ -63,10 +65,9 @@ _RC: Final[Mapping[str, Any]] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The look of omnicost's pictures, on a canvas that needs no display."""
+    """The look of omnicost's pictures."""
     import matplotlib
 
-    matplotlib.use("Agg")
     with matplotlib.rc_context(dict(_RC)):
         yield
 
@@ -75,18 +76,54 @@ def save(figure: Figure, path: Path) -> None:
     """Write a picture as PNG, SVG or PDF by the file's ending, without a date inside.
 
     Raises:
-        InputError: if the ending is none of the three.
+        InputError: if the ending is none of the three, or the file cannot be written.
     """
     check_format(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.04, metadata=metadata)
+    ending = path.suffix.lower()
+    every: dict[str, dict[str, str | None]] = {
+        ".png": {"Software": MARK},
+        ".svg": {"Creator": MARK, "Date": None},
+        ".pdf": {"Creator": MARK, "CreationDate": None},
+    }
+    with styled(), output_file(path) as part:
+        figure.savefig(
+            part, format=ending[1:], bbox_inches="tight", pad_inches=0.04, metadata=every[ending]
+        )
+
+
+def save_numbers(table: pd.DataFrame, picture: Path) -> Path:
+    """Write a picture's numbers beside it as CSV; returns the file."""
+    path = picture.with_suffix(".csv")
+    with output_file(path) as part:
+        table.to_csv(part, index=False, float_format="%.6g")
+    return path
 
 
 def check_format(path: Path) -> None:
     """Refuse a file name whose ending is not PNG, SVG or PDF, before any work is done."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(path, f"unknown picture format {path.suffix!r}", "use .png, .svg or .pdf")
+
+
+def refuse_picture(
+    path: Path, head: str, inputs: Iterable[Path | None] = (), force: bool = False
+) -> None:
+    """Refuse a picture whose ending is unknown, or that or whose numbers replace somebody's file.
+
+    Args:
+        path: of the picture; its numbers go beside it as CSV.
+        head: how the CSV begins; empty where none is written.
+        inputs: what the command reads.
+        force: replace all the same.
+
+    Raises:
+        InputError: naming the file.
+    """
+    check_format(path)
+    given = list(inputs)
+    refuse_to_replace(path, inputs=given, force=force)
+    if head:
+        refuse_to_replace(path.with_suffix(".csv"), inputs=given, force=force, head=head)
 
 
 def spread_labels(positions: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:

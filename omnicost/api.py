@@ -1,0 +1,338 @@
+"""The verbs for Python and notebooks: what the command line does, as functions that return.
+
+    from omnicost.api import calibrate, cost, plan, rows, sweep
+
+    report = plan("500h", dataset="coco", images=20_000)
+    report.plan.images, report.bill.hours      # numbers; a notebook shows the report as a page
+    cost("coco", ["mask=0.1,point=0.9"])       # a DataFrame
+
+They live here and not in `omnicost` itself, where `plan` and `cost` are the packages behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from omnicost.calibrate import Calibration, ReadOptions
+    from omnicost.campaign.calendar import Team
+    from omnicost.campaign.report import Report
+    from omnicost.cost import DatasetStats, LabellingTimes, OverheadsByType
+    from omnicost.labelling import ImageList
+    from omnicost.results import Row
+    from omnicost.sweep.launch import Finished
+
+__all__ = ["calibrate", "cost", "curves", "pareto", "plan", "plan_figure", "rows", "sweep"]
+
+PathLike = Path | str
+
+
+def plan(
+    budget: str | float | None = None,
+    *,
+    target: str | float | None = None,
+    dataset: str | None = None,
+    annotations: PathLike | None = None,
+    images: int | PathLike | ImageList | None = None,
+    results: Iterable[PathLike] | None = None,
+    recipe: str | None = None,
+    like: Sequence[str] = (),
+    types: Sequence[str] | None = None,
+    max_hours: Mapping[str, float] | None = None,
+    confidence: float | None = None,
+    times: LabellingTimes | PathLike | None = None,
+    overheads: OverheadsByType | None = None,
+    team: Team | None = None,
+    wage: float | None = None,
+    currency: str = "usd",
+    hours_a_day: float = 8.0,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Which images get which annotation, with bill and calendar.
+
+    Args:
+        budget: hours, or text such as `500h`, `3days`, `12000usd` (with a wage).
+        target: instead of a budget, the share of full supervision to reach: 0.95 or `95%`.
+        dataset: statistics and students of a published data set.
+        annotations: COCO-format file whose own K, c and n to use.
+        images: how many, a folder, or a COCO-format file.
+        results: files of rows; the paper's Table 2 if not given.
+        recipe: which of the rows' recipes.
+        like: data sets that yours resembles, if nothing of it was measured.
+        types: what annotators can do.
+        max_hours: hours that there are of a type.
+        confidence: chance with which the spend must fit, or the target be reached.
+        times: labelling times, or a YAML file of them.
+        overheads: review, rework, idle and set-up of types; the times' own, else assumptions.
+        team: who labels, and by when.
+        wage: pay of one hour.
+        currency: of the wage and of a budget in money.
+        hours_a_day: hours of a day in a budget.
+        draws: of everything that is uncertain.
+        seed: of the draws.
+
+    Raises:
+        InputError: on anything that cannot be used, or if nothing answers the question.
+    """
+    from omnicost.campaign.bill import bill_of, plan_with_setup
+    from omnicost.campaign.calendar import simulate
+    from omnicost.campaign.report import Pay, Report
+    from omnicost.plan import Plan, Question, make_plan
+
+    labelling_times = _times(times)
+    measured = None if results is None else _rows(results, recipe)
+    stats = _statistics(dataset, annotations, measured, labelling_times)
+    listed = None if images is None else _images(images)
+    if listed is not None:
+        stats = stats.with_images(listed.count)
+    paid = {kind: _overheads(kind, overheads, labelling_times) for kind in AnnotationType}
+    question = Question(
+        budget_hours=_budget_hours(budget, wage, currency, hours_a_day),
+        target=_share(target),
+        confidence=confidence,
+        max_hours={AnnotationType.parse(k, "`max_hours`"): h for k, h in (max_hours or {}).items()},
+    )
+
+    def make(asked: Question) -> Plan:
+        return make_plan(
+            asked,
+            stats,
+            labelling_times,
+            dataset=dataset,
+            rows=measured,
+            like=like,
+            types=None if types is None else [AnnotationType.parse(k, "`types`") for k in types],
+            overheads=paid,
+            draws=draws,
+            seed=seed,
+        )
+
+    made = plan_with_setup(question, make, paid)
+    return Report(
+        plan=made,
+        question=question,
+        bill=bill_of(made, paid),
+        calendar=None if team is None else simulate(made, paid, team, seed),
+        pay=None if wage is None else Pay(wage, currency),
+        images=listed,
+        seed=seed,
+    )
+
+
+def cost(
+    dataset: str | None = None,
+    policies: Sequence[str | Policy] = (),
+    *,
+    annotations: PathLike | None = None,
+    images: int | None = None,
+    times: LabellingTimes | PathLike | None = None,
+) -> pd.DataFrame:
+    """Seconds per image, hours and saving of every annotation type and of the policies, a row each.
+
+    Hours are of labelling alone; intervals hold 80%.
+    """
+    import pandas as pd
+
+    from omnicost.annotation import PAPER_TYPES
+    from omnicost.cost import price
+
+    stats = _statistics(dataset, annotations, None, _times(times))
+    if images is not None:
+        stats = stats.with_images(images)
+    mixed = [one if isinstance(one, Policy) else Policy.parse(one) for one in policies]
+    priced = price([*(Policy.of({k: 1.0}) for k in PAPER_TYPES), *mixed], stats, _times(times))
+    records = [
+        {
+            "policy": str(row.policy),
+            "seconds_per_image": row.seconds_per_image,
+            "hours": row.hours,
+            "hours_low": row.hours_interval.low,
+            "hours_high": row.hours_interval.high,
+            "saving": row.saving,
+        }
+        for row in priced
+    ]
+    return pd.DataFrame.from_records(records)
+
+
+def calibrate(
+    files: Iterable[PathLike], options: ReadOptions | None = None, drop_idle: bool = True
+) -> Calibration:
+    """Labelling times of your own annotators from a labelling tool's logs."""
+    from omnicost import calibrate as package
+
+    timings = [package.read_timings(path, options) for path in files]
+    if not timings:
+        raise InputError("`files`", "none is given", "give a log of timed annotations")
+    return package.calibrate(package.concatenate(timings), drop_idle=drop_idle)
+
+
+def rows(*paths: PathLike) -> pd.DataFrame:
+    """Measured students, a row each, as a DataFrame: those of the files, or the paper's Table 2."""
+    import pandas as pd
+
+    records = []
+    for row in _rows(paths, None) if paths else _paper_rows():
+        plain = row.model_dump(mode="json")
+        policy = row.policy
+        weak = policy.weak_types
+        records.append(
+            {
+                **plain,
+                "policy": str(policy),
+                "mask_share": policy.mask_share,
+                "annotation_type": str(weak[0]) if len(weak) == 1 else "mixed" if weak else "mask",
+            }
+        )
+    return pd.DataFrame.from_records(records)
+
+
+def pareto(*paths: PathLike, unit: str = "seconds", wage: float | None = None) -> Figure:
+    """AP against annotation cost, as `omnicost plot pareto` draws it; the paper's if no file."""
+    from omnicost.plot.pareto import pareto_figure
+    from omnicost.plot.pareto_info import compute_pareto_info
+    from omnicost.plot.points import CostUnit
+
+    found = _rows(paths, None) if paths else _paper_rows()
+    return pareto_figure(compute_pareto_info(found, CostUnit(unit), wage))
+
+
+def curves(*paths: PathLike) -> Figure:
+    """AP against the share of masks, as `omnicost plot curves` draws it; the paper's if no file."""
+    from omnicost.plot.curves import curves_figure
+    from omnicost.plot.pareto_info import compute_pareto_info
+
+    return curves_figure(compute_pareto_info(_rows(paths, None) if paths else _paper_rows()))
+
+
+def plan_figure(report: Report) -> Figure:
+    """A plan among all others, as `omnicost plan --plot` draws it."""
+    from omnicost.plot.plan import compute_plan_info, plan_figure
+
+    stats = report.plan.stats
+    title = f"{stats.images:,} images, statistics of {stats.name}"
+    return plan_figure(compute_plan_info(report.plan), title)
+
+
+def sweep(
+    card: str,
+    *,
+    store: PathLike = "store",
+    results: PathLike = "results",
+    data: PathLike | None = None,
+    settings: Sequence[str] = (),
+    seeds: str | None = None,
+    only: Sequence[str] = (),
+    smoke: bool = False,
+    address: str | None = None,
+    cpus: int | None = None,
+) -> Finished:
+    """Run a card and return its rows; what the store already has is not computed again.
+
+    Needs `pip install 'omnicost[sweep]'`.
+    """
+    from omnicost.engine.ray.runner import RunOptions
+    from omnicost.engine.store import Store
+    from omnicost.sweep.launch import Request, prepare, run
+    from omnicost.sweep.read_card import Changes
+
+    root = Store(Path(store))
+    request = Request(
+        card,
+        Changes(tuple(settings), seeds, smoke, None if data is None else Path(data)),
+        tuple(only),
+        True,
+    )
+    prepared = prepare(request, root.data)
+    prepared.sources.require()
+    options = RunOptions(address, cpus, prepared.card.scheduler)
+    return run(prepared, root, Path(results), options)
+
+
+# --- reading what a caller gives
+
+
+def _times(times: LabellingTimes | PathLike | None) -> LabellingTimes:
+    from omnicost.cost import LabellingTimes
+
+    if times is None:
+        return LabellingTimes()
+    return times if isinstance(times, LabellingTimes) else LabellingTimes.from_yaml(times)
+
+
+def _overheads(kind: AnnotationType, given: OverheadsByType | None, times: LabellingTimes) -> Any:
+    from omnicost.cost import Overheads
+
+    if given is not None and kind in given:
+        return given[kind]
+    return times.overheads.get(kind, Overheads())
+
+
+def _images(images: int | PathLike | ImageList) -> ImageList:
+    from omnicost.labelling import ImageList, read_images
+
+    return images if isinstance(images, ImageList) else read_images(str(images))
+
+
+def _budget_hours(
+    budget: str | float | None, wage: float | None, currency: str, hours_a_day: float
+) -> float | None:
+    from omnicost.amounts import read_budget
+
+    if budget is None or not isinstance(budget, str):
+        return budget
+    return read_budget(budget, wage, currency, hours_a_day)
+
+
+def _share(target: str | float | None) -> float | None:
+    from omnicost.amounts import read_share
+
+    return read_share(target) if isinstance(target, str) else target
+
+
+def _rows(paths: Iterable[PathLike], recipe: str | None) -> list[Row]:
+    from omnicost.results import read_rows
+
+    found = [row for path in paths for row in read_rows(Path(path))]
+    if recipe is None:
+        return found
+    kept = [row for row in found if row.recipe == recipe]
+    if not kept:
+        known = ", ".join(sorted({row.recipe for row in found}))
+        raise InputError("`recipe`", f"no row has {recipe!r}", f"use {known}")
+    return kept
+
+
+def _paper_rows() -> list[Row]:
+    from omnicost.cost import BUILT_IN
+    from omnicost.results import paper_rows
+
+    return [row for name in BUILT_IN for row in paper_rows(name)]
+
+
+def _statistics(
+    dataset: str | None,
+    annotations: PathLike | None,
+    measured: list[Row] | None,
+    times: LabellingTimes,
+) -> DatasetStats:
+    """Statistics of a file, a published data set, or the rows' own data set, in this order."""
+    from omnicost.cost import BUILT_IN, dataset_stats, stats_of_file
+    from omnicost.plan import statistics_from_rows
+
+    if annotations is not None:
+        return stats_of_file(annotations)
+    if measured is not None and dataset not in BUILT_IN:
+        return statistics_from_rows(measured, dataset, times)
+    if dataset is None:
+        raise InputError("`dataset`, `annotations`", "neither is given", "give one of them")
+    return dataset_stats(dataset)

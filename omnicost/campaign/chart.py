@@ -1,0 +1,117 @@
+"""The plan's curve as plain coordinates, for an SVG that a template draws."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.campaign import words
+from omnicost.campaign.report import Report
+from omnicost.plot.axes import compact, round_ticks
+from omnicost.plot.plan import Curve, Limits, PlanInfo, compute_plan_info, limits
+from omnicost.plot.style import COLOURS
+
+WIDTH, HEIGHT = 720, 330
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 14, 40
+
+
+class Scale(NamedTuple):
+    """From hours and percent of full supervision to pixels of the drawing."""
+
+    ends: Limits
+
+    def x(self, hours: float) -> float:
+        """Pixels from the left of hours on a logarithmic axis."""
+        low, high = np.log([self.ends.low, self.ends.high])
+        part = (np.log(max(hours, self.ends.low)) - low) / (high - low)
+        return round(float(_LEFT + np.clip(part, 0, 1) * (WIDTH - _LEFT - _RIGHT)), 1)
+
+    def y(self, percent: float) -> float:
+        """Pixels from the top of a percentage."""
+        part = (percent - self.ends.bottom) / (self.ends.top - self.ends.bottom)
+        return round(float(HEIGHT - _BOTTOM - np.clip(part, 0, 1) * (HEIGHT - _TOP - _BOTTOM)), 1)
+
+
+def chart(report: Report) -> dict[str, Any]:
+    """Everything that the drawing needs, in pixels, and the front's plans for the slider."""
+    info = compute_plan_info(report.plan)
+    scale = Scale(limits(info))
+    low, high = info.percent_interval
+    cheap, dear = info.hours_interval
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": _LEFT,
+        "right": WIDTH - _RIGHT,
+        "top": _TOP,
+        "bottom": HEIGHT - _BOTTOM,
+        "x_ticks": [(scale.x(h), compact(h)) for h in round_ticks(scale.ends.low, scale.ends.high)],
+        "y_ticks": [(scale.y(p), f"{p:g}%") for p in _percent_ticks(scale.ends)],
+        "types": [
+            {"name": str(kind), "colour": COLOURS[kind], "points": _points(curve, scale)}
+            for kind, curve in info.types.items()
+        ],
+        "best": _points(info.best, scale),
+        "budget": _maybe(scale.x, info.budget_hours),
+        "target": _maybe(scale.y, info.target_percent),
+        "plan": {
+            "x": scale.x(info.hours), "y": scale.y(info.percent),
+            "x0": scale.x(cheap), "x1": scale.x(dear), "y0": scale.y(low), "y1": scale.y(high),
+        },
+        "front": _front(report, info, scale),
+    }  # fmt: skip
+
+
+def _points(curve: Curve, scale: Scale) -> str:
+    inside = curve.hours >= scale.ends.low
+    pairs = zip(curve.hours[inside].tolist(), curve.percent[inside].tolist(), strict=True)
+    return " ".join(f"{scale.x(hours)},{scale.y(percent)}" for hours, percent in pairs)
+
+
+def _maybe(place: Any, value: float | None) -> float | None:
+    return None if not value else place(value)
+
+
+_STEPS: Final = (1, 2, 5, 10, 20)
+
+
+def _percent_ticks(ends: Limits) -> list[float]:
+    step = next(s for s in _STEPS if (100 - ends.bottom) / s <= 7)
+    return [float(p) for p in np.arange(np.ceil(ends.bottom / step) * step, 100.1, step)]
+
+
+def _front(report: Report, info: PlanInfo, scale: Scale) -> list[dict[str, Any]]:
+    """The best plan of every budget on the curve, as the slider shows it."""
+    plans = []
+    best = info.best
+    for hours, percent, images in zip(best.hours, best.percent, best.images, strict=True):
+        if hours >= scale.ends.low:
+            plans.append(
+                {
+                    "x": scale.x(float(hours)),
+                    "y": scale.y(float(percent)),
+                    "hours": words.hours_text(float(hours)),
+                    "money": "" if report.pay is None else report.pay.of(float(hours)),
+                    "percent": f"{min(float(percent), 100):.1f}%",
+                    "shares": shares(images),
+                }
+            )
+    return plans
+
+
+def shares(images: np.ndarray) -> list[dict[str, Any]]:
+    """The types of an allocation, strongest first, with what a bar and its legend need."""
+    total = float(images.sum())
+    return [
+        {
+            "name": str(kind),
+            "colour": COLOURS[kind],
+            "images": f"{int(images[kind.strength]):,}",
+            "share": round(100 * float(images[kind.strength]) / total, 3),
+            "percent": words.percent(float(images[kind.strength]) / total),
+        }
+        for kind in reversed(AnnotationType)
+        if images[kind.strength]
+    ]

@@ -1,0 +1,229 @@
+"""A report as one self-contained page: no network, readable without script, prints on A4."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.campaign import words
+from omnicost.campaign.calendar import Calendar
+from omnicost.campaign.chart import chart, shares
+from omnicost.campaign.report import Report
+from omnicost.files import MARK, output_file
+from omnicost.labelling import ImageList, assign
+from omnicost.plot.style import COLOURS
+
+SAMPLE: Final = 12
+_THUMBNAIL: Final = (320, 240)
+_PARTS: Final = ("labelling", "review", "rework", "idle", "setup")
+
+
+def write_page(report: Report, path: Path) -> Path:
+    """Write the page; returns its file.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    with output_file(path) as part:
+        part.write_text(page_html(report), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def page_html(report: Report) -> str:
+    """The whole page."""
+    return _template("page.html.j2").render(mark=MARK, script=True, **_content(report))
+
+
+def notebook_html(report: Report) -> str:
+    """The page's content for a notebook's cell, without script."""
+    return _template("notebook.html.j2").render(script=False, **_content(report))
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("omnicost.campaign", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _content(report: Report) -> dict[str, Any]:
+    plan, pay = report.plan, report.pay
+    *rows, total = words.allocation_rows(report)
+    return {
+        "title": words.title(report),
+        "images": f"{plan.stats.images:,}",
+        "asked": words.title(report).partition(": ")[2],
+        "statistics": plan.stats.name,
+        "headlines": list(_headlines(report)),
+        "money": None if pay is None else pay.currency,
+        "shares": shares(plan.images),
+        "allocation": rows,
+        "total": total,
+        "outlook": _grouped(words.outlook(report)),
+        "chart": chart(report),
+        "bill": None if report.bill is None or not report.bill.lines else _bill(report),
+        "calendar": None
+        if report.calendar is None or not report.calendar.types
+        else _calendar(report.calendar),
+        "runners_up": list(words.runner_up_rows(plan)),
+        "sample": sample(report),
+        "grounds": list(words.grounds(report)),
+        "colours": {str(kind): colour for kind, colour in COLOURS.items()},
+    }
+
+
+def _headlines(report: Report) -> list[tuple[str, str, str]]:
+    """Name, figure and small print of what a reader looks for first."""
+    expected, risk, calendar = report.plan.expectation, report.plan.risk, report.calendar
+    low, high = expected.share_interval
+    found = [
+        (
+            "Expected",
+            words.full_percent(expected.share),
+            f"of the AP of full supervision; 80%: {low:.1%} to {high:.1%}",
+        )
+    ]
+    setup = 0.0 if report.bill is None else report.bill.setup_hours
+    cheap, dear = (words.hours_number(end + setup) for end in risk.hours_interval)
+    small = f"80%: {cheap} to {dear} h"
+    if risk.over_budget is not None:
+        small += f"; {risk.over_budget:.0%} chance to exceed the budget"
+    money = "" if report.pay is None else f"{report.pay.of(report.hours)}; "
+    found.append(("Spend", words.hours_text(report.hours), money + small))
+    if calendar is not None and calendar.types:
+        first, last = calendar.weeks_interval
+        day = calendar.day(calendar.weeks)
+        figure = words.weeks_text(calendar.weeks) if day is None else day.isoformat()
+        small = f"80%: {first:.1f} to {last:.1f} weeks"
+        if calendar.in_time is not None:
+            deadline = words.deadline_text(calendar.team.weeks or 0)
+            small += f"; {calendar.in_time:.0%} chance within {deadline}"
+        found.append(("Done", figure, small))
+    return found
+
+
+def _grouped(lines: Any) -> list[tuple[str, list[str]]]:
+    """Lines without a name belong to the one before."""
+    groups: list[tuple[str, list[str]]] = []
+    for name, text in lines:
+        if name or not groups:
+            groups.append((name, []))
+        groups[-1][1].append(text)
+    return groups
+
+
+def _bill(report: Report) -> dict[str, Any]:
+    bill = report.bill
+    assert bill is not None
+    longest = max(line.hours for line in bill.lines)
+    bars = [
+        {
+            "name": str(line.kind),
+            "hours": words.hours_text(line.hours),
+            "parts": [
+                {"name": name, "width": round(100 * getattr(line, name) / longest, 2)}
+                for name in _PARTS
+            ],
+        }
+        for line in bill.lines
+    ]
+    return {
+        "headings": words.BILL_HEADINGS,
+        "rows": list(words.bill_rows(bill)),
+        "bars": bars,
+        "parts": [name for name in _PARTS if name != "setup" or bill.setup_hours],
+        "line": words.overheads_line(bill),
+    }
+
+
+def _calendar(calendar: Calendar) -> dict[str, Any]:
+    end = (
+        max([one.ends_interval.high for one in calendar.types] + [calendar.team.weeks or 0]) * 1.04
+    )
+
+    def place(weeks: float) -> float:
+        return round(100 * weeks / end, 2)
+
+    step = next(s for s in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 5000) if end / s <= 9)
+    return {
+        "bars": [
+            {
+                "name": str(one.kind),
+                "colour": COLOURS[one.kind],
+                "left": place(one.begins),
+                "width": max(place(one.ends) - place(one.begins), 0.6),
+                "low": place(one.ends_interval.low),
+                "span": place(one.ends_interval.high) - place(one.ends_interval.low),
+            }
+            for one in calendar.types
+        ],
+        "deadline": None if calendar.team.weeks is None else place(calendar.team.weeks),
+        "ticks": [(place(week), f"{week:g}") for week in np.arange(0, end, step).round(1).tolist()],
+        "headings": words.CALENDAR_HEADINGS if calendar.in_time is not None
+        else words.CALENDAR_HEADINGS[:-1],
+        "rows": [
+            row if calendar.in_time is not None else row[:-1]
+            for row in words.calendar_rows(calendar)
+        ],
+        "dated": calendar.team.start is not None,
+    }  # fmt: skip
+
+
+def sample(report: Report, most: int = SAMPLE) -> list[dict[str, str]]:
+    """Some pictures with what each gets; none where they are not on this disk.
+
+    A few of every type that is used, those first that the manifest lists first.
+    """
+    images = report.images
+    if images is None or images.folder is None or images.names is None:
+        return []
+    assigned = assign(report.plan.images, report.seed)
+    used = [kind for kind in reversed(AnnotationType) if (assigned == kind.strength).any()]
+    each = max(1, most // max(len(used), 1))
+    return [
+        shown
+        for kind in used
+        for shown in _thumbnails(images, kind, np.flatnonzero(assigned == kind.strength), each)
+    ]
+
+
+def _thumbnails(
+    images: ImageList, kind: AnnotationType, rows: np.ndarray, count: int
+) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    assert images.names is not None
+    assert images.folder is not None
+    for row in rows[: 5 * count].tolist():
+        name = images.names[row]
+        if uri := thumbnail(images.folder / name):
+            found.append({"name": Path(name).name, "type": str(kind), "uri": uri})
+        if len(found) == count:
+            break
+    return found
+
+
+def thumbnail(path: Path) -> str | None:
+    """A small JPEG of a picture as a data URI; None if it cannot be opened."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", _THUMBNAIL)
+            small = ImageOps.exif_transpose(picture).convert("RGB")
+            small = ImageOps.fit(small, _THUMBNAIL)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=78)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
