@@ -87,7 +87,7 @@ def test_optional_fields_may_be_left_out() -> None:
     """Sizes, names, areas, boxes, crowds and segmentations are optional for counting."""
     coco = parse_coco(small())
     assert coco.image_sizes.tolist() == [[0, 0], [0, 0]]
-    assert coco.file_names == ("", "")
+    assert list(coco.file_names) == ["", ""]
     assert np.isnan(coco.areas).all()
     assert np.isnan(coco.boxes).all()
     assert not coco.is_crowd.any()

@@ -163,8 +163,8 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     """A file of something else is one line."""
     path = tmp_path / "instances.json"
     for text, problem in (
-        ("[]", "holds no object"),
-        ("{}", "no list of images"),
+        ("[]", "holds a list, not an object"),
+        ("{}", "images is missing"),
         ("{", "not JSON"),
     ):
         path.write_text(text)

@@ -122,9 +122,9 @@ def test_a_faulty_mask_names_its_annotation(
 ) -> None:
     """A mask that cannot be read is one line with the file, the annotation and the fault."""
     content = every_form()
-    content["annotations"][2]["segmentation"] = segmentation
+    content["annotations"][0]["segmentation"] = segmentation
     with pytest.raises(
-        InputError, match=rf"instances_train2017.json: annotation id 9: .*{problem}"
+        InputError, match=rf"instances_train2017.json: annotation id 7: .*{problem}"
     ):
         open_dataset(write(tmp_path, content), "train")
 

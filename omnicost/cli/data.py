@@ -12,8 +12,8 @@ from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from omnicost.coco import Fault
     from omnicost.data.check import Report
-    from omnicost.data.check_records import Fault
 
 data = typer.Typer(name="data", help="Check, count and make data sets.", no_args_is_help=True)
 
@@ -29,12 +29,24 @@ COUNTS = (
     "layout",
     "images",
     "  without instances",
+    "labels given",
     "classes (K)",
     "classes per image (c)",
     "instances",
     "instances per image (n)",
     "crowd regions",
     "faults",
+)
+STATISTICS = (
+    "images",
+    "labels given",
+    "c, n counted on",
+    "K",
+    "c",
+    "sd of c",
+    "n",
+    "sd of n",
+    "correlation",
 )
 SHOWN = 10  # faults of a kind, unless all are asked for
 
@@ -91,16 +103,18 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
 
     splits = (split,) if split else splits_in(folder)
     with progress_bar("reading") as progress:
-        counted = [open_dataset(folder, each, progress=progress).stats() for each in splits]
+        opened = [open_dataset(folder, each, progress=progress) for each in splits]
+    counted = [dataset.stats() for dataset in opened]
     if as_json:
         print_json(
             [each.model_dump() | {"split": s} for each, s in zip(counted, splits, strict=True)]
         )
         return
-    names = ("images", "K", "c", "sd of c", "n", "sd of n", "correlation")
     rows = [
         (
             f"{each.images:,}",
+            types_line(dataset.types()),
+            f"{each.measured_images or each.images:,}",
             str(each.classes),
             f"{each.classes_per_image:.2f}",
             _figure(each.classes_sd),
@@ -108,12 +122,12 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
             _figure(each.instances_sd),
             f"{each.correlation:.2f}",
         )
-        for each in counted
+        for each, dataset in zip(counted, opened, strict=True)
     ]
     _print_table(
         counted[0].name,
         ["", *splits],
-        [(n, *r) for n, r in zip(names, zip(*rows, strict=True), strict=True)],
+        [(n, *r) for n, r in zip(STATISTICS, zip(*rows, strict=True), strict=True)],
     )
 
 
@@ -167,11 +181,12 @@ def _print_reports(reports: list[Report], everything: bool) -> None:
 def _report_column(report: Report) -> tuple[str, ...]:
     found = report.statistics
     if found is None:
-        return (report.layout, *["-"] * 7, f"{len(report.faults):,}")
+        return (report.layout, *["-"] * (len(COUNTS) - 2), f"{len(report.faults):,}")
     return (
         report.layout,
         f"{found.images:,}",
         f"{report.empty_images:,}",
+        types_line(report.types),
         f"{found.classes:,}",
         f"{found.classes_per_image:.2f}",
         f"{found.instances:,}",
@@ -179,6 +194,13 @@ def _report_column(report: Report) -> tuple[str, ...]:
         f"{report.crowds:,}",
         f"{len(report.faults):,}",
     )
+
+
+def types_line(types: dict[str, int] | None) -> str:
+    """Images of each annotation type in one cell."""
+    if types is None:
+        return "masks"
+    return ", ".join(f"{kind} {images:,}" for kind, images in types.items())
 
 
 def _print_faults(report: Report, everything: bool) -> None:

@@ -115,8 +115,11 @@ def stats_of_counts(counted: CocoStatistics, name: str, where: object) -> Datase
     """What was counted in a file or data set, as statistics under a name.
 
     Raises:
-        ConfigError: naming the place and each count that cannot be.
+        InputError, ConfigError: naming the place and each count that cannot be.
     """
+    if not counted.counted:
+        remedy = "label some with points, boxes or masks, or give c and n by hand"
+        raise InputError(where, "has no image whose instances can be counted", remedy)
     return DatasetStats.of(
         where,
         name=name,
@@ -127,5 +130,6 @@ def stats_of_counts(counted: CocoStatistics, name: str, where: object) -> Datase
         classes_sd=counted.classes_sd,
         instances_sd=counted.instances_sd,
         correlation=counted.correlation,
+        measured_images=counted.counted if counted.counted < counted.images else None,
         source=f"counted in {where}",
     )

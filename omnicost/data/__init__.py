@@ -7,7 +7,7 @@ from omnicost.errors import MissingError
 for _package in ("PIL", "pycocotools"):
     if find_spec(_package) is None:
         raise MissingError(
-            "omnicost.data", f"needs the package {_package}", "pip install 'omnicost[sweep]'"
+            "omnicost.data", f"needs the package {_package}", "pip install 'omnicost[data]'"
         )
 
 from omnicost.data.columns import SizeBounds  # noqa: E402

@@ -10,15 +10,14 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from omnicost.coco import CocoStatistics, load_json, parse_coco
-from omnicost.data.check_records import Fault, sound_records
-from omnicost.data.coco_reader import columns_of, size_bounds
+from omnicost.coco import CocoStatistics, Fault, Faults, read_coco
+from omnicost.coco.given import BOX, MASK, POINT
+from omnicost.data.coco_reader import columns_of, require_pictures
 from omnicost.data.columns import Columns, Header
 from omnicost.data.dataset import Dataset
 from omnicost.data.images import EXIF_ORIENTATION, TURNED
 from omnicost.data.label_maps import KINDS, Pair, read_label_maps, read_map
 from omnicost.data.layouts import Source, find, held_out
-from omnicost.data.statistics import count
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
@@ -26,6 +25,9 @@ TOLERANCE: Final = 1.0  # pixels that a box may stick out of its picture: annota
 # A box is elsewhere than its mask when it has less than this IoU with the mask's tight box, and
 # an edge that is off by more pixels than rounding explains.
 LEAST_AGREEMENT: Final = 0.5
+# An area is the mask's within these: polygons and their pixels differ along the outline.
+AREA_SHARE: Final = 0.25
+AREA_PIXELS: Final = 16.0
 ROUNDING: Final = 2.0
 
 
@@ -38,6 +40,7 @@ class Report(NamedTuple):
     statistics: CocoStatistics | None  # of the usable records; None where no image is usable
     crowds: int
     empty_images: int  # without an instance, crowds aside
+    types: dict[str, int] | None  # images of each annotation type, of a set with given labels
     faults: tuple[Fault, ...]
 
 
@@ -59,20 +62,21 @@ def check(path: Path, split: str, progress: Progress = silent, decode: bool = Fa
     read = _checked_coco if source.layout == "coco" else _checked_maps
     content = read(source, faults, progress)
     if content is None:
-        return Report(source.name, split, source.layout, None, 0, 0, tuple(faults))
+        return Report(source.name, split, source.layout, None, 0, 0, None, tuple(faults))
     header, columns = content
     dataset = Dataset(source.name, split, header, columns, source.picture_folder)
     faults.extend(_geometry_faults(columns))
     faults.extend(_picture_faults(dataset, progress, decode))
-    owners = np.repeat(np.arange(len(dataset)), np.diff(columns.first_annotation))
+    owners = columns.image_of_annotation()
     labelled = np.unique(owners[~columns.is_crowd])
     return Report(
         name=source.name,
         split=split,
         layout=source.layout,
-        statistics=count(dataset),
+        statistics=dataset.statistics(),
         crowds=int(columns.is_crowd.sum()),
         empty_images=len(dataset) - len(labelled),
+        types=dataset.types(),
         faults=tuple(faults),
     )
 
@@ -80,18 +84,16 @@ def check(path: Path, split: str, progress: Progress = silent, decode: bool = Fa
 def _checked_coco(
     source: Source, faults: list[Fault], progress: Progress
 ) -> tuple[Header, Columns] | None:
-    data = load_json(source.annotations)
-    bounds = size_bounds(data, source.annotations)
-    sound = sound_records(data, source.annotations)
-    faults.extend(sound.faults)
-    if not sound.data["images"] or not sound.data["categories"]:
-        return None
-
-    def add(annotation_id: int, fault: str) -> None:
-        faults.append(Fault("unreadable mask", f"annotation {annotation_id}", fault))
-
-    file = parse_coco(sound.data, source.annotations)
-    header, columns = columns_of(file, bounds, progress, on_fault=add)
+    kept = Faults(source.annotations, collect=True)
+    try:
+        file = require_pictures(read_coco(source.annotations, faults=kept), kept)
+        header, columns = columns_of(file, kept, progress)
+    except InputError:
+        if not kept.found:
+            raise
+        return None  # what is left holds no image or no class
+    finally:
+        faults.extend(kept.found)
     chosen = held_out(columns.image_ids, source.part)
     return (header, columns.take(chosen)) if len(chosen) else None
 
@@ -112,25 +114,44 @@ def _checked_maps(
 
 
 def _geometry_faults(columns: Columns) -> Iterator[Fault]:
-    """Masks without a pixel, boxes that leave the picture or their mask, masks drawn twice."""
+    """What is drawn, judged by what its image's type must have.
+
+    Masks without a pixel, an area that is not the mask's, boxes that leave the picture or their
+    mask, points outside their picture, masks drawn twice.
+    """
     sizes = np.repeat(columns.sizes, np.diff(columns.first_annotation), axis=0)
     tight, areas = _of_masks(columns, sizes)
+    masked, boxed, pointed = _judged_by(columns)
     boxes, ids = columns.boxes.astype(np.float64), columns.annotation_ids
     limits = sizes[:, ::-1] + TOLERANCE
     flat = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
     outside = (boxes[:, :2] < -TOLERANCE).any(axis=1) | (boxes[:, 2:] > limits).any(axis=1)
     off = np.abs(boxes - tight).max(axis=1, initial=0) > ROUNDING
     elsewhere = off & (_iou(boxes, tight) < LEAST_AGREEMENT) & (areas > 0) & ~flat & ~outside
+    differs = np.abs(columns.areas - areas) > AREA_SHARE * areas + AREA_PIXELS
     for wrong, kind in (
-        (areas == 0, "mask without a pixel"),
-        (flat, "box without an area"),
-        (outside, "box outside its picture"),
-        (elsewhere, "box elsewhere than its mask"),
-        (_repeated(columns), "mask drawn twice"),
+        (masked & (areas == 0), "mask without a pixel"),
+        (masked & differs & (areas > 0) & ~columns.is_crowd, "area is not the mask's"),
+        (boxed & flat, "box without an area"),
+        (boxed & outside, "box outside its picture"),
+        (pointed & outside, "point outside its picture"),
+        (masked & elsewhere, "box elsewhere than its mask"),
+        (masked & _repeated(columns), "mask drawn twice"),
     ):
         for row in np.flatnonzero(wrong).tolist():
             detail = "box " + " ".join(f"{side:g}" for side in boxes[row])
+            if kind == "area is not the mask's":
+                detail = f"area {columns.areas[row]:g}, the mask has {areas[row]:g} pixels"
             yield Fault(kind, f"annotation {ids[row]}", detail)
+
+
+def _judged_by(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``(A,) bool`` each: which annotations must have a mask, a box, a point."""
+    if columns.given is None:
+        everything = np.ones(len(columns.annotation_ids), bool)
+        return everything, everything, ~everything
+    types = np.asarray(columns.given)[columns.image_of_annotation()]
+    return types == MASK, types >= BOX, types == POINT
 
 
 def _of_masks(columns: Columns, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +178,7 @@ def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _repeated(columns: Columns) -> np.ndarray:
     """``(A,) bool``: the same mask of the same class was there before in the same picture."""
-    owners = np.repeat(np.arange(len(columns.image_ids)), np.diff(columns.first_annotation))
+    owners = columns.image_of_annotation()
     bounds = columns.rle_offsets.tolist()
     content = columns.rle_bytes.tobytes()
     seen: set[tuple[int, int, bytes]] = set()

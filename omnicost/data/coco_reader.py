@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.coco import CocoFile, load_json, parse_coco
+from omnicost.coco import CocoFile, Faults, read_coco
+from omnicost.coco.decode import segmentation_of
+from omnicost.coco.faults import shown
+from omnicost.coco.given import CLASS, MASK, POINT
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
-from omnicost.data.rle import empty, to_rle
+from omnicost.data.rle import degenerate, empty, to_rle
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
-OnFault = Callable[[int, str], None]  # annotation id, what is wrong with its mask
 CHECK = "`omnicost data check` lists all faults"
 
 
@@ -24,25 +25,21 @@ def read_coco_columns(path: Path, progress: Progress = silent) -> tuple[Header, 
 
     Classes are in order of category id. Size bounds are COCO's, or those that the file gives as
     ``info.size_bounds: [small, medium]``. Boxes and areas are the file's, or the mask's where it
-    has none.
+    has none. Given labels: `omnicost.coco.given`.
 
     Raises:
         InputError: for the first fault that leaves an instance without meaning.
     """
-    data = load_json(path)
-    file = parse_coco(data, path)
-    bounds = size_bounds(data, path)
-    del data  # the parsed json of COCO's size takes gigabytes; the segmentations stay
-    return columns_of(file, bounds, progress)
+    faults = Faults(path)
+    return columns_of(require_pictures(read_coco(path), faults), faults, progress)
 
 
-def size_bounds(data: Any, path: Path) -> SizeBounds:
+def size_bounds(info: Any, path: Path) -> SizeBounds:
     """The areas that part small, medium and large, from the file's `info`.
 
     Raises:
         InputError: if it gives something else than two ascending areas.
     """
-    info = data.get("info") if isinstance(data, dict) else None
     given = info.get("size_bounds") if isinstance(info, dict) else None
     if given is None:
         return SizeBounds()
@@ -50,43 +47,38 @@ def size_bounds(data: Any, path: Path) -> SizeBounds:
         small, medium = given
         bounds = SizeBounds(float(small), float(medium))
         usable = 0 < bounds.small <= bounds.medium < float("inf")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         usable = False
     if not usable:
         remedy = "give [small, medium], two ascending areas in pixels"
-        raise InputError(f"{path}: info.size_bounds", f"is {given!r}", remedy)
+        raise InputError(f"{path}: info.size_bounds", f"is {shown(given)}", remedy)
     return bounds
 
 
 def columns_of(
-    file: CocoFile,
-    bounds: SizeBounds,
-    progress: Progress = silent,
-    on_fault: OnFault | None = None,
+    file: CocoFile, faults: Faults, progress: Progress = silent
 ) -> tuple[Header, Columns]:
     """Header and columns of a validated file, in canonical order, masks as compressed RLE.
 
     Args:
         file: the validated file.
-        bounds: goes into the header.
-        progress: called with (done, total) annotations.
-        on_fault: called with annotation id and fault of a mask that cannot be read, which then
-            counts as empty; without it the first one raises.
+        faults: where masks that cannot be read go; those count as empty where faults are kept.
+        progress: told of annotations.
 
     Raises:
         InputError: if a picture has no name or size, or a segmentation is not one.
     """
-    _require_pictures(file)
     images, categories = np.argsort(file.image_ids), np.argsort(file.category_ids)
     owners = _ranks(images)[file.image_indices]
     order = np.lexsort((file.annotation_ids, owners))
     counts = np.bincount(owners, minlength=len(images))
     sizes = file.image_sizes[images]
-    masks = _masks(file, order, np.repeat(sizes, counts, axis=0), progress, on_fault)
+    types = None if file.types is None else file.types[images]
+    shapes = _shapes(file, order, np.repeat(sizes, counts, axis=0), faults, progress)
     header = Header(
         class_names=tuple(file.category_names[each] for each in categories),
         category_ids=tuple(file.category_ids[categories].tolist()),
-        size_bounds=bounds,
+        size_bounds=size_bounds(file.info, file.path),
     )
     return header, Columns(
         image_ids=file.image_ids[images],
@@ -95,18 +87,41 @@ def columns_of(
         first_annotation=offsets(counts),
         annotation_ids=file.annotation_ids[order],
         class_indices=_ranks(categories)[file.class_indices[order]],
-        boxes=masks.boxes.astype(np.float32),
-        areas=masks.areas,
+        boxes=shapes.boxes.astype(np.float32),
+        areas=shapes.areas,
         is_crowd=file.is_crowd[order],
-        rle_offsets=offsets(np.array([len(counts) for counts in masks.rles], np.int64)),
-        rle_bytes=np.frombuffer(b"".join(masks.rles), np.uint8),
+        rle_offsets=offsets(np.array([len(counts) for counts in shapes.rles], np.int64)),
+        rle_bytes=np.frombuffer(b"".join(shapes.rles), np.uint8),
+        given=types,
+        points=None if shapes.points is None else shapes.points.astype(np.float32),
     )
 
 
-class _Masks(NamedTuple):
+def require_pictures(file: CocoFile, faults: Faults) -> CocoFile:
+    """The file without pictures that have no name or no size.
+
+    Raises:
+        InputError: for the first of them, unless faults are collected.
+    """
+    nameless = np.array([not name for name in file.file_names], bool)
+    sizeless = (file.image_sizes <= 0).any(axis=1)
+    for wrong, kind, what in (
+        (nameless, "image without file name", "has no file_name"),
+        (sizeless, "image without size", "has no height and width"),
+    ):
+        for index in np.flatnonzero(wrong).tolist():
+            number = file.image_ids[index]
+            faults.add(kind, f"image {number}", f"image id {number}", what, "add it")
+    return file.of_images(~(nameless | sizeless))
+
+
+class _Shapes(NamedTuple):
+    """What A annotations draw."""
+
     rles: list[bytes]
     boxes: np.ndarray  # (A, 4) float64, x0 y0 x1 y1
     areas: np.ndarray  # (A,) float64
+    points: np.ndarray | None  # (A, 2) float64; None unless labels are given
 
 
 def _ranks(order: np.ndarray) -> np.ndarray:
@@ -116,50 +131,74 @@ def _ranks(order: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _require_pictures(file: CocoFile) -> None:
-    nameless = [not name for name in file.file_names]
-    sizeless = (file.image_sizes <= 0).any(axis=1)
-    for wrong, what in ((np.array(nameless, bool), "file_name"), (sizeless, "height and width")):
-        if wrong.any():
-            image_id = file.image_ids[int(np.argmax(wrong))]
-            raise InputError(f"{file.path}: image id {image_id}", f"has no {what}", "add it")
-
-
-def _masks(
-    file: CocoFile,
-    order: np.ndarray,
-    sizes: np.ndarray,
-    progress: Progress,
-    on_fault: OnFault | None,
-) -> _Masks:
-    """Masks, boxes and areas of the annotations in that order; `sizes` are of their pictures."""
-    rles = _rles(file, order, sizes, progress, on_fault or _refuse(file))
-    boxes, areas = file.boxes[order], file.areas[order].copy()
-    for n in np.flatnonzero(np.isnan(boxes[:, 0])).tolist():
+def _shapes(
+    file: CocoFile, order: np.ndarray, sizes: np.ndarray, faults: Faults, progress: Progress
+) -> _Shapes:
+    """Masks, boxes, areas and points of the annotations in that order, sizes of their pictures."""
+    types = None if file.types is None else file.types[file.image_indices[order]]
+    boxes, areas, points = file.boxes[order], file.areas[order].copy(), file.points[order]
+    needed = np.ones(len(order), bool)
+    if types is not None:
+        needed = (types == MASK) | ((file.drawn[order] == MASK) & (types > CLASS))
+    rles = _rles(file, order, sizes, needed, faults, progress)
+    for n in np.flatnonzero(np.isnan(boxes[:, 0]) & needed).tolist():
         boxes[n] = mask_api.toBbox({"size": sizes[n].tolist(), "counts": rles[n]})
-    for n in np.flatnonzero(np.isnan(areas)).tolist():
+    for n in np.flatnonzero(np.isnan(areas) & needed).tolist():
         areas[n] = mask_api.area({"size": sizes[n].tolist(), "counts": rles[n]})
     boxes[:, 2:] += boxes[:, :2]
-    return _Masks(rles, boxes, areas)
+    if types is None:
+        return _Shapes(rles, boxes, areas, None)
+    return _reduced(_Shapes(rles, boxes, areas, points), types, sizes)
 
 
-def _refuse(file: CocoFile) -> OnFault:
-    def refuse(annotation_id: int, fault: str) -> None:
-        where = f"{file.path}: annotation id {annotation_id}"
-        raise InputError(where, fault, f"mend or drop it; {CHECK}")
+def _reduced(shapes: _Shapes, types: np.ndarray, sizes: np.ndarray) -> _Shapes:
+    """Each annotation as what the type of its image says, and nothing more."""
+    rles, boxes, areas = shapes.rles, shapes.boxes, shapes.areas
+    points = np.full((len(types), 2), np.nan)
+    for n in np.flatnonzero(types == POINT).tolist():
+        points[n] = _point(shapes, n, sizes[n].tolist())
+    boxes[types == POINT] = np.tile(points[types == POINT], 2)
+    boxes[types == CLASS] = 0
+    weak = types < MASK
+    areas[weak] = (boxes[weak, 2:] - boxes[weak, :2]).prod(axis=1)
+    for n in np.flatnonzero(weak).tolist():
+        rles[n] = empty(*sizes[n].tolist())
+    return _Shapes(rles, boxes, areas, points)
 
-    return refuse
+
+def _point(shapes: _Shapes, n: int, size: list[int]) -> np.ndarray:
+    """The point given; else the middle pixel of the mask, else the middle of the box."""
+    assert shapes.points is not None
+    if not np.isnan(shapes.points[n, 0]):
+        return shapes.points[n]
+    pixels = np.flatnonzero(mask_api.decode({"size": size, "counts": shapes.rles[n]}).ravel("F"))
+    if not len(pixels):
+        return shapes.boxes[n].reshape(2, 2).mean(axis=0)
+    column, row = divmod(int(pixels[len(pixels) // 2]), size[0])
+    return np.array([column + 0.5, row + 0.5])
 
 
 def _rles(
-    file: CocoFile, order: np.ndarray, sizes: np.ndarray, progress: Progress, on_fault: OnFault
+    file: CocoFile,
+    order: np.ndarray,
+    sizes: np.ndarray,
+    needed: np.ndarray,
+    faults: Faults,
+    progress: Progress,
 ) -> list[bytes]:
     rles: list[bytes] = []
-    for row, (height, width) in zip(order.tolist(), sizes.tolist(), strict=True):
+    rows = zip(order.tolist(), sizes.tolist(), needed.tolist(), strict=True)
+    for row, (height, width), wanted in rows:
         try:
-            rles.append(to_rle(file.segmentations[row], height, width))
-        except ValueError as fault:
-            on_fault(int(file.annotation_ids[row]), str(fault))
+            drawing = segmentation_of(file.segmentations[row]) if wanted else []
+            rles.append(to_rle(drawing, height, width) if wanted else empty(height, width))
+            for corners in degenerate(drawing) if faults.collect and wanted else ():
+                item = f"annotation {file.annotation_ids[row]}"
+                faults.note("degenerate polygon", item, f"{corners} corners")
+        except (ValueError, RecursionError) as fault:
+            item = f"annotation {file.annotation_ids[row]}"
+            where = f"annotation id {file.annotation_ids[row]}"
+            faults.add("unreadable mask", item, where, str(fault), f"mend or drop it; {CHECK}")
             rles.append(empty(height, width))
         if len(rles) % 1000 == 0:
             progress(len(rles), len(order), {})

@@ -35,6 +35,10 @@ class Columns(NamedTuple):
 
     Image i has the annotations ``first_annotation[i]:first_annotation[i + 1]``; annotation a has
     the compressed COCO RLE ``rle_bytes[rle_offsets[a]:rle_offsets[a + 1]]``.
+
+    The last two are there for sets with given labels only. Their annotations hold what the type of
+    their image needs: a mask; a box, with an empty mask; a point, which is also the box; a class
+    alone, with a box of zeros.
     """
 
     image_ids: np.ndarray  # (I,) int64
@@ -48,6 +52,16 @@ class Columns(NamedTuple):
     is_crowd: np.ndarray  # (A,) bool
     rle_offsets: np.ndarray  # (A + 1,) int64
     rle_bytes: np.ndarray  # (B,) uint8
+    given: np.ndarray | None = None  # (I,) int8, strength of each image's annotation type
+    points: np.ndarray | None = None  # (A, 2) float32, x y; NaN but in images with points
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The columns that there are, by name."""
+        return {name: array for name, array in self._asdict().items() if array is not None}
+
+    def image_of_annotation(self) -> np.ndarray:
+        """``(A,) int64`` index of each annotation's image."""
+        return np.repeat(np.arange(len(self.image_ids)), np.diff(self.first_annotation))
 
     def take(self, indices: np.ndarray) -> Columns:
         """The columns of some images, which keep the order of their ids.
@@ -70,6 +84,8 @@ class Columns(NamedTuple):
             is_crowd=self.is_crowd[rows],
             rle_offsets=offsets(lengths),
             rle_bytes=self.rle_bytes[ranges(self.rle_offsets[rows], lengths)],
+            given=None if self.given is None else self.given[indices],
+            points=None if self.points is None else self.points[rows],
         )
 
 
@@ -88,7 +104,7 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def digest(header: Header, columns: Columns) -> str:
     """SHA-256 of the header and of every column: values, shapes and types."""
     sha = hashlib.sha256(json.dumps([COLUMNS_VERSION, header]).encode())
-    for name, array in columns._asdict().items():
+    for name, array in columns.arrays().items():
         # The width of a string column depends on its longest name only, so it is hashed as text.
         values = "\0".join(array).encode() if name == "file_names" else np.ascontiguousarray(array)
         sha.update(f"{name} {array.shape} {array.dtype.kind}".encode())
@@ -100,7 +116,7 @@ def save(folder: Path, header: Header, columns: Columns) -> None:
     """Write a data set's columns into a folder that appears whole or not at all."""
 
     def write(scratch: Path) -> None:
-        for name, array in columns._asdict().items():
+        for name, array in columns.arrays().items():
             np.save(scratch / f"{name}.npy", array, allow_pickle=False)
         described = {**header._asdict(), "digest": digest(header, columns)}
         (scratch / "header.json").write_text(json.dumps(described))
@@ -121,7 +137,12 @@ def load(folder: Path) -> tuple[Header, Columns, str]:
             tuple(described["category_ids"]),
             SizeBounds(*described["size_bounds"]),
         )
-        arrays = {name: _map(folder / f"{name}.npy") for name in Columns._fields}
+        optional = Columns._field_defaults
+        arrays = {
+            name: _map(path)
+            for name in Columns._fields
+            if (path := folder / f"{name}.npy").exists() or name not in optional
+        }
         return header, Columns(**arrays), described["digest"]
     except (OSError, ValueError, KeyError) as fault:
         raise InputError(folder, f"damaged cache ({fault})", "delete that folder") from None

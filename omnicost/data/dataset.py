@@ -6,18 +6,19 @@ import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
 
+from omnicost.annotation import AnnotationType
+from omnicost.coco import CocoStatistics, count
+from omnicost.cost import DatasetStats, stats_of_counts
 from omnicost.data import columns as columns_module
+from omnicost.data.coco_json import ground_truth
 from omnicost.data.columns import Columns, Header, SizeBounds
 from omnicost.data.images import read_image
 from omnicost.errors import InputError
-
-if TYPE_CHECKING:
-    from omnicost.cost import DatasetStats
 
 
 class Instances(NamedTuple):
@@ -82,6 +83,19 @@ class Dataset:
     def size_bounds(self) -> SizeBounds:
         """Areas that part small, medium and large instances."""
         return self.header.size_bounds
+
+    @property
+    def given(self) -> np.ndarray | None:
+        """``(I,) int8`` annotation types of a set with given labels; None of one with masks."""
+        return self.columns.given
+
+    def types(self) -> dict[str, int] | None:
+        """How many images each annotation type has; None of a set with masks throughout."""
+        if self.given is None:
+            return None
+        counts = np.bincount(self.given, minlength=len(AnnotationType)).tolist()
+        named = zip(AnnotationType, counts, strict=True)
+        return {str(kind): images for kind, images in named if images}
 
     @property
     def image_ids(self) -> np.ndarray:
@@ -166,15 +180,26 @@ class Dataset:
 
     def stats(self) -> DatasetStats:
         """Images, K, c and n for the planner: crowds left out, empty images counted."""
-        from omnicost.data.statistics import dataset_stats
+        return stats_of_counts(self.statistics(), self.name, f"{self.name} {self.split}")
 
-        return dataset_stats(self)
+    def statistics(self) -> CocoStatistics:
+        """K, c and n with their spread over images.
+
+        Raises:
+            InputError: if there is no image.
+        """
+        if not len(self):
+            raise InputError(f"{self.name} {self.split}", "has no image", "give it pictures")
+        columns, kept = self.columns, ~self.columns.is_crowd
+        counted = np.ones(len(self), bool)
+        if columns.given is not None:
+            counted = np.asarray(columns.given) >= AnnotationType.POINT.strength
+        owners = columns.image_of_annotation()
+        return count(len(self.class_names), owners[kept], columns.class_indices[kept], counted)
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth as COCO json data, with compressed RLE masks and the file's ids."""
-        from omnicost.data.export import ground_truth
-
-        return ground_truth(self)
+        return ground_truth(self.name, self.header, self.columns)
 
     def _rle(self, row: int, height: int, width: int) -> dict[str, Any]:
         start, end = self.columns.rle_offsets[row : row + 2].tolist()

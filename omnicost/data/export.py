@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
+from omnicost.data.coco_json import annotations_of, as_text, frame
 from omnicost.data.dataset import Dataset
 from omnicost.errors import InputError
 from omnicost.files import output_file
@@ -73,7 +74,7 @@ class Merged:
         given: set[int] = set()
         for index in range(len(self.dataset)):
             if self.is_human[index]:
-                for each in annotations_of(self.dataset, index):
+                for each in annotations_of(self.dataset.header, self.dataset.columns, index):
                     yield {**each, "score": 1.0, "source": HUMAN}
             for row in self.rows(index):
                 wanted = int(self.pseudo.annotation_ids[row])
@@ -91,35 +92,10 @@ class Merged:
             "bbox": mask_api.toBbox(rle).tolist(),
             "area": float(mask_api.area(rle)),
             "iscrowd": 0,
-            "segmentation": _as_text(rle),
+            "segmentation": as_text(rle),
             "score": float(self.pseudo.scores[row]),
             "source": str(self.pseudo.sources[row]),
         }
-
-
-def ground_truth(dataset: Dataset) -> dict[str, Any]:
-    """A data set as COCO json data: the file's ids, compressed RLE masks, crowds included."""
-    found = (annotations_of(dataset, index) for index in range(len(dataset)))
-    annotations = [each for image in found for each in image]
-    return {**_frame(dataset), "annotations": annotations}
-
-
-def annotations_of(dataset: Dataset, index: int) -> list[dict[str, Any]]:
-    """COCO annotations of one image, crowds included."""
-    found = dataset.instances(index, crowds=True)
-    widths_heights = found.boxes[:, 2:] - found.boxes[:, :2]
-    return [
-        {
-            "id": int(found.annotation_ids[n]),
-            "image_id": int(dataset.image_ids[index]),
-            "category_id": int(dataset.category_ids[found.class_indices[n]]),
-            "bbox": [*found.boxes[n, :2].tolist(), *widths_heights[n].tolist()],
-            "area": float(found.areas[n]),
-            "iscrowd": int(found.is_crowd[n]),
-            "segmentation": _as_text(rle),
-        }
-        for n, rle in enumerate(found.rles)
-    ]
 
 
 def write_coco_json(
@@ -140,8 +116,8 @@ def write_coco_json(
             counts[source] = counts.get(source, 0) + 1
             yield each
 
-    frame = json.dumps(_frame(dataset))
-    write_pieces(path, frame[:-1] + ', "annotations": [\n', counted(), "\n]}\n")
+    head = json.dumps(frame(dataset.name, dataset.header, dataset.columns))
+    write_pieces(path, head[:-1] + ', "annotations": [\n', counted(), "\n]}\n")
     return counts
 
 
@@ -161,26 +137,6 @@ def _write_list(file: TextIO, head: str, items: Iterable[Any], tail: str) -> Non
         file.write(",\n" if n else "")
         file.write(json.dumps(item, separators=(",", ":"), allow_nan=False))
     file.write(tail)
-
-
-def _frame(dataset: Dataset) -> dict[str, Any]:
-    """Everything of a COCO file but the annotations."""
-    columns = dataset.columns
-    ids, names = columns.image_ids.tolist(), columns.file_names.tolist()
-    images = zip(ids, names, columns.sizes.tolist(), strict=True)
-    categories = zip(dataset.header.category_ids, dataset.class_names, strict=True)
-    return {
-        "info": {"description": dataset.name, "size_bounds": list(dataset.size_bounds)},
-        "images": [
-            {"id": each, "file_name": name, "height": height, "width": width}
-            for each, name, (height, width) in images
-        ],
-        "categories": [{"id": each, "name": name} for each, name in categories],
-    }
-
-
-def _as_text(rle: dict[str, Any]) -> dict[str, Any]:
-    return {**rle, "counts": rle["counts"].decode("ascii")}
 
 
 def _require_known(dataset: Dataset, pseudo: PseudoMasks) -> None:

@@ -36,6 +36,14 @@ def to_rle(segmentation: Any, height: int, width: int) -> bytes:
     return (rles[0] if len(rles) == 1 else mask_api.merge(rles))["counts"]
 
 
+def degenerate(segmentation: Any) -> list[int]:
+    """Corners of each polygon that has too few to be one; 0 of a list without any polygon."""
+    if not isinstance(segmentation, list):
+        return []
+    lengths = [len(polygon) for polygon in segmentation] or [0]
+    return [length // 2 for length in lengths if length < FEWEST_COORDINATES]
+
+
 def _refuse_wild(polygons: list[list[float]], farthest: float) -> None:
     """Refuse what crashes pycocotools: anything but numbers, or outlines of endless length."""
     for polygon in polygons:

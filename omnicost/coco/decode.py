@@ -1,0 +1,189 @@
+"""JSON to records: the usual file in pieces with msgspec, a damaged one whole with `json`.
+
+msgspec leaves what is not asked for undecoded, so that a file of 10,000,000 polygons takes memory
+for its columns only; it refuses NaN and says little about faults, which is what `json` is for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from omnicost.coco.records import MISSING
+from omnicost.errors import InputError
+from omnicost.files import read_bytes, require_regular
+
+MAPPED_BYTES: Final = 256 * 1024**2  # larger files are mapped, so that their text need not be held
+CHUNK: Final = 50_000  # records checked at a time
+_NO_MASK: Final = (b"", b"null", b"[]", b"[[]]")
+_LONGEST_NO_MASK: Final = 40  # with blanks
+_KEYS: Final = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")
+Raw = msgspec.Raw
+
+
+class Annotation(msgspec.Struct, gc=False):
+    """The fields of an annotation that are read, its segmentation as text."""
+
+    id: Any = MISSING
+    image_id: Any = MISSING
+    category_id: Any = MISSING
+    bbox: Any = None
+    area: Any = None
+    iscrowd: Any = 0
+    point: Any = None
+    keypoints: Any = None
+    segmentation: Raw = Raw()
+
+
+class Sections(NamedTuple):
+    """A COCO file decoded but for its annotations, which are texts of records."""
+
+    images: Any
+    annotations: list[Raw]
+    categories: Any
+    info: Any
+
+
+class Duplicate(ValueError):
+    """A key that occurs twice in one object, of which JSON readers keep the last in silence."""
+
+
+def load_json(path: Path | str) -> Any:
+    """The data of a JSON file.
+
+    Raises:
+        InputError: if it cannot be read, is not JSON, or an object has a key twice.
+    """
+    content = read_bytes(path)
+    if not content.strip():
+        raise InputError(path, "is empty", "give a JSON file")
+    try:
+        return parse_json(content)
+    except Duplicate as error:
+        raise InputError(path, str(error), "keep one of the two") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is not JSON ({error})", "export it again as JSON") from None
+
+
+def parse_json(content: bytes) -> Any:
+    """JSON data.
+
+    Raises:
+        Duplicate: if an object has a key twice.
+        ValueError, RecursionError: if it is not JSON.
+    """
+    # Millions of small objects: collecting garbage while they are made finds none and costs a
+    # third of the time.
+    with _no_garbage_collection():
+        return json.loads(content, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Duplicate(f"the key {twice!r} occurs twice in one object")
+    return made
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def decode_sections(path: Path | str) -> Sections | None:
+    """The sections of a file that is as it should be; None if `load_json` has to look at it."""
+    content = _content(path)
+    try:
+        top = msgspec.json.decode(content, type=dict[str, Raw])
+        if set(top) < {"images", "annotations", "categories"} or not _alone(content, top):
+            return None
+        return Sections(
+            images=msgspec.json.decode(top["images"]),
+            annotations=msgspec.json.decode(top["annotations"], type=list[Raw]),
+            categories=msgspec.json.decode(top["categories"]),
+            info=msgspec.json.decode(top["info"]) if "info" in top else None,
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+
+
+def decode_annotations(raws: list[Raw]) -> list[Annotation] | None:
+    """Records from their texts; None if one of them is not as it should be."""
+    try:
+        if _repeats(raws):
+            return None
+        decode = msgspec.json.Decoder(Annotation).decode
+        return [decode(raw) for raw in raws]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def has_mask(segmentation: Any) -> bool:
+    """Whether a segmentation, as text or as data, is one at all."""
+    if isinstance(segmentation, Raw):
+        text = bytes(segmentation)
+        return text not in _NO_MASK and (
+            len(text) > 20 or bytes(text.translate(None, b" \n\r\t")) not in _NO_MASK
+        )
+    return segmentation not in (None, [], [[]])
+
+
+def segmentation_of(raw: Any) -> Any:
+    """The data of a segmentation.
+
+    Raises:
+        ValueError: if it is not JSON as it should be.
+    """
+    if not isinstance(raw, Raw):
+        return raw
+    text = bytes(raw)
+    return json.loads(text) if text else None
+
+
+def _content(path: Path | str) -> bytes | mmap.mmap:
+    with contextlib.suppress(OSError, ValueError):
+        require_regular(path)
+        if Path(path).stat().st_size > MAPPED_BYTES:
+            with Path(path).open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return read_bytes(path)
+
+
+def _alone(content: bytes | mmap.mmap, top: dict[str, Raw]) -> bool:
+    """Whether each key stands once in the outermost object: what is no value is keys and commas."""
+    view = memoryview(content)
+    spans = sorted((_offset(view, raw), memoryview(raw).nbytes) for raw in top.values())
+    rest, end = [], 0
+    for start, length in spans:
+        rest.append(bytes(view[end:start])[:10_000])
+        end = start + length
+    rest.append(bytes(view[end:])[:10_000])
+    return all(text.count(b'"') == 2 for text in rest[:-1]) and rest[-1].strip() == b"}"
+
+
+def _offset(view: memoryview, raw: Raw) -> int:
+    import numpy as np
+
+    base = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
+    return int(np.frombuffer(raw, np.uint8).__array_interface__["data"][0] - base)
+
+
+def _repeats(raws: list[Raw]) -> bool:
+    """Whether a key may occur twice in a record: it occurs more often than there are records."""
+    text = b"".join(raws)
+    return any(text.count(b'"%s"' % key.encode()) > len(raws) for key in _KEYS)

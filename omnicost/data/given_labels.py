@@ -1,0 +1,49 @@
+"""Labels that people gave, in the form of those that are simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.data.dataset import Dataset
+from omnicost.errors import InputError
+
+TYPES = tuple(AnnotationType)
+
+
+def given_policy(dataset: Dataset) -> Policy:
+    """The shares of the images over annotation types that a set with given labels has.
+
+    Raises:
+        InputError: if it has masks throughout, or no image.
+    """
+    types = dataset.types()
+    if not types:
+        where = f"{dataset.name} {dataset.split}"
+        raise InputError(where, "has no given labels", "import some: `omnicost data import`")
+    return Policy.of({kind: images / len(dataset) for kind, images in types.items()})
+
+
+def given_assignment(dataset: Dataset, policy: Policy) -> np.ndarray:
+    """The annotation type of each image, as ``(I,) int8`` strengths: what the labels are.
+
+    Raises:
+        InputError: if the policy is another: labels that were not given cannot be made up.
+    """
+    own = given_policy(dataset)
+    if any(abs(own[kind] - policy[kind]) * len(dataset) >= 1 for kind in TYPES):
+        where = f"{dataset.name} {dataset.split}"
+        raise InputError(where, f"has given labels, {own}, not {policy}", "use its own policy")
+    return np.asarray(dataset.given, np.int8)
+
+
+def require_given(dataset: Dataset, index: int, kind: AnnotationType) -> None:
+    """Refuse to read an image's labels as another type than they are.
+
+    Raises:
+        InputError: naming the image.
+    """
+    if dataset.given is not None and int(dataset.given[index]) != kind.strength:
+        found = TYPES[int(dataset.given[index])]
+        where = f"{dataset.name} {dataset.split}: image id {dataset.image_ids[index]}"
+        raise InputError(where, f"has labels of type {found}, not {kind}", "use its own type")
