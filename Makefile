@@ -35,6 +35,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m omnicost.cli.reference --write docs/cli.md
+	$(BIN)/python -m analysis --out analysis
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

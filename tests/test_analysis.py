@@ -1,26 +1,248 @@
-"""The scripts of analysis/ keep up with the package."""
+"""The analysis keeps up with the package, and is right about what it finds."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-ANALYSIS = Path(__file__).parent.parent / "analysis"
-SCRIPTS = sorted(ANALYSIS.rglob("*.py"))
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from analysis import claims, f1_law  # noqa: E402
+from analysis.__main__ import PARTS, report, rows_line  # noqa: E402
+from analysis.claims import CLAIMS, Found, Measured, contrast, of_paper, pooled_spread  # noqa: E402
+from analysis.figures.examples import load_examples, save_examples  # noqa: E402
+from analysis.figures.gallery import GALLERIES  # noqa: E402
+from analysis.recorded import (  # noqa: E402
+    FULL,
+    PAPER_SETS,
+    TINY_SETS,
+    Cell,
+    Results,
+    grid_rows,
+)
+from analysis.tables import table2  # noqa: E402
+from omnicost.annotation import Policy  # noqa: E402
+from omnicost.plot.masks import Drawn, MaskExample  # noqa: E402
+from omnicost.results import Row, append_row, paper_rows  # noqa: E402
+
+SCRIPTS = sorted((ROOT / "analysis").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_what_a_script_imports_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every script can be imported, says what it claims, and has something to run."""
-    monkeypatch.syspath_prepend(str(path.parent))
-    spec = importlib.util.spec_from_file_location(f"analysis_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
+    """Every script can be imported, says what it claims, and has something to run or to make."""
+    monkeypatch.syspath_prepend(str(path.parent))  # benchmarks import each other by name
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    module = importlib.import_module(name)
     assert module.__doc__
-    assert hasattr(module, "main") or path.stem == "bench_world"
+    shared = ("__init__", "bench_world", "recorded", "examples")
+    assert hasattr(module, "main") or hasattr(module, "make") or path.stem in shared
+
+
+def world(name: str, paper: str, scale: float, seeds: int, noise: float) -> list[Row]:
+    """A tiny data set whose cells are the paper's, scaled, with a spread over seeds."""
+    draw = np.random.default_rng(len(name))
+    rows = []
+    for row in paper_rows(paper):
+        kind = row.policy.weak_types
+        f1 = {"none": 40, "class": 55, "point": 70, "box": 90}[str(kind[0])] if kind else None
+        for seed in range(seeds):
+            values = {
+                "dataset": name,
+                "recipe": "default",
+                "schedule": "tiny",
+                "seed": seed,
+                "ap": scale * row.ap + noise * draw.standard_normal(),
+                "teacher_f1": f1,
+            }
+            rows.append(row.model_copy(update=values))
+    return rows
+
+
+def results_of(folder: Path, **settings: Any) -> Results:
+    (folder / "tiny").mkdir(parents=True)
+    for tiny, paper in zip(TINY_SETS, PAPER_SETS, strict=True):
+        for row in world(tiny, paper, **settings):
+            append_row(folder / "tiny" / f"{tiny}.jsonl", row)
+    return Results(folder)
+
+
+def test_everything_is_made_from_recorded_rows(tmp_path: Path) -> None:
+    """The command writes its README, its tables and its figures; every link in it leads to one."""
+    results_of(tmp_path / "results", scale=0.7, seeds=3, noise=0.3)
+    command = ["-m", "analysis", "--out", str(tmp_path), "--results", str(tmp_path / "results")]
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, timeout=300)
+    text = (tmp_path / "README.md").read_text()
+    for name in ("claims", "f1_law", "table1", "table2", "table3", "table4", "table5"):
+        assert (tmp_path / "report" / f"{name}.csv").stat().st_size
+    links = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert len(links) == 4
+    assert all((tmp_path / link).stat().st_size for link in links)
+    assert text.count("\n## ") == len(PARTS)
+
+
+def test_it_is_made_without_the_sweeps_packages() -> None:
+    """A base install suffices: neither torch nor anything of the sweep's layer is loaded."""
+    code = (
+        "import analysis.__main__, sys; print({'torch', 'ray', 'pycocotools'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_committed_report_is_of_the_committed_rows() -> None:
+    """Rows that are added ask for `python -m analysis --out analysis`."""
+    assert rows_line(Results()) in (ROOT / "analysis" / "README.md").read_text()
+
+
+def test_nothing_recorded_is_said_so(tmp_path: Path) -> None:
+    """Without a row there is a report all the same, with the paper's side only."""
+    text = report(Results(tmp_path), tmp_path)
+    assert "Rows: none." in text
+    assert "**holds**" not in text
+    assert "No tiny data set has its rows yet." in text
+
+
+def test_table2_is_the_papers_form(tmp_path: Path) -> None:
+    """13 rows in its order; a cell shows mean, spread and share of full supervision."""
+    results = results_of(tmp_path / "results", scale=1.0, seeds=2, noise=0.0)
+    section = table2.make(results, tmp_path)
+    lines = (tmp_path / "table2.csv").read_text().splitlines()
+    assert len(lines) == 1 + 13
+    assert lines[1].startswith("0%,none,35.1 (81%),35.1 ± 0.0 (81%)")
+    assert "| 100% | - | 43.5 | 43.5 ± 0.0 |" in section.body
+    assert [line.split(",")[:2] for line in lines[1:13]] == [
+        [f"{share:.0%}", kind] for kind, share in grid_rows()
+    ]
+
+
+@given(
+    values=st.lists(st.lists(st.floats(-50, 50), min_size=2, max_size=5), min_size=2, max_size=5),
+    shift=st.floats(-20, 20),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_contrast_of_differences_knows_no_level(values: list[list[float]], shift: float) -> None:
+    """What all cells have in common leaves a contrast whose weights add to nothing as it is."""
+    cells = [Cell(tuple(own)) for own in values]
+    moved = [Cell(tuple(value + shift for value in own)) for own in values]
+    one = contrast([(1.0, cells[0]), (-1.0, cells[1])], cells)
+    other = contrast([(1.0, moved[0]), (-1.0, moved[1])], moved)
+    assert one
+    assert other
+    assert other == pytest.approx(one, abs=1e-6)
+    assert one.low <= one.estimate <= one.high  # type: ignore[operator]
+
+
+def test_the_pooled_spread_is_the_root_of_the_mean_variance() -> None:
+    """With equally many seeds a cell; cells of one seed have no say."""
+    cells = [Cell((1.0, 3.0)), Cell((0.0, 4.0)), Cell((9.0,))]
+    freedom, spread = pooled_spread(cells)
+    assert freedom == 2
+    assert spread == pytest.approx(np.sqrt((2 + 8) / 2))
+
+
+def test_intervals_hold_what_they_say() -> None:
+    """Of many contrasts between equal cells about 95 in 100 intervals hold nothing."""
+    draw = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        cells = [Cell(tuple(draw.standard_normal(3))) for _ in range(13)]
+        found = contrast([(1.0, cells[0]), (-1.0, cells[1])], cells)
+        assert found is not None
+        held += found.verdict == "undecided"
+    assert 0.92 < held / 400 < 0.98
+
+
+def test_verdicts() -> None:
+    """All above holds, all below fails, both sides is undecided; without a spread only a sign."""
+    assert [Found(1, low, high).verdict for low, high in ((0.5, 2), (-2, -1), (-1, 3))] == [
+        "holds",
+        "fails",
+        "undecided",
+    ]
+    assert [Found(value, None, None).verdict for value in (1, -1)] == ["yes", "no"]
+
+
+def test_the_papers_tables_bear_out_its_claims_on_coco() -> None:
+    """Every contrast is above nothing there, as its text has it: their signs are right."""
+    data = of_paper("coco")
+    for claim in CLAIMS:
+        found = claims.tested(claim, data)
+        assert found is not None
+        assert found.estimate > 0, claim.words
+
+
+def test_claims_turn_with_the_rows() -> None:
+    """With boxes and points exchanged that claim turns round, and the others of the order too."""
+    data = of_paper("coco")
+    swapped = {
+        Policy.of({{"box": "point", "point": "box"}.get(str(kind), str(kind)): share
+                   for kind, share in policy.shares}): cell
+        for policy, cell in data.grid.items()
+    }  # fmt: skip
+    turned = Measured(swapped, data.untuned, data.teachers, data.savings)
+    claim = next(claim for claim in CLAIMS if claim.words.startswith("boxes beat points"))
+    before, after = claims.tested(claim, data), claims.tested(claim, turned)
+    assert before
+    assert after
+    assert after.estimate == pytest.approx(-before.estimate)
+
+
+@given(power=st.floats(0.2, 2.0))
+@settings(max_examples=30, deadline=None)
+def test_the_law_finds_its_exponent(power: float) -> None:
+    """Shares that are a power of F1 give that power, and no error."""
+    known = [f1_law.Sample(FULL, f1, f1**power) for f1 in (0.3, 0.5, 0.7, 0.9)]
+    assert f1_law.exponent(known) == pytest.approx(power, abs=1e-3)
+    assert f1_law.error(known, known) == pytest.approx(0, abs=1e-3)
+
+
+def test_real_masks_are_right_labels() -> None:
+    """The labels' F1 goes from the pseudo-masks' to 1 with the share of masks."""
+    assert f1_law.labels_f1(Policy.cell("box", 0.0), 80) == pytest.approx(0.8)
+    assert f1_law.labels_f1(Policy.cell("box", 0.1), 80) == pytest.approx(0.82)
+
+
+def test_examples_are_kept_whole(tmp_path: Path) -> None:
+    """What is saved is loaded: pictures, words, prompts and masks of widths that no byte fits."""
+    draw = np.random.default_rng(0)
+    truth = Drawn(np.array([3, 5]), np.array([0, 1]), draw.random((2, 6, 11)) > 0.5)
+    example = MaskExample(
+        "a.png", draw.integers(0, 255, (6, 11, 3), np.uint8), "point", ("cat", "dog"), truth,
+        points=np.ones((2, 2), np.float32), label_ids=np.array([3, 5]), after=truth,
+    )  # fmt: skip
+    save_examples(tmp_path / "e.npz", [example, example])
+    again = load_examples(tmp_path / "e.npz")[1]
+    assert (again.name, again.kind, again.class_names, again.tags) == (
+        "a.png", "point", ("cat", "dog"), (),
+    )  # fmt: skip
+    assert (again.before, again.boxes) == (None, None)
+    assert again.after is not None
+    assert np.array_equal(again.after.masks, truth.masks)
+    assert np.array_equal(again.image, example.image)
+
+
+@pytest.mark.parametrize("gallery", GALLERIES, ids=lambda gallery: f"figure{gallery.number}")
+def test_a_gallery_is_drawn_from_its_file(gallery: Any, tmp_path: Path) -> None:
+    """With recorded examples there is a picture; without them the report says what is missing."""
+    (tmp_path / "tiny").mkdir()
+    make = PARTS[f"figure{gallery.number}"]
+    assert "No examples yet" in make(Results(tmp_path), tmp_path).body
+    masks = np.zeros((1, 16, 16), bool)
+    masks[0, 4:9, 4:9] = True
+    truth = Drawn(np.array([1]), np.array([0]), masks)
+    example = MaskExample("a", np.zeros((16, 16, 3), np.uint8), "box", ("cat",), truth, after=truth)
+    save_examples(tmp_path / "tiny" / f"figure{gallery.number}.npz", [example])
+    assert "](" in make(Results(tmp_path), tmp_path).body
+    assert (tmp_path / f"figure{gallery.number}.png").stat().st_size

@@ -1,0 +1,1 @@
+"""Tables 1 to 5: the paper's recorded figures beside the tiny world's."""
