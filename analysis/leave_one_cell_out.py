@@ -1,176 +1,237 @@
-"""Can the planner's surface predict a cell of Table 2 that it has not seen?
+"""Do the planner's intervals hold what they say, on cells that it has not seen?
 
-Each of the 39 cells (3 data sets x (3 mask shares x 4 weak types + all masks)) is left out in turn,
-the surface is fitted to the other 12 of its data set (the shape of the curves comes from the other
-two data sets), and the prediction is compared with the recorded AP. Two rulers beside it: the worth
-of a weak label held fixed at its neighbour in mask share, and AP over full taken as it stands to be
-concave in log(1 + f / f0), without the masked images' own share.
+Three tests, each cell predicted as one further student's AP:
 
-    python analysis/leave_one_cell_out.py          # about 5 s; --json for scripts
+- Table 2: each of the 39 cells from the other 12 of its data set; the shape of the curves comes
+  from the other two data sets.
+- Published series of other methods (`series` in results/paper/baselines.csv): each row from the
+  others of its series.
+- Tiny rows from one run per cell: every run of another seed from all runs of one seed.
+
+Printed are the mean error beside two rulers (the same type's cell at the next mask share; a line in
+log(1 + masks / 30) through its two nearest), coverage with its 95% binomial interval, and the mean
+interval score (Gneiting and Raftery 2007; width plus what is missed, weighted; lower is better).
+
+    python analysis/leave_one_cell_out.py          # seconds; --json for scripts
+    python analysis/leave_one_cell_out.py results/tiny/demo.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.stats import binomtest
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN
-from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
-from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import fit_surface
-from omnicost.results import paper_rows
+from omnicost.plan.forecast import axis, forecast
+from omnicost.plan.observations import Observations, observe
+from omnicost.plan.prior import Shape, learn_shape
+from omnicost.results import Row, paper_rows, published_series, read_rows
 
-LEVEL = 0.8
-DRAWS = 1000
+LEVELS = (0.5, 0.8, 0.95)
+DRAWS = 2000
+TINY = Path(__file__).parent.parent / "results" / "tiny" / "demo.jsonl"
 
 
 class Prediction(NamedTuple):
-    """One left-out cell: recorded and predicted AP, percent."""
+    """One cell that was not seen: recorded and predicted AP, percent."""
 
-    dataset: str
-    kind: str
+    source: str
+    weak: str
     share: float
     recorded: float
     predicted: float
-    low: float
-    high: float
+    intervals: tuple[tuple[float, float], ...]
+    """One for each of `LEVELS`."""
     nearest: float
-    literal: float
-
-    @property
-    def covered(self) -> bool:
-        """Whether the interval holds the recorded AP."""
-        return self.low <= self.recorded <= self.high
+    line: float
 
 
-def predict(rows: Observations, index: int, others: list[Observations]) -> Prediction:
-    """The left-out cell from the 12 others, the interval being that of one student."""
-    rng = np.random.default_rng(index)
-    kept = rows.without(index)
-    # Without the 100% cell, full supervision is inferred: the shape says how far curves still rise.
-    surface = fit_surface(kept, learn_shape(others), rng, DRAWS, rows.images, full_required=False)
-    share, kind = float(rows.share[index]), int(rows.kind[index])
-    worth, draws = 1.0, np.ones(DRAWS)
-    if kind >= 0:
-        position = surface.types.index(WEAK_TYPES[kind])
-        worth = float(surface.at(rows.masks[index])[position])
-        draws = surface.draws_at(rows.masks[index])[:, position]
-    centre = surface.scale * (share + (1 - share) * worth)
-    drawn = surface.full_draws * (share + (1 - share) * draws)
-    drawn = drawn + PRIOR_NOISE_SD * rng.standard_normal(DRAWS)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def predict(
+    kept: Observations, shape: Shape, weak: int, masks: float, share: float
+) -> tuple[float, np.ndarray]:
+    """Expected AP of a cell, and draws of one student of it."""
+    rng = np.random.default_rng(0)
+    point = np.array([max(weak, 0)]), np.array([masks])
+    drawn = forecast(kept, shape, *point, rng, DRAWS)
+    lacks = 0.0 if weak < 0 else 1 - share
+    expected = drawn.full - lacks * drawn.lacking[:, 0]
+    student = expected + drawn.run - lacks * drawn.misfit[:, point[0][0]]
+    return float(expected.mean()), student
+
+
+def leave_out(rows: Observations, shape: Shape, source: str) -> Iterable[Prediction]:
+    """Every cell of some rows from the others."""
+    cells = rows.cells
+    for cell, (weak, masks, share, recorded) in enumerate(
+        zip(
+            *(one.tolist() for one in (cells.weak, cells.masks, cells.share, cells.ap)), strict=True
+        )
+    ):
+        kept = rows.where(rows.cell != cell)
+        yield _prediction(kept, shape, source, weak, masks, share, recorded)
+
+
+def _prediction(
+    kept: Observations,
+    shape: Shape,
+    source: str,
+    weak: int,
+    masks: float,
+    share: float,
+    recorded: float,
+) -> Prediction:
+    expected, student = predict(kept, shape, weak, masks, share)
+    bounds = [np.quantile(student, [(1 - one) / 2, (1 + one) / 2]).tolist() for one in LEVELS]
     return Prediction(
-        rows.dataset,
-        str(WEAK_TYPES[kind]) if kind >= 0 else "mask",
+        source,
+        str(WEAK_TYPES[weak]) if weak >= 0 else "mask",
         share,
-        float(rows.ap[index]),
-        centre,
-        float(low),
-        float(high),
-        _nearest(kept, kind, share),
-        _literal(kept, kind, share),
+        recorded,
+        expected,
+        tuple((low, high) for low, high in bounds),
+        _nearest(kept, weak, masks),
+        _line(kept, weak, masks),
     )
 
 
-def _nearest(kept: Observations, kind: int, share: float) -> float:
-    """AP of the cell of the same type with the next mask share; the best cell for all masks."""
-    own = kept.kind == kind
+def _nearest(kept: Observations, weak: int, masks: float) -> float:
+    """AP of the cell of the same type with the next number of masks; the best for all masks."""
+    own = (kept.weak == weak) & (weak >= 0)
     if not own.any():
         return float(kept.ap.max())
-    step = np.abs(np.log10(kept.share[own] + 1e-3) - np.log10(share + 1e-3))
-    return float(kept.ap[own][step.argmin()])
+    return float(kept.ap[own][np.abs(axis(kept.masks[own]) - axis(masks)).argmin()])
 
 
-def _literal(kept: Observations, kind: int, share: float) -> float:
-    """Least squares with AP itself non-decreasing and concave in log(1 + f / f0), f0 = 0.1%."""
-    knots = np.log1p(np.array([0.01, 0.1, 1.0]) / 0.001)
-    design = np.zeros((len(kept.ap), 1 + 3 * len(WEAK_TYPES)))
-    design[:, 0] = 1
-    for row, (k, f) in enumerate(zip(kept.kind, kept.share, strict=True)):
-        if k >= 0:
-            bends = np.maximum(knots - np.log1p(f / 0.001), 0)
-            design[row, 1 + 3 * k : 4 + 3 * k] = -bends
-    solution = nnls(design, kept.ap)[0]
-    query = np.zeros(design.shape[1])
-    query[0] = 1
-    if kind >= 0:
-        query[1 + 3 * kind : 4 + 3 * kind] = -np.maximum(knots - np.log1p(share / 0.001), 0)
-    return float(query @ solution)
+def _line(kept: Observations, weak: int, masks: float) -> float:
+    """AP on the line through the two nearest cells, those on all masks being of every type."""
+    own = (kept.weak == weak) | kept.is_full
+    order = np.argsort(np.abs(axis(kept.masks[own]) - axis(masks)), kind="stable")[:2]
+    place, ap = axis(kept.masks[own][order]), kept.ap[own][order]
+    if len(place) < 2 or place[0] == place[1]:
+        return float(ap.mean()) if len(ap) else _nearest(kept, weak, masks)
+    return float(ap[0] + (ap[1] - ap[0]) * (axis(masks) - place[0]) / (place[1] - place[0]))
 
 
-def run() -> list[Prediction]:
-    """All 39 predictions."""
+def table2() -> list[Prediction]:
+    """The 39 cells of Table 2."""
     observed = {name: observe(paper_rows(name)) for name in BUILT_IN}
     return [
-        predict(rows, index, [one for other, one in observed.items() if other != name])
+        one
         for name, rows in observed.items()
-        for index in range(len(rows.ap))
+        for one in leave_out(
+            rows, learn_shape([other for key, other in observed.items() if key != name]), name
+        )
     ]
 
 
-def summary(predictions: list[Prediction]) -> dict[str, object]:
-    """Mean and largest errors in AP, and coverage with its 95% binomial interval."""
+def series() -> list[Prediction]:
+    """The rows of the published series."""
+    shape = learn_shape([observe(paper_rows(name)) for name in BUILT_IN])
+    return [
+        one
+        for name, rows in published_series().items()
+        for one in leave_out(observe(rows), shape, name)
+    ]
+
+
+def other_seeds(rows: Sequence[Row]) -> list[Prediction]:
+    """Every run of other seeds from the runs of one seed, for each data set and seed."""
+    shape = learn_shape([observe(paper_rows(name)) for name in BUILT_IN])
+    found = []
+    for name in dict.fromkeys(row.dataset for row in rows):
+        every = observe([row for row in rows if row.dataset == name])
+        for seed in np.unique(every.seed).tolist():
+            kept, held = every.where(every.seed == seed), every.where(every.seed != seed)
+            found += [
+                _prediction(kept, shape, f"{name}, seed {seed}", *values)
+                for values in zip(
+                    held.weak.tolist(),
+                    held.masks.tolist(),
+                    held.share.tolist(),
+                    held.ap.tolist(),
+                    strict=True,
+                )
+            ]
+    return found
+
+
+def summary(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Errors in AP, and for each level coverage, its binomial interval, width and score."""
     recorded = np.array([one.recorded for one in predictions])
-    covered = sum(one.covered for one in predictions)
-    chance = binomtest(covered, len(predictions)).proportion_ci(0.95)
     errors = {
-        name: np.abs(np.array([getattr(one, name) for one in predictions]) - recorded)
-        for name in ("predicted", "nearest", "literal")
+        name: float(np.abs(np.array([getattr(one, name) for one in predictions]) - recorded).mean())
+        for name in ("predicted", "nearest", "line")
     }
+    levels = {}
+    for index, level in enumerate(LEVELS):
+        low, high = np.array([one.intervals[index] for one in predictions]).T
+        missed = np.maximum(low - recorded, 0) + np.maximum(recorded - high, 0)
+        held = int((missed == 0).sum())
+        reach = binomtest(held, len(recorded)).proportion_ci(0.95)
+        levels[f"{level:.0%}"] = {
+            "held": held,
+            "binomial_interval_95": [reach.low, reach.high],
+            "width": float((high - low).mean()),
+            "interval_score": float((high - low + 2 / (1 - level) * missed).mean()),
+        }
+    return {"cells": len(recorded), "mean_absolute_error": errors, "levels": levels}
+
+
+def run(tiny: Path = TINY) -> dict[str, list[Prediction]]:
+    """All three tests."""
     return {
-        "cells": len(predictions),
-        "mean_absolute_error": {name: float(e.mean()) for name, e in errors.items()},
-        "median_absolute_error": {name: float(np.median(e)) for name, e in errors.items()},
-        "largest_error": {name: float(e.max()) for name, e in errors.items()},
-        "covered": covered,
-        "coverage_interval_95": [chance.low, chance.high],
-        "mean_interval_width": float(np.mean([one.high - one.low for one in predictions])),
+        "Table 2, one cell left out": table2(),
+        "published series, one row left out": series(),
+        "tiny rows, from one run per cell": other_seeds(read_rows(tiny)),
     }
+
+
+def _print(name: str, predictions: Sequence[Prediction], cells: bool) -> None:
+    totals = summary(predictions)
+    print(f"\n{name} ({totals['cells']})")
+    if cells:
+        for one in predictions:
+            low, high = one.intervals[1]
+            print(
+                f"  {one.source:34} {one.weak:6} {one.share:5.0%} {one.recorded:6.1f} "
+                f"{one.predicted:6.1f} {one.predicted - one.recorded:+6.1f}  80%: {low:.1f} to "
+                f"{high:.1f}{'' if low <= one.recorded <= high else '   missed'}"
+            )
+    error = totals["mean_absolute_error"]
+    print(
+        f"  mean error {error['predicted']:.2f} AP; of the next cell {error['nearest']:.2f}, of a "
+        f"line {error['line']:.2f}"
+    )
+    for level, one in totals["levels"].items():
+        low, high = one["binomial_interval_95"]
+        print(
+            f"  {level} intervals hold {one['held'] / totals['cells']:.0%} (95% binomial interval "
+            f"{low:.0%} to {high:.0%}), {one['width']:.1f} AP wide, score "
+            f"{one['interval_score']:.1f}"
+        )
 
 
 def main() -> None:
-    """Print every cell and the summary."""
+    """Print the three tests."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tiny", nargs="?", type=Path, default=TINY)
+    parser.add_argument("--cells", action="store_true", help="print every prediction")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    predictions = run()
-    totals = summary(predictions)
+    found = run(arguments.tiny)
     if arguments.json:
-        cells = [one._asdict() | {"covered": one.covered} for one in predictions]
-        print(json.dumps({"cells": cells, "summary": totals}, indent=2))
+        plain = {name: summary(one) for name, one in found.items()}
+        print(json.dumps(plain, indent=2))
         return
-    print(f"{'data set':11} {'rest':6} {'masks':>5} {'AP':>6} {'pred.':>6} {'error':>6}  80%")
-    for one in predictions:
-        print(
-            f"{one.dataset:11} {one.kind:6} {one.share:5.0%} {one.recorded:6.1f} "
-            f"{one.predicted:6.1f} {one.predicted - one.recorded:+6.1f}  "
-            f"{one.low:.1f} to {one.high:.1f}{'' if one.covered else '   missed'}"
-        )
-    print()
-    for name, label in (
-        ("predicted", "the planner's surface"),
-        ("nearest", "the cell at the next mask share"),
-        ("literal", "AP itself concave in log(1 + f / f0)*"),
-    ):
-        error = {key: totals[f"{key}_error"][name] for key in ("mean_absolute", "median_absolute")}  # type: ignore[index]
-        largest = totals["largest_error"][name]  # type: ignore[index]
-        print(
-            f"{label:38} mean error {error['mean_absolute']:.2f} AP, "
-            f"median {error['median_absolute']:.2f}, largest {largest:.1f}"
-        )
-    low, high = totals["coverage_interval_95"]  # type: ignore[misc]
-    print(
-        f"\n80% intervals hold {totals['covered']} of {totals['cells']} "
-        f"(95% binomial interval {low:.0%} to {high:.0%}), "
-        f"{totals['mean_interval_width']:.1f} AP wide on average"
-    )
-    print("* fitted without a prior, so that it has nothing to go by outside the other cells")
+    for name, one in found.items():
+        _print(name, one, arguments.cells)
 
 
 if __name__ == "__main__":

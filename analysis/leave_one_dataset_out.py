@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -56,18 +55,16 @@ class Cell(NamedTuple):
         return self.low <= self.recorded <= self.high
 
 
-def predict(
-    surface: Surface, rows: Observations, indices: list[int], rng: np.random.Generator
-) -> list[Cell]:
+def predict(surface: Surface, rows: Observations, indices: list[int]) -> list[Cell]:
     """Cells of one data set from a surface, intervals being those of one student."""
     full = float(rows.ap[rows.is_full].mean())
     cells = []
     for index in indices:
-        kind, share = WEAK_TYPES[int(rows.kind[index])], float(rows.share[index])
+        kind, share = WEAK_TYPES[int(rows.weak[index])], float(rows.share[index])
         position = surface.types.index(kind)
         masks = float(rows.masks[index])
         drawn = share + (1 - share) * surface.draws_at(masks)[:, position]
-        drawn = drawn + surface.noise_sd * rng.standard_normal(len(drawn))
+        drawn = drawn + surface.run_draws + (1 - share) * surface.misfit_draws[:, position]
         low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         cells.append(
             Cell(
@@ -108,21 +105,16 @@ def run_pilot(
     held: Observations, observed: list[Observations], pilot: tuple[tuple[str | None, float], ...]
 ) -> list[Cell]:
     """The cells outside the pilot, predicted with it."""
-    keys = list(zip(held.kind.tolist(), held.share.tolist(), strict=True))
+    keys = list(zip(held.weak.tolist(), held.share.tolist(), strict=True))
     wanted = {(-1 if kind is None else [str(k) for k in WEAK_TYPES].index(kind), share)
               for kind, share in pilot}  # fmt: skip
     inside = [index for index, key in enumerate(keys) if key in wanted]
     outside = [i for i, (kind, _) in enumerate(keys) if kind >= 0 and i not in inside]
-    rows = replace(
-        held,
-        kind=held.kind[inside],
-        masks=held.masks[inside],
-        share=held.share[inside],
-        ap=held.ap[inside],
-    )
     rng = np.random.default_rng(7)
-    surface = pilot_surface(rows, references(held, observed), held.images, rng, DRAWS)
-    return predict(surface, held, outside, rng)
+    surface = pilot_surface(
+        held.where(np.array(inside)), references(held, observed), held.images, rng, DRAWS
+    )
+    return predict(surface, held, outside)
 
 
 def score(cells: list[Cell]) -> dict[str, object]:
@@ -155,7 +147,7 @@ def run() -> dict[str, dict[str, object]]:
         plain[held.dataset] = float(np.abs(plain_ratios(held, observed) - recorded).mean())
         rng = np.random.default_rng(0)
         surface = transfer(references(held, observed), held.images, rng, DRAWS)
-        cells += predict(surface, held, weak.tolist(), rng)
+        cells += predict(surface, held, weak.tolist())
     scores["plain ratios"] = {"error": plain, "mean_error": float(np.mean(list(plain.values())))}
     scores["--like"] = score(cells)
     for name, pilot in PILOTS.items():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAPER_RECIPE: Final = "paper"
+PUBLISHED: Final = "published"
+"""Label of the schedule of students that others published."""
 TABLES: Final = (1, 2, 3, 4, 5)
 
 
@@ -252,10 +254,26 @@ def published_baselines() -> pd.DataFrame:
     return _read_csv("baselines.csv")
 
 
+def published_series() -> dict[str, list[Row]]:
+    """Those of them that one method measured at several shares of masks on COCO: rows by series.
+
+    Each has the method's name for its recipe, and costs by the default labelling times.
+    """
+    table, stats = published_baselines(), dataset_stats("coco")
+    series = {name: own.to_dict("records") for name, own in table.groupby("series") if name}
+    return {
+        str(name): [
+            _priced(stats, Policy.parse(one["policy"]), one["ap"], str(name), one["source"])
+            for one in records
+        ]
+        for name, records in series.items()
+    }
+
+
 def _read_csv(name: str) -> pd.DataFrame:
     import pandas as pd
 
-    text_columns = {"weak_type": str, "policy": str, "annotation": str}
+    text_columns = {"weak_type": str, "policy": str, "annotation": str, "series": str}
     frame = pd.read_csv(shipped("results/paper") / name, comment="#", dtype=text_columns)
     kept = [column for column in text_columns if column in frame]
     return frame.fillna(dict.fromkeys(kept, "")) if kept else frame
@@ -275,19 +293,23 @@ def paper_rows(dataset: str) -> list[Row]:
 
 def _paper_row(record: dict[Any, Any], stats: DatasetStats) -> Row:
     policy = Policy.cell(record["weak_type"] or AnnotationType.MASK, record["mask_share"])
+    row = _priced(stats, policy, record["ap"], PAPER_RECIPE, "paper, Table 2")
+    sizes = {name: record[name] for name in ("ap_small", "ap_medium", "ap_large")}
+    return row.model_copy(update=sizes)
+
+
+def _priced(stats: DatasetStats, policy: Policy, ap: float, recipe: str, source: str) -> Row:
+    """A published student as a row, priced with the default labelling times."""
     seconds = seconds_per_image(policy, stats)
     return Row(
         dataset=stats.name,
         policy=policy,
-        recipe=PAPER_RECIPE,
-        schedule="published",
-        ap=record["ap"],
-        ap_small=record["ap_small"],
-        ap_medium=record["ap_medium"],
-        ap_large=record["ap_large"],
+        recipe=recipe,
+        schedule=PUBLISHED,
+        ap=ap,
         images=stats.images,
         masks=round(policy.mask_share * stats.images),
         seconds_per_image=seconds,
         hours=hours(seconds * stats.images),
-        source="paper, Table 2",
+        source=source,
     )

@@ -20,8 +20,9 @@ def surface(worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=WEAK_TYP
         full=40.0,
         full_draws=np.full(draws, 40.0),
         scale=40.0,
-        noise_sd=0.01,
-        tested_masks=np.full(len(worth), 3.0),
+        run_draws=np.zeros(draws),
+        misfit_draws=np.zeros((draws, len(worth))),
+        fewest_tested=3,
     )
 
 

@@ -252,7 +252,7 @@ def test_no_uncertainty_no_regret() -> None:
     problem = Problem(300, seconds, flat)
     spend = draw_spend(stats, times, np.random.default_rng(0), 3)
     problem = Problem(300, spend.type_seconds[0], flat)
-    worlds = Worlds(problem, spend, np.zeros(3))
+    worlds = Worlds(problem, spend)
     images = best_for_budget(problem, 40_000.0)
     risk = assess(worlds, images, 40_000.0, None, problem.masks())
     # What is left of regret is the rounding to whole images.
@@ -261,7 +261,77 @@ def test_no_uncertainty_no_regret() -> None:
     assert risk.close_to_best == 1
 
 
+# --- the rule beside the plan
+
+
+@pytest.mark.parametrize(
+    "question",
+    [Question(700.0), Question(target=0.95), Question(700.0, confidence=0.9)],
+)
+def test_every_plan_carries_the_rule(question: Question) -> None:
+    """What the one-line rule buys for the same money, and with what chance it is worse."""
+    plan = coco_plan(question)
+    assert plan.rule is not None
+    assert plan.rule.images.sum() == 20_000
+    budget = question.budget_hours if question.is_plain else plan.hours
+    assert plan.rule.hours <= (budget or plan.hours) * (1 + 1e-6)
+    assert plan.beats_rule == (plan.rule.worse >= 0.9)
+    assert plan.as_dict()["rule"]["share"] == plan.rule.share
+
+
+def test_a_plan_that_does_not_beat_the_rule_says_so() -> None:
+    """Where nearly all images have boxes and the rest masks anyway, the chance is named."""
+    plan = coco_plan(Question(1500.0))
+    assert not plan.beats_rule
+    same = plan.rule is not None and np.array_equal(plan.rule.images, plan.images)
+    assert same or any("Not clearly better than the rule" in note for note in plan.notes)
+
+
+def test_weak_evidence_keeps_to_the_rule() -> None:
+    """From two other data sets alone no plan is clearly better, so the rule is the answer."""
+    plan = make_plan(Question(500.0), COCO, like=["ade20k", "cityscapes"], draws=DRAWS)
+    assert plan.rule is not None
+    assert plan.images.tolist() == plan.rule.images.tolist()
+    assert any("rule of thumb" in note for note in plan.notes)
+    own = coco_plan(Question(500.0))
+    assert own.rule is not None
+    assert own.images.tolist() != own.rule.images.tolist()
+
+
 # --- evidence
+
+
+def test_one_run_a_cell_is_never_measured() -> None:
+    """The grade says what the forecast rests on: two runs a cell are measured, one is not."""
+    rows = demo_rows()
+    stats = statistics_from_rows(rows, None, LabellingTimes())
+    once = make_plan(Question(5.0), stats, rows=rows, draws=100)
+    assert once.evidence.grade == "single runs"
+    assert "without a repeat" in once.evidence.grounds
+    again = [row.model_copy(update={"seed": 1, "ap": row.ap + 0.5}) for row in rows]
+    twice = make_plan(Question(5.0), stats, rows=[*rows, *again], draws=100)
+    assert twice.evidence.grade == "measured"
+    assert "9 repeats" in twice.evidence.grounds
+
+
+def test_no_plan_from_smoke_rows() -> None:
+    """Rows of a trial run are refused; students stopped early are left out and counted."""
+    rows = demo_rows()
+    smoke = [row.model_copy(update={"schedule": "smoke"}) for row in rows]
+    with pytest.raises(InputError, match="smoke"):
+        make_plan(Question(5.0), COCO, rows=smoke, draws=100)
+    stopped = rows[0].model_copy(update={"seed": 1, "truncated": True})
+    plan = make_plan(Question(5.0), COCO, rows=[*rows, stopped], draws=100)
+    assert any("1 students that were stopped early" in note for note in plan.notes)
+
+
+def test_few_masks_are_bought_only_for_what_they_are_expected_to_be_worth() -> None:
+    """Demo rows tune on 60 masks at the fewest: small budgets buy none of 1 to 20."""
+    rows = demo_rows()
+    stats = statistics_from_rows(rows, None, LabellingTimes())
+    for budget in (3.0, 5.0, 8.0, 13.0, 21.0):
+        masks = make_plan(Question(budget), stats, rows=rows, draws=100).images[MASK]
+        assert masks == 0 or masks > 20
 
 
 def test_own_sweep_with_two_mask_shares() -> None:
@@ -303,7 +373,8 @@ def test_extrapolation_is_flagged() -> None:
                      dataset="cityscapes", draws=100)  # fmt: skip
     assert any("Extrapolated" in note for note in many.notes)
     few = coco_plan(Question(500.0))
-    assert any("Interpolated between 0 and 1,183" in note for note in few.notes)
+    assert 0 < few.images[MASK] < 1183
+    assert any("under 1,183, the fewest" in note for note in few.notes)
     assert any("118,287" in note and "shares" in note for note in few.notes)
 
 

@@ -1,7 +1,6 @@
 """The smoothed surface: its laws, its exactness, its predictions; transfer and pilots."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ from hypothesis import strategies as st
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
 from omnicost.errors import InputError
-from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
+from omnicost.plan.observations import Observations, observe
 from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import Surface, axis, fit_surface
+from omnicost.plan.surface import HARM_SD, Surface, fit_surface, harm
 from omnicost.plan.transfer import pilot_surface, transfer
 from omnicost.results import paper_rows
 
@@ -35,51 +34,67 @@ def fitted(name: str, draws: int = 50, largest: int = 0) -> Surface:
 def grids(draw: st.DrawFn) -> Observations:
     """Measured cells of any APs: no order, no smoothness."""
     images = draw(st.integers(20, 50_000))
-    kinds = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True))
+    kinds = draw(st.lists(st.sampled_from(range(len(WEAK_TYPES))), min_size=1, unique=True))
     shares = [0.0, *sorted(draw(st.sets(st.sampled_from([0.01, 0.05, 0.1, 0.3]), max_size=3)))]
     cells = [(kind, share) for kind in kinds for share in shares] + [(-1, 1.0)]
-    ap = draw(st.lists(st.floats(0, 60), min_size=len(cells), max_size=len(cells)))
+    ap = draw(st.lists(st.floats(0.1, 60), min_size=len(cells), max_size=len(cells)))
     share = np.array([cell[1] for cell in cells])
-    return Observations(
-        "any",
-        images,
-        np.array([cell[0] for cell in cells]),
-        share * images,
-        share,
-        np.array(ap),
-        PRIOR_NOISE_SD,
-    )
+    weak = np.array([cell[0] for cell in cells])
+    seed = np.zeros(len(cells), int)
+    return Observations("any", "", images, weak, share * images, share, np.array(ap), seed)
 
 
 @settings(max_examples=30, deadline=None)
 @given(grids())
-def test_every_draw_obeys_the_law(rows: Observations) -> None:
-    """Worth rises, is at most a mask's, and is concave on the axis, whatever was measured."""
+def test_worth_stays_between_nothing_and_a_mask(rows: Observations) -> None:
+    """In the mean and in every draw, whatever was measured; all numbers are finite."""
     surface = fit_surface(rows, learn_shape([]), np.random.default_rng(0), draws=8)
     for worth in (surface.worth[None], surface.worth_draws):
+        assert (worth >= -1e-9).all()
         assert (worth <= 1 + 1e-9).all()
-        steps = np.diff(worth, axis=-1)
-        assert (steps >= -1e-7).all()
-    inner = surface.worth_draws[(surface.full_draws > 1) & (surface.worth_draws.min((1, 2)) > 0)]
-    slopes = np.diff(inner, axis=-1) / np.diff(axis(surface.knots))
-    assert (np.diff(slopes, axis=-1) <= 1e-6).all()
+    assert np.isfinite(surface.run_draws).all()
+    assert np.isfinite(surface.misfit_draws).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ap_is_concave_in_the_mask_share_and_ends_at_full(name: str) -> None:
-    """AP over full never falls with masks, bends down, and is 1 with masks on every image."""
-    surface, images = fitted(name), paper(name).images
-    masks = np.linspace(0, images, 400)
+def test_ap_rises_with_tested_masks_and_ends_at_full(name: str) -> None:
+    """From the fewest tested masks on, AP over full never falls in the paper's data."""
+    surface, images = fitted(name, 400), paper(name).images
+    masks = np.linspace(surface.fewest_tested or 0, images, 400)
     share = masks / images
     ap = share + (1 - share) * surface.at(masks)
-    assert (np.diff(ap, axis=1) > -1e-12).all()
-    assert (np.diff(ap, 2, axis=1) < 1e-9).all()
+    assert (np.diff(ap, axis=1) > -1e-4).all()
     assert ap[:, -1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fewest_tested_masks_are_the_fewest(name: str) -> None:
+    """1% of each data set's images, and the surface says so."""
+    assert fitted(name).fewest_tested == round(0.01 * paper(name).images)
+
+
+def test_untried_masks_carry_a_risk() -> None:
+    """One mask is expected to be worth less than none, and less surely; tested ones are not."""
+    surface = fitted("coco", 1000)
+    for index in range(len(surface.types)):
+        none, one, tested = surface.worth[index][np.searchsorted(surface.knots, [0, 1, 1183])]
+        assert one < none < tested
+    spread = surface.worth_draws.std(axis=0)
+    assert (spread[:, 1] > 2 * spread[:, 0]).all()
+
+
+def test_harm_ends_where_teachers_were_tried() -> None:
+    """Nothing without masks, most at one, falling, and nothing from the fewest tested on."""
+    masks = np.array([0.0, 1, 10, 100, 300, 1000])
+    lost = harm(masks, 300, np.random.default_rng(0), 2000).mean(axis=0)
+    assert lost[[0, 4, 5]].tolist() == [0, 0, 0]
+    assert lost[1] == pytest.approx(HARM_SD * np.sqrt(2 / np.pi), rel=0.05)
+    assert lost[1] > lost[2] > lost[3] > 0
 
 
 def test_no_order_between_types_is_imposed() -> None:
     """Cityscapes' class beats its point without masks, as it was measured."""
-    surface = fitted("cityscapes")
+    surface = fitted("cityscapes", 300)
     position = surface.types.index
     without = surface.at(0.0)
     assert without[position(AnnotationType.CLASS)] > without[position(AnnotationType.POINT)]
@@ -90,40 +105,26 @@ def test_no_order_between_types_is_imposed() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_smoothing_stays_within_noise(name: str) -> None:
     """The surface passes its own rows within a few of their standard deviations."""
-    rows, surface = paper(name), fitted(name, draws=300)
-    for kind, masks, share, ap in zip(rows.kind, rows.masks, rows.share, rows.ap, strict=True):
+    rows, surface = paper(name), fitted(name, draws=500)
+    for kind, masks, share, ap in zip(rows.weak, rows.masks, rows.share, rows.ap, strict=True):
         worth = 1.0 if kind < 0 else surface.at(masks)[surface.types.index(WEAK_TYPES[kind])]
-        assert surface.scale * (share + (1 - share) * worth) == pytest.approx(ap, abs=1.2)
+        assert surface.scale * (share + (1 - share) * worth) == pytest.approx(ap, abs=1.5)
 
 
-def test_smooth_data_come_back() -> None:
-    """Rows made from a law of this form, without noise, are returned almost as they are."""
-    truth = 40 * (0.95 - 0.35 * np.exp(-axis(np.array([0.0, 200, 2000])) / 2))
-    share = np.array([0, 0.01, 0.1])
-    ap = np.append(40 * share + (1 - share) * truth, 40.0)
-    rows = Observations("made", 20_000, np.array([2, 2, 2, -1]), np.array([0, 200, 2000, 20_000]),
-                        np.append(share, 1.0), ap, 0.01)  # fmt: skip
-    surface = fit_surface(rows, learn_shape([]), np.random.default_rng(0), 50)
-    measured = surface.scale * surface.at(rows.masks[:3])[0]
-    assert measured == pytest.approx(truth, abs=0.1)
-
-
-def test_repeats_set_the_noise() -> None:
-    """Seeds of one cell that scatter more than assumed widen the noise, and few count little."""
-    row = paper_rows("coco")[0]
-    quiet = observe(paper_rows("coco"))
-    assert (quiet.noise_sd, quiet.repeats) == (PRIOR_NOISE_SD, 0)
-    seeds = [row.model_copy(update={"seed": s, "ap": row.ap + 3 * (-1) ** s}) for s in range(20)]
-    loud = observe([*paper_rows("coco")[1:], *seeds])
-    assert loud.repeats == 19
-    assert 2.5 < loud.noise_sd < 3.1
+def test_restricting_keeps_each_type_its_own() -> None:
+    """Curves and misfits of a type are the same with and without the others."""
+    surface = fitted("coco")
+    box = surface.restricted([AnnotationType.BOX])
+    index = surface.types.index(AnnotationType.BOX)
+    assert (box.worth[0] == surface.worth[index]).all()
+    assert (box.misfit_draws[:, 0] == surface.misfit_draws[:, index]).all()
 
 
 def test_only_two_mask_shares_are_enough() -> None:
     """A sweep of 0%, 10% and 100% cells alone gives a surface."""
     rows = [row for row in paper_rows("coco") if row.mask_share in (0, 0.1, 1)]
-    surface = fit_surface(observe(rows), learn_shape([]), np.random.default_rng(0), 20)
-    assert len(surface.types) == 4
+    surface = fit_surface(observe(rows), learn_shape([]), np.random.default_rng(0), 200)
+    assert len(surface.types) == len(observe(rows).types)
     assert 0.9 < surface.share_of_full(AnnotationType.BOX, 11829, 118287) < 1
 
 
@@ -149,7 +150,7 @@ def test_transfer_is_the_predictive_t() -> None:
     levels = np.array([0.6, 0.7, 0.9])
     flat = [
         Surface((AnnotationType.BOX,), np.array([0.0, 1000]), np.full((1, 2), x),
-                np.full((4, 1, 2), x), 40.0, np.full(4, 40.0), 40.0, 0.01, np.array([100.0]))
+                np.full((4, 1, 2), x), 40.0, np.full(4, 40.0), 40.0, np.zeros(4), np.zeros((4, 1)))
         for x in levels
     ]  # fmt: skip
     surface = transfer(flat, 1000, np.random.default_rng(1), 20_000)
@@ -171,9 +172,7 @@ def test_a_pilot_moves_the_surface_to_what_it_measured() -> None:
     """Students of the project pull the prediction to them and narrow it."""
     references = [fitted("ade20k"), fitted("cityscapes")]
     rows = paper("coco")
-    kept = np.array([0, 3, 12])
-    pilot = replace(rows, kind=rows.kind[kept], masks=rows.masks[kept], share=rows.share[kept],
-                    ap=rows.ap[kept])  # fmt: skip
+    pilot = rows.where(np.array([0, 3, 12]))
     rng = np.random.default_rng(0)
     blind = transfer(references, rows.images, rng, 500)
     informed = pilot_surface(pilot, references, rows.images, rng, 500)
@@ -185,17 +184,21 @@ def test_a_pilot_moves_the_surface_to_what_it_measured() -> None:
     assert informed.worth_draws[:, none, 0].std() < 0.2 * blind.worth_draws[:, none, 0].std()
 
 
-def test_leave_one_cell_out_beats_both_rulers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The surface predicts cells it has not seen better than its neighbours do."""
+def test_intervals_hold_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On left-out cells of Table 2 and rows of other methods, within binomial reach of nominal."""
     monkeypatch.syspath_prepend(str(ANALYSIS))
     import leave_one_cell_out as analysis
 
-    monkeypatch.setattr(analysis, "DRAWS", 60)
-    totals = analysis.summary(analysis.run())
-    assert totals["cells"] == 39
-    error = totals["mean_absolute_error"]
-    assert error["predicted"] < 0.9 < min(error["nearest"], error["literal"])
-    assert 27 <= totals["covered"] <= 38
+    monkeypatch.setattr(analysis, "DRAWS", 800)
+    table2, series = analysis.summary(analysis.table2()), analysis.summary(analysis.series())
+    assert table2["cells"] == 39
+    assert table2["mean_absolute_error"]["predicted"] <= 0.80
+    for totals in (table2, series):
+        error = totals["mean_absolute_error"]
+        assert error["predicted"] < min(error["nearest"], error["line"])
+        for level, one in totals["levels"].items():
+            low, high = one["binomial_interval_95"]
+            assert low <= float(level.rstrip("%")) / 100 <= high
     sys.modules.pop("leave_one_cell_out")
 
 

@@ -22,13 +22,17 @@ from omnicost.cost import (
 )
 from omnicost.errors import InputError
 from omnicost.plan.answer import answers_of_other_types, simplest_answer
-from omnicost.plan.evidence import Evidence, gather, untested
+from omnicost.plan.evidence import WEAK, Evidence, gather, untested
 from omnicost.plan.optimise import MASK, Problem
 from omnicost.plan.question import Question
+from omnicost.plan.rule import strongest_affordable
 from omnicost.plan.uncertainty import Expectation, Risk, Worlds, assess, expect
 from omnicost.results import Row
 
 DRAWS: Final = 1000
+CLEARLY: Final = 0.9
+"""Chance from which on a plan counts as better than the rule. On weak evidence the rule stands
+unless it is beaten by that much: analysis/regret.py."""
 MORE: Final = 1.1
 _RUNNERS_UP: Final = 3
 
@@ -42,6 +46,8 @@ class Alternative(NamedTuple):
     ap: float | None
     better: float
     """Chance that its AP is over the plan's."""
+    worse: float
+    """Chance that its AP is under the plan's."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Plan:
         expectation: AP and its interval.
         risk: spend and regret over common draws.
         runners_up: the best plans of other sets of types.
+        rule: what the one-line rule buys for the plan's money, "the strongest type that all images
+            can have, the rest on masks"; None where it can buy nothing.
         more: what 10% more hours would buy; None if nothing.
         notes: what a reader must know.
     """
@@ -70,6 +78,7 @@ class Plan:
     expectation: Expectation
     risk: Risk
     runners_up: tuple[Alternative, ...]
+    rule: Alternative | None
     more: Alternative | None
     notes: tuple[str, ...]
 
@@ -77,6 +86,11 @@ class Plan:
     def policy(self) -> Policy:
         """The shares of the images over annotation types."""
         return policy_of(self.images)
+
+    @property
+    def beats_rule(self) -> bool:
+        """Whether the plan is clearly better than the rule: with a chance of `CLEARLY` or more."""
+        return self.rule is None or self.rule.worse >= CLEARLY
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain JSON data; AP in percent, shares of full supervision in [0, 1]."""
@@ -91,11 +105,13 @@ class Plan:
             "expectation": _plain(self.expectation),
             "full_supervision_ap": self.evidence.surface.full,
             "risk": _plain(self.risk),
+            "rule": None if self.rule is None else _plain_alternative(self.rule),
+            "beats_rule": self.beats_rule,
             "runners_up": [_plain_alternative(one) for one in self.runners_up],
             "ten_percent_more": None if self.more is None else _plain_alternative(self.more),
             "evidence": {"grade": self.evidence.grade, "grounds": self.evidence.grounds},
             "notes": list(self.notes),
-            "draws": len(self.worlds.student_noise),
+            "draws": len(self.evidence.surface.full_draws),
         }
 
 
@@ -138,15 +154,19 @@ def make_plan(
         InputError: if the question has no answer, or the evidence does not fit together.
     """
     times = LabellingTimes() if times is None else times
-    surface_rng, spend_rng, noise_rng, overhead_rng = np.random.default_rng(seed).spawn(4)
+    surface_rng, spend_rng, overhead_rng = np.random.default_rng(seed).spawn(3)
     evidence = gather(stats.images, surface_rng, dataset, rows, like, draws)
     problem = _restrict(stats, times, evidence, types, overheads)
-    worlds = Worlds(
-        problem=problem,
-        spend=with_overheads(draw_spend(stats, times, spend_rng, draws), overheads, overhead_rng),
-        student_noise=evidence.surface.noise_sd * noise_rng.standard_normal(draws),
-    )
+    spend = draw_spend(stats, times, spend_rng, draws)
+    worlds = Worlds(problem, with_overheads(spend, overheads, overhead_rng))
     images = simplest_answer(question, problem, worlds.spend)
+    rule = _rule(question, worlds, images)
+    kept = (
+        evidence.grade == WEAK and question.is_plain and rule is not None and rule.worse < CLEARLY
+    )
+    if kept and rule is not None:
+        images = rule.images
+        rule = _alternative(worlds, images, images)
     hours = float(problem.cost(images)) / SECONDS_PER_HOUR
     return Plan(
         images=images,
@@ -160,8 +180,9 @@ def make_plan(
         expectation=expect(worlds, images),
         risk=_risk(question, worlds, images),
         runners_up=_runners_up(question.same_spend(hours), worlds, images),
+        rule=rule,
         more=_more(question.with_more(MORE, hours), worlds, images),
-        notes=_notes(problem, evidence, images),
+        notes=_notes(problem, evidence, images, rule, kept),
     )
 
 
@@ -206,7 +227,20 @@ def _alternative(worlds: Worlds, plan: np.ndarray, images: np.ndarray) -> Altern
         share=share,
         ap=None if full is None else share * full,
         better=float((worlds.shares(images) > worlds.shares(plan)).mean()),
+        worse=float((worlds.shares(images) < worlds.shares(plan)).mean()),
     )
+
+
+def _rule(question: Question, worlds: Worlds, images: np.ndarray) -> Alternative | None:
+    """The one-line rule for the budget, or for what the plan spends where there is no plain one."""
+    budget = question.budget_seconds
+    if budget is None or question.confidence is not None:
+        budget = float(worlds.problem.cost(images)) * (1 + 1e-9)
+    try:
+        rule = strongest_affordable(worlds.problem, budget, question.max_hours)
+    except InputError:
+        return None
+    return _alternative(worlds, images, rule)
 
 
 def _more(question: Question, worlds: Worlds, images: np.ndarray) -> Alternative | None:
@@ -225,9 +259,25 @@ def _runners_up(question: Question, worlds: Worlds, images: np.ndarray) -> tuple
     return tuple(others[:_RUNNERS_UP])
 
 
-def _notes(problem: Problem, evidence: Evidence, images: np.ndarray) -> tuple[str, ...]:
-    weak = [kind for kind in problem.surface.types if images[kind.strength]]
+def _notes(
+    problem: Problem,
+    evidence: Evidence,
+    images: np.ndarray,
+    rule: Alternative | None,
+    kept: bool,
+) -> tuple[str, ...]:
+    weak = [one for one in problem.surface.types if images[one.strength]]
     notes = [*evidence.notes, *untested(evidence, weak, int(images[MASK]))]
+    if kept:
+        notes.append(
+            "This is the rule of thumb (the strongest type that all images can have, the rest on "
+            "masks): on weak evidence no other plan is clearly better."
+        )
+    elif rule is not None and rule.worse < CLEARLY and not np.array_equal(rule.images, images):
+        notes.append(
+            "Not clearly better than the rule of thumb (the strongest type that all images can "
+            f"have, the rest on masks): the chance is {rule.worse:.0%}."
+        )
     if evidence.reference_images is not None and evidence.reference_images != problem.images:
         notes.append(
             f"AP is that of the students' {evidence.reference_images:,} images; full supervision "

@@ -11,7 +11,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.cost import BUILT_IN, ORDER, DatasetStats, LabellingTimes
 from omnicost.cost.seconds import COUNTS
 from omnicost.errors import InputError
-from omnicost.plan.observations import PRIOR_NOISE_SD, Observations, observe
+from omnicost.plan.observations import Observations, observe
 from omnicost.plan.prior import learn_shape
 from omnicost.plan.surface import Surface, fit_surface
 from omnicost.plan.transfer import WEAK_EVIDENCE, pilot_surface, transfer
@@ -23,7 +23,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         surface: the smoothed AP surface and its draws.
-        grade: `measured`, `weak` or `moderate`.
+        grade: a key of `HEADINGS`, strongest first: what the forecast rests on.
         grounds: one line on what the surface rests on.
         notes: what a reader must know of it.
         tested: numbers of masks, under all images, that its students had, ascending.
@@ -38,6 +38,17 @@ class Evidence(NamedTuple):
     reference_images: int | None
 
 
+MEASURED: Final = "measured"
+SINGLE_RUNS: Final = "single runs"
+MODERATE: Final = "moderate"
+WEAK: Final = "weak"
+HEADINGS: Final = {
+    MEASURED: "Measured, with repeats",
+    SINGLE_RUNS: "Single runs",
+    MODERATE: "Moderate evidence",
+    WEAK: "Weak evidence",
+}
+"""The grades of evidence as a page says them."""
 _PAPER: Final = "the paper's Table 2"
 
 
@@ -64,20 +75,28 @@ def gather(
         InputError: if rows or names do not fit together.
     """
     kept = None if rows is None else comparable(rows)
+    left_out = _left_out(rows, kept)
     if like:
         return _gather_like(images, rng, dataset, kept, tuple(like), draws)
     own = observe(_own_rows(dataset, kept))
     shape = learn_shape(_others(own.dataset))
-    surface = fit_surface(own, shape, rng, draws, images)
+    siblings = _siblings(own, kept)
+    surface = fit_surface(own, shape, rng, draws, images, others=siblings)
+    scatter = _scatter(own, siblings, surface)
     origin = _PAPER if kept is None else "the given results"
     return Evidence(
         surface=surface,
-        grade="measured",
-        grounds=f"{len(own.ap)} students of {own.dataset} in {origin}; {_noise(own)}",
-        notes=(),
+        grade=MEASURED if own.repeats >= len(own.cells.ap) else SINGLE_RUNS,
+        grounds=f"{len(own.ap)} students of {own.dataset} in {origin}; {scatter}",
+        notes=left_out,
         tested=_tested([own]),
         reference_images=own.images,
     )
+
+
+def _left_out(rows: Sequence[Row] | None, kept: Sequence[Row] | None) -> tuple[str, ...]:
+    count = len(rows or ()) - len(kept or ())
+    return (f"Left out: {count} students that were stopped early.",) if count else ()
 
 
 def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
@@ -113,8 +132,8 @@ def _gather_like(
         own = observe(_own_rows(dataset, pilot))
         fitted = pilot_surface(own, surfaces, images, rng, draws)
         grounds = f"{len(own.ap)} students of a pilot ({own.dataset}), beside {listed}"
-        return Evidence(fitted, "moderate", grounds, _pilot_notes(own), _tested([own]), own.images)
-    grade = "weak" if len(names) <= WEAK_EVIDENCE else "moderate"
+        return Evidence(fitted, MODERATE, grounds, _pilot_notes(own), _tested([own]), own.images)
+    grade = WEAK if len(names) <= WEAK_EVIDENCE else MODERATE
     note = (
         "Nobody measured this project: labels may be worth far more or far less than on "
         f"{listed}. A pilot of a few students (--results) narrows this most."
@@ -152,9 +171,15 @@ def _others(name: str) -> list[Observations]:
     return [observe(paper_rows(other)) for other in BUILT_IN if other != name]
 
 
+def _siblings(own: Observations, rows: Sequence[Row] | None) -> list[Observations]:
+    """Runs of other data sets, which tell how far runs of the same schedule scatter."""
+    names = sorted({row.dataset for row in rows or ()} - {own.dataset})
+    return [observe([row for row in rows or () if row.dataset == name]) for name in names]
+
+
 def _tested(observed: Sequence[Observations]) -> tuple[int, ...]:
-    masks = [one.masks[~one.is_full & (one.masks > 0)] for one in observed]
-    return tuple(np.unique(np.concatenate(masks)).astype(int).tolist())
+    masks = np.unique(np.concatenate([one.tuned_masks for one in observed]))
+    return tuple(masks.astype(int).tolist())
 
 
 def _pilot_notes(pilot: Observations) -> tuple[str, ...]:
@@ -163,10 +188,14 @@ def _pilot_notes(pilot: Observations) -> tuple[str, ...]:
     return ("The pilot has no student on all masks: full supervision itself is inferred.",)
 
 
-def _noise(rows: Observations) -> str:
+def _scatter(rows: Observations, others: Sequence[Observations], surface: Surface) -> str:
+    sd = f"{float(surface.run_draws.std()) * surface.scale:.2g} AP"
     if rows.repeats:
-        return f"seed sd {rows.noise_sd:.2g} AP from {rows.repeats} repeats"
-    return f"seed sd {PRIOR_NOISE_SD:g} AP assumed"
+        return f"runs of a cell scatter by {sd}, from {rows.repeats} repeats"
+    kin = sum(one.repeats for one in others if one.schedule == rows.schedule)
+    if kin:
+        return f"one run a cell, taken to scatter by {sd} from {kin} repeats on other data sets"
+    return f"one run a cell, taken to scatter by {sd} without a repeat to show it"
 
 
 def statistics_from_rows(
@@ -213,8 +242,8 @@ def untested(evidence: Evidence, kinds: Sequence[AnnotationType], masks: int) ->
         )
     if evidence.tested and 0 < masks < evidence.tested[0]:
         notes.append(
-            f"Interpolated between 0 and {evidence.tested[0]:,} masks, the fewest that a teacher "
-            f"was tuned on: {masks:,} were never tried."
+            f"Never tried: {masks:,} masks are under {evidence.tested[0]:,}, the fewest that a "
+            "teacher was tuned on. So few may also harm; the forecast prices that."
         )
     if len(kinds) > 1:
         mixed = " and ".join(str(kind) for kind in kinds)

@@ -19,9 +19,11 @@ from omnicost.plan.observations import Observations
 
 _CEILINGS: Final = np.linspace(0.0, 1.0, 41)[:, None]
 _HALF_MASKS: Final = np.geomspace(10.0, 3000.0, 25)[None, :]
-# Data sets differ in shape by about this part of the deficit at no masks; chosen with `tau` in
-# surface.py by leave-one-cell-out (analysis/leave_one_cell_out.py).
+# Data sets differ in shape by about this part of the deficit at no masks; chosen by leaving out
+# cells of Table 2 (analysis/coverage.py).
 _BETWEEN_DATASETS: Final = 0.2
+_RUN_SD: Final = 0.4
+"""Standard deviation of AP between runs of the published schedules that shapes are learned from."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,13 @@ def learn_shape(references: Sequence[Observations]) -> Shape:
 
 def _log_likelihood(reference: Observations, index: int) -> np.ndarray | float:
     """Log-likelihood of (a, h), the deficit at no masks fitted by least squares: (A, H)."""
-    own = reference.kind == index
+    own = reference.weak == index
     if not own.any():
         return 0.0
     deficit = reference.ap[reference.is_full].mean() - reference.ap[own]
     design = (1 - reference.share[own]) * _remaining(reference.masks[own])
     scale = (design * deficit).sum(-1) / np.maximum((design**2).sum(-1), 1e-12)
-    variance = 2 * reference.noise_sd**2 + (_BETWEEN_DATASETS * deficit.max()) ** 2
+    variance = 2 * _RUN_SD**2 + (_BETWEEN_DATASETS * deficit.max()) ** 2
     misfit: np.ndarray = ((deficit - scale[..., None] * design) ** 2).sum(-1)
     return -misfit / (2 * variance)
 

@@ -52,6 +52,11 @@ class Question:
         """The budget in seconds."""
         return None if self.budget_hours is None else self.budget_hours * SECONDS_PER_HOUR
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a budget to be kept at mean times, and no more."""
+        return self.target is None and self.confidence is None
+
     def same_spend(self, hours: float) -> Question:
         """The question that runners-up answer: for the same money, a target as it stands.
 

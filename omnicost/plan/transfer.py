@@ -17,8 +17,10 @@ from scipy.special import expit, logit, ndtri, stdtrit
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
+from omnicost.plan.forecast import axis
 from omnicost.plan.observations import Observations
-from omnicost.plan.surface import Surface, axis, interpolate
+from omnicost.plan.spread import expected_sd
+from omnicost.plan.surface import Surface, interpolate
 
 WEAK_EVIDENCE: Final = 3
 """Up to so many references the evidence is called weak."""
@@ -55,13 +57,14 @@ def transfer(
     return Surface(
         types=shared,
         knots=knots,
-        worth=_monotone(expit(centre)),
-        worth_draws=_monotone(expit(_predictive_draws(logits, rng))),
+        worth=expit(centre),
+        worth_draws=expit(_predictive_draws(logits, rng)),
         full=None,
         full_draws=np.full(draws, scale),
         scale=scale,
-        noise_sd=float(np.mean([one.noise_sd for one in references])),
-        tested_masks=np.max([one.tested_masks for one in chosen], axis=0),
+        run_draws=_of_any([one.run_draws for one in chosen], draws, rng),
+        misfit_draws=_of_any([one.misfit_draws for one in chosen], draws, rng),
+        fewest_tested=_fewest(references),
     )
 
 
@@ -94,19 +97,20 @@ def pilot_surface(
     full = np.log(scale) + _FULL_LOG_SD * rng.standard_normal((draws, 1))
     state = np.concatenate([logits.reshape(draws, -1), full], axis=1)
     state = _assimilate(state, pilot, types, knots, rng)
-    worth = _monotone(expit(state[:, :-1].reshape(draws, len(types), len(knots))))
+    worth = expit(state[:, :-1].reshape(draws, len(types), len(knots)))
     fulls = np.exp(state[:, -1])
     mean_full = float(fulls.mean())
     return Surface(
         types=types,
         knots=knots,
-        worth=_monotone((worth * fulls[:, None, None]).mean(axis=0) / mean_full),
+        worth=(worth * fulls[:, None, None]).mean(axis=0) / mean_full,
         worth_draws=worth,
         full=mean_full,
         full_draws=fulls,
         scale=mean_full,
-        noise_sd=pilot.noise_sd / mean_full,
-        tested_masks=np.max([_tested_masks(one, types) for one in references], axis=0),
+        run_draws=expected_sd(pilot) / mean_full * rng.standard_normal(draws),
+        misfit_draws=np.zeros((draws, len(types))),
+        fewest_tested=_fewest(references),
     )
 
 
@@ -150,7 +154,7 @@ def _assimilate(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draws (D, T * K + 1) of logit worths and log full AP, conditioned on the pilot."""
-    noise = pilot.noise_sd * np.sqrt(_STEPS)
+    noise = expected_sd(pilot) * np.sqrt(_STEPS)
     for _ in range(_STEPS):
         predicted = _predict(state, pilot, types, knots)
         off = predicted - predicted.mean(axis=0)
@@ -167,7 +171,7 @@ def _predict(
     """AP of the pilot's students in each draw: (D, R)."""
     logits = state[:, :-1].reshape(len(state), len(types), len(knots))
     shares = np.ones((len(state), len(pilot.ap)))
-    for index, (kind, masks) in enumerate(zip(pilot.kind, pilot.masks, strict=True)):
+    for index, (kind, masks) in enumerate(zip(pilot.weak, pilot.masks, strict=True)):
         if kind >= 0:
             curve = logits[:, types.index(WEAK_TYPES[kind])]
             worth = expit(interpolate(knots, curve, np.asarray(masks)))
@@ -176,9 +180,15 @@ def _predict(
     return predicted
 
 
-def _tested_masks(surface: Surface, types: Sequence[AnnotationType]) -> np.ndarray:
-    known = dict(zip(surface.types, surface.tested_masks.tolist(), strict=True))
-    return np.array([known.get(kind, 0.0) for kind in types])
+def _fewest(references: Sequence[Surface]) -> int | None:
+    """Fewest masks that a teacher of any reference was tuned on."""
+    return min((one.fewest_tested for one in references if one.fewest_tested), default=None)
+
+
+def _of_any(drawn: Sequence[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws of one reference or another: (draws, ...)."""
+    pooled = np.concatenate(drawn)
+    return pooled[rng.integers(0, len(pooled), draws)]
 
 
 def _predictive_draws(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -200,12 +210,6 @@ def _resampled(
     """Draws of one reference at the knots: (draws, T, K)."""
     chosen = rng.integers(0, len(surface.worth_draws), draws)
     return surface.draws_at(knots)[chosen]
-
-
-def _monotone(worth: np.ndarray) -> np.ndarray:
-    """More masks never make a teacher worse, also where drawn curves cross."""
-    rising: np.ndarray = np.maximum.accumulate(worth, axis=-1)
-    return rising
 
 
 def _logit(worth: np.ndarray) -> np.ndarray:

@@ -27,12 +27,10 @@ class Worlds:
     Attributes:
         problem: what is divided; its surface holds the draws of AP.
         spend: draws of what allocations take.
-        student_noise: (D,) AP of a single student around its expectation, as a share of full.
     """
 
     problem: Problem
     spend: SpendDraws
-    student_noise: np.ndarray
 
     def shares(self, images: np.ndarray) -> np.ndarray:
         """AP of one allocation (5,) as a share of full supervision in each draw: (D,)."""
@@ -40,6 +38,13 @@ class Worlds:
         weak = images[self.problem.strengths]
         drawn: np.ndarray = self.problem.surface.draws_at(masks) @ weak
         return (masks + drawn) / self.problem.images
+
+    def student_shares(self, images: np.ndarray) -> np.ndarray:
+        """What one student may reach, with its scatter and what the model has wrong: (D,)."""
+        surface = self.problem.surface
+        weak = images[self.problem.strengths] / self.problem.images
+        reached: np.ndarray = self.shares(images) + surface.run_draws + surface.misfit_draws @ weak
+        return reached
 
     def best_shares(self, budget_seconds: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """The most that each draw's budget (D,) would have bought had one known the draw: (D,)."""
@@ -93,7 +98,7 @@ def expect(worlds: Worlds, images: np.ndarray) -> Expectation:
     """Expected AP of an allocation (5,) and its interval."""
     problem, surface = worlds.problem, worlds.problem.surface
     share = float(problem.share_of_full(images))
-    drawn = worlds.shares(images) + worlds.student_noise
+    drawn = worlds.student_shares(images)
     shares = Interval(*np.clip(interval(drawn, LEVEL), 0.0, None).tolist())
     if surface.full is None:
         return Expectation(share, shares, None, None)

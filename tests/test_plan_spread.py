@@ -1,0 +1,53 @@
+"""The scatter of runs: what repeats, other data sets and the schedule say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from omnicost.plan.observations import Observations, observe
+from omnicost.plan.spread import COMMON, SIGMAS, expected_sd, log_weights, repeats_log_likelihood
+from omnicost.results import PUBLISHED, paper_rows
+
+
+def runs(sd: float, seeds: int, schedule: str = "short", common: float = 0.0) -> Observations:
+    """Cells of COCO run so many times, scattering by `sd`, partly all of a seed together."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for seed in range(seeds):
+        shift = np.sqrt(common) * sd * rng.standard_normal()
+        for row in paper_rows("coco"):
+            noise = shift + np.sqrt(1 - common) * sd * rng.standard_normal()
+            ap = min(max(row.ap + noise, 0), 100)
+            rows.append(row.model_copy(update={"seed": seed, "ap": ap, "schedule": schedule}))
+    return observe(rows)
+
+
+@pytest.mark.parametrize("sd", [0.3, 1.0, 3.0])
+def test_repeats_find_the_scatter(sd: float) -> None:
+    """Three runs a cell tell it within a third, whatever was assumed."""
+    assert expected_sd(runs(sd, 3)) == pytest.approx(sd, rel=0.35)
+
+
+def test_one_run_tells_nothing() -> None:
+    """Without repeats the weights are the prior's, wide where nobody published the schedule."""
+    once = runs(3.0, 1)
+    assert (repeats_log_likelihood(once) == 0).all()
+    assert expected_sd(once) == expected_sd(runs(0.3, 1))
+    assert expected_sd(once) > 3 * expected_sd(replace(once, schedule=PUBLISHED))
+
+
+def test_other_data_sets_count_where_they_share_the_schedule() -> None:
+    """Repeats elsewhere move the scatter towards theirs, unless the schedule is another."""
+    once, steady = runs(0.3, 1), replace(runs(0.3, 4), dataset="other")
+    assert expected_sd(once, [steady]) < 0.5 * expected_sd(once)
+    other = replace(steady, schedule="long")
+    assert expected_sd(once, [other]) == expected_sd(once)
+
+
+def test_an_effect_common_to_a_seed_is_seen() -> None:
+    """Seeds that move all cells together weigh for the larger common part, others against."""
+    together, alone = (log_weights(runs(2.0, 5, common=c)) for c in (0.8, 0.0))
+    assert together.shape == (len(SIGMAS), len(COMMON))
+    assert together[:, -1].max() > together[:, 0].max()
+    assert alone[:, -1].max() < alone[:, 0].max()
