@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import SURE, Calendar
 from omnicost.campaign.report import Pay, Report
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
-from omnicost.plan.build import MORE, Plan
+from omnicost.plan.build import MORE, Alternative, Plan
+from omnicost.plan.evidence import HEADINGS
 from omnicost.plan.optimise import MASK
 from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import CLOSE_AP
@@ -116,12 +116,11 @@ def _expectation(plan: Plan) -> Iterator[tuple[str, str]]:
     if expected.ap is not None and expected.ap_interval is not None:
         low, high = expected.ap_interval
         yield "", f"AP {expected.ap:.1f} ({low:.1f} to {high:.1f}) where full is {full:.1f}"
-    rule: Any = getattr(plan, "rule", None)
-    if rule is not None:
-        yield "Rule", _rule(plan, rule)
+    if plan.rule is not None:
+        yield "Rule", _rule(plan, plan.rule)
 
 
-def _rule(plan: Any, rule: Any) -> str:
+def _rule(plan: Plan, rule: Alternative) -> str:
     """The rule of thumb beside the plan."""
     if np.array_equal(rule.images, plan.images):
         return "of thumb (strongest type that all can have, rest on masks): the same plan"
@@ -236,8 +235,7 @@ def _deadline(calendar: Calendar) -> str:
 def grounds(report: Report) -> Iterator[str]:
     """What the plan rests on, one sentence or two each."""
     plan = report.plan
-    grade = {"weak": "Weak evidence", "moderate": "Moderate evidence", "measured": "Measured"}
-    yield f"{grade[plan.evidence.grade]}: {plan.evidence.grounds}."
+    yield f"{HEADINGS[plan.evidence.grade]}: {plan.evidence.grounds}."
     yield (
         "AP = masked share + worth of a weak label x the rest; the worth depends on the number of "
         "masks that the teacher is tuned on."
