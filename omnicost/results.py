@@ -211,7 +211,7 @@ def require_one_recipe(rows: Sequence[Row]) -> None:
     """
     recipes = sorted({row.recipe for row in rows})
     if len(recipes) > 1:
-        raise InputError("results", f"mix recipes {', '.join(recipes)}", "choose one with --recipe")
+        raise InputError("results", f"mix recipes {', '.join(recipes)}", "choose one with `recipe`")
     for dataset in dict.fromkeys(row.dataset for row in rows):
         own = [row for row in rows if row.dataset == dataset]
         for field in ("schedule", "config_hash"):

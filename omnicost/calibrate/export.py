@@ -47,7 +47,7 @@ def read_export(path: Path | str, options: ReadOptions) -> Timings:
                 continue
             rows.append(row)
             if row.kind == "class" and options.per_row is None:
-                notes["each answer counts as one tag; give the classes asked with --per-row"] = None
+                notes["each answer counts as one tag; give the classes asked with `per_row`"] = None
     return _timings(rows, unused, notes)
 
 

@@ -18,7 +18,7 @@ def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timing
     """
     options = options or ReadOptions()
     if options.kind is not None and options.kind not in KINDS:
-        raise InputError("--type", f"unknown type {options.kind!r}", f"use {', '.join(KINDS)}")
+        raise InputError("`kind`", f"unknown type {options.kind!r}", f"use {', '.join(KINDS)}")
     timings = read_export(path, options) if _looks_like_json(path) else read_table(path, options)
     if not len(timings):
         unused = ", ".join(f"{count} {why}" for why, count in timings.unused.items())

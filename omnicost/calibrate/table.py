@@ -97,7 +97,7 @@ def _find_columns(
         numeric = [name for name in table.columns if table[name].dtype.kind in "if"]
         found["seconds"] = numeric[-1] if numeric else None
     if found["seconds"] is None:
-        remedy = f"name it with --seconds-column; {_choices(table)}"
+        remedy = f"name it with `seconds`; {_choices(table)}"
         raise InputError(path, "has no column of seconds that I know", remedy)
     return found
 
@@ -126,7 +126,7 @@ def _kinds(
     if options.kind or (columns["type"] is None and implied):
         return np.array([options.kind or implied] * len(table), dtype=object)
     if columns["type"] is None:
-        remedy = f"say what was drawn with --type, one of {', '.join(KINDS)}"
+        remedy = f"say what was drawn with `kind`, one of {', '.join(KINDS)}"
         raise InputError(path, "has no column of annotation types", remedy)
     kinds = table[columns["type"]].astype(str).str.strip().str.lower()
     unknown = kinds[~kinds.isin(KINDS)]

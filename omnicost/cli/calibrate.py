@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omnicost.cli.door import as_options
 from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
 from omnicost.files import output_file
@@ -189,7 +190,7 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
             f"{kind}: learning: first labels take {1 + one.extra:.2f} times as long, "
             f"most of it gone after {2 * one.hours:g} h"
         )
-    return lines + [f"note: {note}" for note in timings.notes]
+    return lines + [f"note: {as_options(note)}" for note in timings.notes]
 
 
 def _overhead_line(one: Overheads) -> str:

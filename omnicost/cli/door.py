@@ -74,12 +74,18 @@ def line_of(error: Exception) -> str:
     return f"a fault of omnicost itself ({fault}); report it with what {DEBUG}=1 prints"
 
 
+# Parameters whose options are called otherwise.
+_OPTIONS: Final = {"kind": "--type", "settings": "--set", "seconds": "--seconds-column"}
 _PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
 def as_options(text: str) -> str:
     """Parameters as the library's errors name them, `max_hours`, as options: --max-hours."""
-    return _PARAMETER.sub(lambda found: "--" + found[1].replace("_", "-"), text)
+
+    def option(found: re.Match[str]) -> str:
+        return _OPTIONS.get(found[1]) or "--" + found[1].replace("_", "-")
+
+    return _PARAMETER.sub(option, text)
 
 
 def _end(line: str, code: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.completion import complete_cards
+from omnicost.cli.door import as_options
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
@@ -129,7 +130,7 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
     with _existing_store(root) as (store, cache):
         prepared = _prepare(request, cache)
         figures = estimate(prepared.graph, store, prepared.card.hardware)
-    missing = [str(error) for error in prepared.sources.missing.values()]
+    missing = [as_options(str(error)) for error in prepared.sources.missing.values()]
     cells = [plan.target.id for plan in prepared.graph.plans]
     notes = [*stale_steps(prepared.graph), *caveats(prepared.graph)]
     if as_json:

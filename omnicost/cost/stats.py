@@ -85,7 +85,7 @@ BUILT_IN: Final[Mapping[str, DatasetStats]] = {
 }
 
 
-def dataset_stats(name: str, where: object = "--dataset") -> DatasetStats:
+def dataset_stats(name: str, where: object = "`dataset`") -> DatasetStats:
     """The built-in statistics of that data set.
 
     Raises:
@@ -95,7 +95,7 @@ def dataset_stats(name: str, where: object = "--dataset") -> DatasetStats:
         return BUILT_IN[name.strip().lower()]
     except KeyError:
         known = ", ".join(BUILT_IN)
-        remedy = f"use {known}, or give your own COCO-format file with --annotations"
+        remedy = f"use {known}, or give your own COCO-format file with `annotations`"
         raise InputError(where, f"unknown data set {name!r}", remedy) from None
 
 

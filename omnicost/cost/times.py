@@ -138,7 +138,7 @@ class LabellingTime(BaseModel):
     learning: Learning | None = None
 
 
-def parse_override(text: str, where: object = "--time") -> tuple[str, float | str]:
+def parse_override(text: str, where: object = "`time`") -> tuple[str, float | str]:
     """Constant and value from text such as ``box=7.4`` or ``box=staff-clicks``.
 
     Raises:

@@ -47,7 +47,7 @@ def open_dataset(
     elif root is not None:
         source = find(Path(root).expanduser(), split)._replace(name=name)
     elif name in PUBLISHED and not Path(name).exists():
-        raise MissingError(name, "not downloaded by omnicost", "name its unpacked folder (--data)")
+        raise MissingError(name, "not downloaded by omnicost", "name its unpacked folder (`data`)")
     else:
         source = find(Path(name_or_path).expanduser(), split)
     return _open(source, Path(cache) if cache is not None else None, progress)

@@ -119,7 +119,7 @@ class Store:
             raise InputError(marker, "is not a store's marker", "name another folder") from None
         if version != STORE_VERSION:
             problem = f"version {version!r} was made by another omnicost"
-            raise InputError(marker, problem, "name another folder with --store")
+            raise InputError(marker, problem, "name another folder with `store`")
         return identity
 
     # Reading ------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def compute_masks_info(examples: Sequence[MaskExample]) -> MasksInfo:
         InputError: if there is no image, or more than a picture can hold.
     """
     if not 0 < len(examples) <= MOST_ROWS:
-        raise InputError("--images", f"{len(examples)} images", f"choose 1 to {MOST_ROWS}")
+        raise InputError("`images`", f"{len(examples)} images", f"choose 1 to {MOST_ROWS}")
     rows = tuple(_row(example) for example in examples)
     shown = {"label", "truth", *(name for row in rows for name in row.panels)}
     if any(_has_prompts(example) for example in examples):

@@ -69,7 +69,7 @@ def find_masks(store: Store, name: str) -> StoredMasks:
     """
     keys = _pseudomasks(_student(store, name))
     if not keys:
-        raise InputError("--cell", f"{name} has no pseudo-masks", "name one with a weak type")
+        raise InputError("`cell`", f"{name} has no pseudo-masks", "name one with a weak type")
     shown = store.manifest(keys[0])
     told = _told(PSEUDOMASK, store, shown)
     detections = shown.inputs.get("detections")
@@ -131,7 +131,7 @@ def _student(store: Store, name: str) -> Manifest:
         return found[0]
     if not found:
         names = ", ".join(sorted(each.label.removeprefix("student ") for each in students))
-        raise InputError("--cell", f"no student {name!r} in {store.root}", f"it has {names}")
+        raise InputError("`cell`", f"no student {name!r} in {store.root}", f"it has {names}")
     raise InputError(
-        "--cell", f"{len(found)} students are called {name!r}", "give the source of its row"
+        "`cell`", f"{len(found)} students are called {name!r}", "give the source of its row"
     )

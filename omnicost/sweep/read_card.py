@@ -109,7 +109,7 @@ def only(cells: Iterable[Cell], filters: Sequence[str]) -> tuple[Cell, ...]:
     tests = [_filter(text) for text in filters]
     kept = tuple(cell for cell in cells if not tests or any(test(cell) for test in tests))
     if not kept:
-        raise InputError("--only", f"{' '.join(filters)!r} selects no cell", "see --dry-run")
+        raise InputError("`only`", f"{' '.join(filters)!r} selects no cell", "see `dry_run`")
     return kept
 
 
@@ -126,14 +126,14 @@ def _condition(part: str, text: str) -> Callable[[Cell], bool]:
     if name in _FILTERS and equals:
         return lambda cell: _FILTERS[name](cell) == value
     known = ", ".join(("mask", *_FILTERS))
-    raise InputError("--only", f"cannot read {text!r}", f"write name=value with {known}")
+    raise InputError("`only`", f"cannot read {text!r}", f"write name=value with {known}")
 
 
 def _number(value: str, text: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError("--only", f"{text!r}: {value!r} is no share", "use 0 to 1") from None
+        raise InputError("`only`", f"{text!r}: {value!r} is no share", "use 0 to 1") from None
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -141,7 +141,7 @@ def parse_seeds(text: str) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise InputError("--seeds", f"cannot read {text!r}", "write 3 or 0,1,2") from None
+        raise InputError("`seeds`", f"cannot read {text!r}", "write 3 or 0,1,2") from None
     return list(range(numbers[0])) if len(numbers) == 1 and "," not in text else numbers
 
 
@@ -150,11 +150,11 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
-            raise InputError("--set", f"cannot read {text!r}", "write path=value")
+            raise InputError("`settings`", f"cannot read {text!r}", "write path=value")
         try:
             settings[path.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError("--set", f"{value!r} is not YAML", "quote the value") from None
+            raise InputError("`settings`", f"{value!r} is not YAML", "quote the value") from None
     return settings
 
 

@@ -121,7 +121,7 @@ class Sources:
 def _advice(what: str, error: MissingError) -> str:
     """How to get one thing, short enough to stand beside the others."""
     if what in PUBLISHED:
-        return f"put {what}'s {PUBLISHED[what].expected} into a folder and name it with --data"
+        return f"put {what}'s {PUBLISHED[what].expected} into a folder and name it with `data`"
     if "hf download" in error.remedy:
         return f"`hf download {what.partition(' ')[2]}`"
     return error.remedy

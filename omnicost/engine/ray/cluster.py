@@ -80,7 +80,7 @@ def _start_local(cpus: int | None, quiet: Mapping[str, Any]) -> None:
 
 
 def _connect(address: str, quiet: Mapping[str, Any]) -> None:
-    where, remedy = f"--address {address}", "check `ray status`"
+    where, remedy = f"`address` {address}", "check `ray status`"
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:  # Ray itself tries for minutes
@@ -145,7 +145,7 @@ def require_shared_store(store: Store) -> None:
     for node, answer in answers.items():
         if ray.get(answer) != store.id:
             raise InputError(
-                f"--store {store.root}",
+                f"`store` {store.root}",
                 f"node {node} does not see this store",
                 "name a folder that all nodes share",
             )
@@ -173,7 +173,7 @@ def require_resources(stages: Iterable[Stage]) -> None:
             raise InputError(
                 f"resources.{name}",
                 f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has",
-                f"use --set resources.{name}.gpus=0 or the like, or another cluster",
+                f"use `settings` resources.{name}.gpus=0 or the like, or another cluster",
             )
 
 
