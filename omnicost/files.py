@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -133,6 +134,8 @@ def output_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part:
             yield part
+    except FileExistsError:  # what mkdir says of a file in a folder's place
+        raise _unwritable(path, NotADirectoryError(errno.ENOTDIR, "Not a directory")) from None
     except OSError as fault:
         raise _unwritable(path, fault) from None
 

@@ -121,7 +121,7 @@ def test_only_selects_cells() -> None:
         "toys/mask=1/seed=1",
     ]
     for bad in ("type=mask,mask=0.1", "colour=red", "mask=lots"):
-        with pytest.raises(InputError, match="--only"):
+        with pytest.raises(InputError, match="`only`"):
             only(card.cells(), [bad])
 
 

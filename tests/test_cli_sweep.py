@@ -12,6 +12,7 @@ from engine_toys import Toys, toy_planner
 from typer.testing import CliRunner
 
 from omnicost.cli import app
+from omnicost.cli.door import line_of
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import build_graph
 from omnicost.engine.store import Store
@@ -51,7 +52,7 @@ def test_sweep_without_data_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     done = invoke("sweep", "coco")
     assert isinstance(done.exception, MissingError)
     for part in ("train2017", "--data", "hf download facebook/sam-vit-huge"):
-        assert part in str(done.exception)
+        assert part in line_of(done.exception)
     assert "\n" not in str(done.exception)
 
 
@@ -90,7 +91,7 @@ def test_bad_options_are_one_line(
     monkeypatch.chdir(tmp_path)
     error = invoke("sweep", *arguments, *(["--dry-run"] if arguments else [])).exception
     assert isinstance(error, OmnicostError)
-    assert part in str(error)
+    assert part in line_of(error)
     assert "\n" not in str(error)
 
 
