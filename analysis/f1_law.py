@@ -81,7 +81,7 @@ def surface_error(rows: Mapping[str, Sequence[Row]], held: str) -> float:
     draw = np.random.default_rng(0)
     surface = planner.transfer(planner.references(own, observed), own.images, draw, planner.DRAWS)
     weak = np.flatnonzero(~own.is_full).tolist()
-    cells = planner.predict(surface, own, weak, draw)
+    cells = planner.predict(surface, own, weak)
     return float(np.mean([abs(cell.predicted - cell.recorded) for cell in cells]))
 
 
