@@ -10,7 +10,9 @@ import yaml
 
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
+from omnicost.models.teachers.teacher import size_of
 from omnicost.results import Row
+from omnicost.sweep.estimate import PAPER_SCALE, TINY_SCALE, VIT_H, _scale
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.rows import row_of
 
@@ -92,3 +94,42 @@ def test_card_with_mm_grounding_dino_goes_from_photos_to_rows(
     """`models.detector: <folder of an MM-GroundingDINO>` is all that a card says."""
     folder = detector_folder(tmp_path / "mm", family="MMGroundingDino")
     check(rows_of_card(small, tmp_path, detector=folder))
+
+
+def test_sam2_and_sam_hq_are_priced_by_their_config(small: dict[str, str], tmp_path: Path) -> None:
+    """What a dry run says of time, memory and cache follows the model; a name says nothing."""
+    tiny_sam2().save_pretrained(tmp_path / "sam2")
+    tiny_sam_hq().save_pretrained(tmp_path / "hq")
+    plain, sam2, hq = (
+        _scale(str(each)) for each in (small["sam"], tmp_path / "sam2", tmp_path / "hq")
+    )
+    numbers = {
+        "plain": 32 * 8 * 8,
+        "sam2": 32 * 8 * 8 + 8 * 16 * 16 + 4 * 32 * 32,
+        "hq": 2 * 32 * 8 * 8,
+    }
+    for prior, name in ((plain, "plain"), (sam2, "sam2"), (hq, "hq")):
+        assert prior["embed"].artefact_mb_image == pytest.approx(2e-6 * numbers[name])
+        assert prior["embed"].seconds < 1e-3 * PAPER_SCALE["embed"].seconds
+        assert 0.4 < prior["embed"].memory_fixed < 0.5
+        assert prior["student"] == PAPER_SCALE["student"]
+    assert hq["teacher"].seconds > plain["teacher"].seconds
+    assert _scale("facebook/sam2.1-hiera-imaginary") == PAPER_SCALE
+    assert _scale("tiny") == TINY_SCALE
+
+
+def test_priors_are_those_of_the_huge_sam(tmp_path: Path) -> None:
+    """The paper's scale is that of facebook/sam-vit-huge, whose sizes stand beside it."""
+    from transformers import SamConfig
+
+    huge = {
+        "hidden_size": 1280,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "global_attn_indexes": [7, 15, 23, 31],
+        "mlp_dim": 5120,
+    }
+    SamConfig(vision_config=huge).save_pretrained(tmp_path)
+    assert size_of(str(tmp_path)) == pytest.approx(VIT_H, rel=0.005)
+    embed, paper = _scale(str(tmp_path))["embed"], PAPER_SCALE["embed"]
+    assert tuple(embed) == pytest.approx(tuple(paper), rel=0.01)

@@ -246,9 +246,11 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ("/w/groundingdino_swinb_cogcoor.pth", True),
         ("IDEA-Research/grounding-dino-tiny", False),
         ("groundingdino_swint_ogc.pth", False),
+        ("openmmlab-community/mm_grounding_dino_large_all", True),
+        ("openmmlab-community/mm_grounding_dino_base_o365v1_goldg_v3det", False),
         ("tiny", False),
     ],
 )
 def test_checkpoints_that_saw_coco_are_known(spec: str, seen: bool) -> None:
-    """Swin-B learnt from COCO, Swin-T did not."""
+    """Swin-B learnt from COCO, Swin-T did not; MM-GroundingDINO's when trained on all sets."""
     assert trained_on_coco(spec) is seen

@@ -6,6 +6,7 @@ to the authors' package and Eq. 1-2 to their terms.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,11 +67,8 @@ class Family(NamedTuple):
 
 def wrapped(model: Any) -> Promptable:
     """Ours around a transformers model."""
-    import importlib
-
-    module = importlib.import_module(REGISTRY[model.config.model_type])
-    names = {"sam": "Sam", "sam2": "Sam2", "sam_hq": "SamHQ"}
-    made: Promptable = getattr(module, names[model.config.model_type])(model)
+    module, name = REGISTRY[model.config.model_type]
+    made: Promptable = getattr(importlib.import_module(module), name)(model)
     return made
 
 
@@ -342,3 +340,74 @@ def test_nested_order_is_that_of_two_by_two_children(scale: int) -> None:
         assert torch.equal(back, maps)
     else:
         assert torch.equal(nested[0, 0, :, 0], maps[0, 0, :2, :2].flatten())
+
+
+# The released ones: facebook/sam-vit-base and -huge, sam2.1-hiera-tiny and -large, sam-hq-vit-base.
+RELEASED = {
+    "sam base": ("SamConfig", {}),
+    "sam huge": (
+        "SamConfig",
+        {
+            "hidden_size": 1280,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 16,
+            "global_attn_indexes": [7, 15, 23, 31],
+            "mlp_dim": 5120,
+        },
+    ),
+    "sam2 tiny": ("Sam2Config", {}),
+    "sam2 large": (
+        "Sam2Config",
+        {
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": 144,
+                "num_attention_heads": 2,
+                "blocks_per_stage": [2, 6, 36, 4],
+                "embed_dim_per_stage": [144, 288, 576, 1152],
+                "num_attention_heads_per_stage": [2, 4, 8, 16],
+                "window_size_per_stage": [8, 4, 16, 8],
+                "global_attention_blocks": [23, 33, 43],
+            },
+            "backbone_channel_list": [1152, 576, 288, 144],
+        },
+    ),
+    "sam_hq base": ("SamHQConfig", {}),
+}
+
+
+def counted(run: Callable[[], object]) -> float:
+    """Multiply-adds of what runs, by torch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 2
+
+
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("sam huge", "sam2 large")]
+
+
+@pytest.mark.parametrize("name", ["sam base", "sam2 tiny", "sam_hq base", *LARGE])
+def test_sizes_are_those_of_the_released_models(name: str) -> None:
+    """Parameters to 3%, multiply-adds of a picture and of a prompt to 10%, the cache exactly."""
+    import transformers
+
+    config_name, vision = RELEASED[name]
+    config = getattr(transformers, config_name)(vision_config=vision)
+    module, made = REGISTRY[config.model_type]
+    promptable = getattr(importlib.import_module(module), made)
+    size = promptable.size(config)
+    with torch.device("meta"):
+        ours = promptable(getattr(transformers, promptable.architecture)(config)).eval()
+        ours.requires_grad_(False)
+        head, side = ours.head().requires_grad_(False), ours.frame.side
+        features = tuple(torch.empty(1, *level) for level in ours.levels)
+        boxes = Prompts(None, None, torch.empty(16, 4))
+        encoding = counted(lambda: ours.encode(torch.empty(1, 3, side, side)))
+        decoding = counted(lambda: head(features, None, boxes)) / 16
+    parameters = sum(value.numel() for value in ours.image_encoder.parameters())
+    assert size.parameters == pytest.approx(parameters, rel=0.03)
+    assert size.encode_macs == pytest.approx(encoding, rel=0.1)
+    assert size.decode_macs == pytest.approx(decoding, rel=0.1)
+    assert size.cached_numbers == sum(int(np.prod(level)) for level in ours.levels)

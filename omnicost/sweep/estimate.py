@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omnicost.annotation import Policy
@@ -17,6 +18,8 @@ from omnicost.engine.graph import Graph, Stage
 from omnicost.engine.params import Params
 from omnicost.engine.passes import passes_of
 from omnicost.engine.store import Manifest, Store
+from omnicost.models.teachers.size import Size
+from omnicost.models.teachers.teacher import size_of
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.sweep.card import Hardware
 from omnicost.sweep.sources import WeightsSource
@@ -83,6 +86,8 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
     (640, 640): 0.2055,
     (512, 1024): 0.25,
 }
+# facebook/sam-vit-huge, whose priors the above are.
+VIT_H: Final = Size(6.37e8, 2.98e12, 1.34e9, 1_048_576, 2.68e8)
 TINY: Final = "tiny"  # name of the embedded models
 _ZERO: Final = Prior(0.0)
 
@@ -219,8 +224,39 @@ def prior_of(stage: Stage) -> Prior:
     return prior._replace(seconds=STUDENT_SECONDS.get(crop, prior.seconds))
 
 
+@lru_cache
 def _scale(model: str) -> Mapping[str, Prior]:
-    return TINY_SCALE if model == TINY else PAPER_SCALE
+    """Priors for stages of a model; of a promptable one on this machine, by its size."""
+    if model == TINY:
+        return TINY_SCALE
+    size = size_of(model)
+    return PAPER_SCALE if size is None else _sized(size)
+
+
+def _sized(size: Size) -> Mapping[str, Prior]:
+    """The paper's scale, which is ViT-H's, for a model of another size."""
+    more_gb = 4e-9 * (size.parameters - VIT_H.parameters)
+    encode = size.encode_macs / VIT_H.encode_macs
+    decode = size.decode_macs / VIT_H.decode_macs
+    activations = size.largest_tensor / VIT_H.largest_tensor
+    embed, teacher, drawn = (PAPER_SCALE[name] for name in ("embed", "teacher", "pseudomask"))
+    return {
+        **PAPER_SCALE,
+        "embed": embed._replace(
+            seconds=embed.seconds * encode,
+            artefact_mb_image=2e-6 * size.cached_numbers,
+            memory_fixed=embed.memory_fixed + more_gb,
+            memory_image=embed.memory_image * activations,
+        ),
+        "teacher": teacher._replace(
+            seconds=teacher.seconds * decode,
+            memory_fixed=teacher.memory_fixed + more_gb,
+            memory_image=teacher.memory_image * decode,
+        ),
+        "pseudomask": drawn._replace(
+            seconds=drawn.seconds * decode, memory_fixed=drawn.memory_fixed + more_gb
+        ),
+    }
 
 
 def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:

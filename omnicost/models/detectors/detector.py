@@ -21,8 +21,12 @@ from omnicost.models.loading import (
     resolve,
 )
 
-# Swin-B was trained on COCO among others, Swin-T was not (IDEA-Research/GroundingDINO, README).
-_SEEN_COCO = re.compile(r"grounding-?dino[-_](base|swinb)", re.IGNORECASE)
+# GroundingDINO's Swin-B was trained on COCO among others, its Swin-T was not (IDEA-Research/
+# GroundingDINO, README); of MM-GroundingDINO's those that are named after "all" data sets were
+# (mmdetection, configs/mm_grounding_dino).
+_SEEN_COCO = re.compile(
+    r"grounding-?dino[-_](base|swinb)|mm_grounding_dino_\w+_all\b", re.IGNORECASE
+)
 SWIN_B_WIDTH = 128  # of its first stage; Swin-T's is 96
 
 # transformers' `model_type` -> module with `load(path) -> Detector`
@@ -176,7 +180,8 @@ def _swin_width(spec: str) -> int | None:
         if path.is_file():
             return len(read_pth(path, "detector")["backbone.0.patch_embed.proj.weight"])
         config = json.loads((path / "config.json").read_text())
-        return int(config["backbone_config"]["embed_dim"])
+        is_authors = config["model_type"] == "grounding-dino"
+        return int(config["backbone_config"]["embed_dim"]) if is_authors else None
     except (OmnicostError, OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -4,42 +4,57 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from omnicost.models.loading import read_folder, read_pth
+from omnicost.models.loading import read_pth
 from omnicost.models.teachers.class_aware import ClassBranch
 from omnicost.models.teachers.frame import Frame, Prompts
-from omnicost.models.teachers.official_sam import from_official
+from omnicost.models.teachers.official_sam import from_official, official_config
+from omnicost.models.teachers.size import Size, decode_macs, totals, vit_largest, vit_layers
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
 from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, upscale
 
 
-def load(path: Path, attention: str) -> Promptable:
-    """SAM from a folder or an official ``.pth``."""
-    from transformers import SamModel
-
-    if path.is_file():
-        return Sam(from_official(read_pth(path, "sam"), path, attention))
-    return Sam(read_folder(SamModel.from_pretrained, path, "sam", attn_implementation=attention))
-
-
 class Sam(Promptable):
-    """SAM.
+    """SAM, from a folder or an official ``.pth``."""
 
-    Args:
-        model: `transformers.SamModel`.
-    """
+    architecture = "SamModel"
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         vision = model.config.vision_config
         self.frame = Frame(int(vision.image_size))
         grid = self.frame.side // int(vision.patch_size)
         self.levels = ((int(vision.output_channels), grid, grid),)
+
+    @classmethod
+    def load(cls, path: Path, attention: str) -> Self:
+        """From a folder or an official file."""
+        if path.is_file():
+            return cls(from_official(read_pth(path, "sam"), path, attention))
+        return super().load(path, attention)
+
+    @classmethod
+    def config_of(cls, path: Path) -> Any:
+        """That of the folder, or read from the tensors of an official file."""
+        if path.is_file():
+            return official_config(read_pth(path, "sam"), path)
+        return super().config_of(path)
+
+    @staticmethod
+    def size(config: Any) -> Size:
+        """A ViT, one embedding, the two-way decoder."""
+        vision, decoder = config.vision_config, config.mask_decoder_config
+        grid = vision.image_size // vision.patch_size
+        return Size(
+            *totals(list(vit_layers(vision))),
+            decode_macs(decoder, grid),
+            vision.output_channels * grid**2,
+            vit_largest(vision),
+        )
 
     @property
     def image_encoder(self) -> nn.Module:

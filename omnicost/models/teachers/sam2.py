@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Any
 
 import torch
 from torch import nn
 
-from omnicost.models.loading import read_folder
 from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.models.teachers.sam import SamHead
+from omnicost.models.teachers.size import (
+    Layer,
+    Size,
+    decode_macs,
+    hiera_largest,
+    hiera_layers,
+    totals,
+)
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
 from omnicost.models.teachers.two_way import (
     Spread,
@@ -22,33 +29,40 @@ from omnicost.models.teachers.two_way import (
 )
 
 
-def load(path: Path, attention: str) -> Promptable:
-    """SAM 2 from a folder; of one for videos, as the hub holds them, the image half."""
-    from transformers import Sam2Model
-
-    return Sam2(read_folder(Sam2Model.from_pretrained, path, "sam", attn_implementation=attention))
-
-
 class Sam2(Promptable):
-    """SAM 2's image half.
+    """SAM 2; of a model for videos, as the hub holds them, the image half.
 
     Its decoder reads two finer levels through a 1 x 1 convolution each. As in the released image
     predictor these run once a picture, before the cache: 8 MB a picture instead of 44. So they stay
     as released where the rest of the decoder is tuned.
-
-    Args:
-        model: `transformers.Sam2Model`.
     """
 
+    architecture = "Sam2Model"
+
     def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.frame = Frame(int(model.config.prompt_encoder_config.image_size), stretched=True)
         nearest, near, last = model.config.vision_config.backbone_feature_sizes
         width, decoder = model.config.vision_config.fpn_hidden_size, model.mask_decoder
         channels = (width, decoder.conv_s1.out_channels, decoder.conv_s0.out_channels)
         sizes = zip(channels, (last, near, nearest), strict=True)
-        self.levels = tuple((int(each), *map(int, size)) for each, size in sizes)
+        self.levels = tuple((each, rows, columns) for each, (rows, columns) in sizes)
+
+    @staticmethod
+    def size(config: Any) -> Size:
+        """Hiera, its pyramid and three levels, the two-way decoder."""
+        vision, decoder = config.vision_config, config.mask_decoder_config
+        width, sizes = vision.fpn_hidden_size, vision.backbone_feature_sizes
+        nearest, near, last = (math.prod(size) for size in sizes)
+        channels = reversed(vision.backbone_channel_list)  # from fine to coarse, a quarter each
+        pyramid = [Layer(nearest / 4**n, each * width) for n, each in enumerate(channels)]
+        finer = [Layer(nearest, width * width // 8), Layer(near, width * width // 4)]
+        return Size(
+            *totals([*hiera_layers(vision.backbone_config), *pyramid, *finer]),
+            decode_macs(decoder, math.isqrt(last)),
+            width * last + width // 4 * near + width // 8 * nearest,
+            hiera_largest(vision.backbone_config),
+        )
 
     @property
     def image_encoder(self) -> nn.Module:

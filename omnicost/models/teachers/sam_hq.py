@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from omnicost.models.loading import read_folder
 from omnicost.models.teachers.frame import Prompts
 from omnicost.models.teachers.sam import Sam, SamHead
-from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
+from omnicost.models.teachers.size import Size
+from omnicost.models.teachers.teacher import Decoded, Features, PromptHead
 from omnicost.models.teachers.two_way import Spread, attend, flat_maps, mask_weights, upscale
 
 
-def load(path: Path, attention: str) -> Promptable:
-    """SAM-HQ from a folder."""
-    from transformers import SamHQModel
-
-    return SamHQ(
-        read_folder(SamHQModel.from_pretrained, path, "sam", attn_implementation=attention)
-    )
-
-
 class SamHQ(Sam):
-    """SAM-HQ.
+    """SAM-HQ."""
 
-    Args:
-        model: `transformers.SamHQModel`.
-    """
+    architecture = "SamHQModel"
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         (embedding,) = self.levels
         self.levels = (embedding, (int(model.config.vision_config.hidden_size), *embedding[1:]))
+
+    @staticmethod
+    def size(config: Any) -> Size:
+        """SAM's, with the ViT's early features and the fine mask's convolutions beside."""
+        vision, decoder = config.vision_config, config.mask_decoder_config
+        tokens, width = (vision.image_size // vision.patch_size) ** 2, decoder.hidden_size
+        size = Sam.size(config)
+        sharpening = 2 * 9 * (width // 8) * (width // 4)
+        return size._replace(
+            decode_macs=size.decode_macs + 16 * tokens * sharpening,
+            cached_numbers=size.cached_numbers + vision.hidden_size * tokens,
+        )
 
     def encode(self, pixels: torch.Tensor) -> Features:
         """The neck's output, then that of the first layer with global attention."""
@@ -46,7 +46,11 @@ class SamHQ(Sam):
 
 
 class SamHQHead(SamHead):
-    """SAM-HQ's prompt encoder and mask decoder, tuned as a whole."""
+    """SAM-HQ's prompt encoder and mask decoder, tuned as a whole.
+
+    As its authors', not as transformers' up to 5.24, whose decoder forgets what the two-way
+    transformer made of the picture and draws on the embedding before it, rows and columns swapped.
+    """
 
     def forward(
         self,

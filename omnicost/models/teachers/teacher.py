@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import torch
 from torch import nn
 
-from omnicost.models.loading import model_type_of, resolve
+from omnicost.errors import OmnicostError
+from omnicost.models.loading import model_type_of, read_folder, resolve
 from omnicost.models.teachers.frame import Frame, Prompts
+from omnicost.models.teachers.size import Size
 
-# transformers' `model_type` -> module with `load(path, attention) -> Promptable`
+# transformers' `model_type` -> module and name of its `Promptable`
 REGISTRY: Final = {
-    "sam": "omnicost.models.teachers.sam",
-    "sam2": "omnicost.models.teachers.sam2",
-    "sam2_video": "omnicost.models.teachers.sam2",  # what the hub's SAM 2 and 2.1 call themselves
-    "sam_hq": "omnicost.models.teachers.sam_hq",
+    "sam": ("omnicost.models.teachers.sam", "Sam"),
+    "sam2": ("omnicost.models.teachers.sam2", "Sam2"),
+    "sam2_video": ("omnicost.models.teachers.sam2", "Sam2"),  # the hub's SAM 2 and 2.1 say so
+    "sam_hq": ("omnicost.models.teachers.sam_hq", "SamHQ"),
 }
 CACHE_ELEMENTS = 1 << 20  # of one prompt batch's image tokens: measured fastest on a CPU
 GPU_PROMPTS = 64
@@ -39,15 +42,43 @@ class Decoded(NamedTuple):
 class Promptable(nn.Module, ABC):
     """A released model that draws masks for prompts; frozen, in evaluation mode.
 
+    Args:
+        model: transformers', of the class that `architecture` names.
+
     Attributes:
-        model: transformers'.
         frame: where its pictures and prompts lie.
         levels: ``(C, h, w)`` of each level of its features; what a cache holds of a picture.
     """
 
-    model: Any
+    architecture: ClassVar[str]
     frame: Frame
     levels: tuple[tuple[int, int, int], ...]
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    @classmethod
+    def load(cls, path: Path, attention: str) -> Self:
+        """From a folder, or what other files a model is released in."""
+        read = cls._theirs().from_pretrained
+        return cls(read_folder(read, path, "sam", attn_implementation=attention))
+
+    @classmethod
+    def _theirs(cls) -> Any:
+        import transformers  # takes a second
+
+        return getattr(transformers, cls.architecture)
+
+    @classmethod
+    def config_of(cls, path: Path) -> Any:
+        """transformers' config of what `load` would load."""
+        return cls._theirs().config_class.from_pretrained(path, local_files_only=True)
+
+    @staticmethod
+    @abstractmethod
+    def size(config: Any) -> Size:
+        """What pictures and prompts cost a model of that config."""
 
     @property
     @abstractmethod
@@ -134,9 +165,24 @@ def load_promptable(spec: str, device: str = "cpu", attention: str = "sdpa") -> 
         MissingError, InputError: if the weights are absent, damaged or of no known model.
     """
     path = resolve(spec, "sam")
-    model_type = "sam" if path.is_file() else model_type_of(path, "sam")
-    model: Promptable = importlib.import_module(REGISTRY[model_type]).load(path, attention)
+    model = _class_of(path).load(path, attention)
     return model.to(device).eval().requires_grad_(False)
+
+
+def size_of(spec: str) -> Size | None:
+    """What pictures and prompts cost a model, by its config; None if it is not on this machine."""
+    try:
+        path = resolve(spec, "sam")
+        found = _class_of(path)
+        return found.size(found.config_of(path))
+    except (OmnicostError, OSError, ValueError):
+        return None  # loading it will say what it lacks
+
+
+def _class_of(path: Path) -> type[Promptable]:
+    module, name = REGISTRY["sam" if path.is_file() else model_type_of(path, "sam")]
+    found: type[Promptable] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def prompts_at_once(
