@@ -135,7 +135,8 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
-    model_type_of(path, kind)
+    if kind not in ("sam", "detector"):  # their registries were asked which class to load
+        model_type_of(path, kind, _types_of(kind))
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
@@ -149,8 +150,13 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     return model
 
 
-def model_type_of(path: Path, kind: WeightsKind) -> str:
+def model_type_of(path: Path, kind: WeightsKind, known: Collection[str]) -> str:
     """The ``model_type`` in a folder's config, before any weight is read.
+
+    Args:
+        path: the folder.
+        kind: what the error calls the weights.
+        known: the types that will do.
 
     Raises:
         MissingError, InputError: if it is no folder of that kind of model.
@@ -164,7 +170,6 @@ def model_type_of(path: Path, kind: WeightsKind) -> str:
         raise MissingError(where, "no config.json in it", remedy) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(where, "its config.json names no model", remedy) from None
-    known = _types_of(kind)
     if found not in known:
         some = ", ".join(known) if kind != "backbone" else "resnet, swin, ..."
         raise InputError(where, f"holds a model of type {found!r}", f"name a {kind} model ({some})")
@@ -172,15 +177,7 @@ def model_type_of(path: Path, kind: WeightsKind) -> str:
 
 
 def _types_of(kind: WeightsKind) -> Collection[str]:
-    """`model_type` of each kind; a backbone's is any that transformers has a backbone for."""
-    if kind == "sam":
-        from omnicost.models.teachers import teacher
-
-        return teacher.REGISTRY
-    if kind == "detector":
-        from omnicost.models.detectors import detector
-
-        return detector.REGISTRY
+    """`model_type` of a kind; a backbone's is any that transformers has a backbone for."""
     if kind == "backbone":
         from transformers.models.auto import modeling_auto
 

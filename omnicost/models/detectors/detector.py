@@ -140,7 +140,7 @@ def load_detector(spec: str, device: str = "cpu") -> Detector:
         MissingError, InputError: if weights or vocabulary are absent or damaged.
     """
     path = resolve(spec, "detector")
-    model_type = "grounding-dino" if path.is_file() else model_type_of(path, "detector")
+    model_type = "grounding-dino" if path.is_file() else model_type_of(path, "detector", REGISTRY)
     detector: Detector = importlib.import_module(REGISTRY[model_type]).load(path)
     detector.model.to(device).eval().requires_grad_(False)
     return detector

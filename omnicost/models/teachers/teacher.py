@@ -180,7 +180,7 @@ def size_of(spec: str) -> Size | None:
 
 
 def _class_of(path: Path) -> type[Promptable]:
-    module, name = REGISTRY["sam" if path.is_file() else model_type_of(path, "sam")]
+    module, name = REGISTRY["sam" if path.is_file() else model_type_of(path, "sam", REGISTRY)]
     found: type[Promptable] = getattr(importlib.import_module(module), name)
     return found
 
