@@ -15,7 +15,7 @@ import typer
 
 from analysis.figures.examples import save_examples
 from omnicost.data import Dataset, open_dataset
-from omnicost.engine.store import Manifest, Store
+from omnicost.engine.store import StageManifest, Store
 from omnicost.errors import MissingError
 from omnicost.pipeline.mask_examples import examples
 from omnicost.plot.masks import MaskExample
@@ -47,7 +47,7 @@ def of_class_prompts(store: Store, count: int) -> Iterator[MaskExample]:
     yield from examples(data, store.path(aware), store.path(plain), images=count)
 
 
-def _lone_points(store: Store, kind: str) -> Manifest:
+def _lone_points(store: Store, kind: str) -> StageManifest:
     """Pseudo-masks of points that GroundingDINO had no part in, by the teacher's kind."""
     for found in store.manifests():
         teacher = found.inputs.get("teacher.mask")

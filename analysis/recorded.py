@@ -95,7 +95,7 @@ def by_recipe(rows: Iterable[Row]) -> dict[str, dict[Policy, Cell]]:
     """The AP of each policy under each recipe."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.recipe, []).append(row)
+        groups.setdefault(row.variant, []).append(row)
     return {recipe: cells_of(own) for recipe, own in groups.items()}
 
 

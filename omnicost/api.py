@@ -43,7 +43,7 @@ def plan(
     annotations: PathLike | None = None,
     images: int | PathLike | ImageList | None = None,
     results: Iterable[PathLike] | None = None,
-    recipe: str | None = None,
+    variant: str | None = None,
     like: Sequence[str] = (),
     types: Sequence[str] | None = None,
     max_hours: Mapping[str, float] | None = None,
@@ -66,7 +66,7 @@ def plan(
         annotations: COCO-format file whose own K, c and n to use.
         images: how many, a folder, or a COCO-format file.
         results: files of rows; the paper's Table 2 if not given.
-        recipe: which of the rows' recipes.
+        variant: which of the rows' variants.
         like: data sets that yours resembles, if nothing of it was measured.
         types: what annotators can do.
         max_hours: hours that there are of a type.
@@ -89,7 +89,7 @@ def plan(
     from omnicost.plan import Plan, Question, make_plan
 
     labelling_times = _times(times)
-    measured = None if results is None else _rows(results, recipe)
+    measured = None if results is None else _rows(results, variant)
     stats = _statistics(dataset, annotations, measured, labelling_times)
     listed = None if images is None else _images(images)
     if listed is not None:
@@ -240,9 +240,9 @@ def sweep(
 
     Needs `pip install 'omnicost[sweep]'`.
     """
-    from omnicost.engine.ray.runner import RunOptions
+    from omnicost.engine.ray.runner import RayOptions
     from omnicost.engine.store import Store
-    from omnicost.sweep.launch import Request, prepare, run
+    from omnicost.sweep.launch import Request, prepare, sweep_card
     from omnicost.sweep.read_card import Changes
 
     root = Store(Path(store))
@@ -254,8 +254,8 @@ def sweep(
     )
     prepared = prepare(request, root.data)
     prepared.sources.require()
-    options = RunOptions(address, cpus, prepared.card.scheduler)
-    return run(prepared, root, Path(results), options)
+    options = RayOptions(address, cpus, prepared.card.scheduler)
+    return sweep_card(prepared, root, Path(results), options)
 
 
 # --- reading what a caller gives
@@ -299,16 +299,16 @@ def _share(target: str | float | None) -> float | None:
     return read_share(target) if isinstance(target, str) else target
 
 
-def _rows(paths: Iterable[PathLike], recipe: str | None) -> list[Row]:
+def _rows(paths: Iterable[PathLike], variant: str | None) -> list[Row]:
     from omnicost.results import read_rows
 
     found = [row for path in paths for row in read_rows(Path(path))]
-    if recipe is None:
+    if variant is None:
         return found
-    kept = [row for row in found if row.recipe == recipe]
+    kept = [row for row in found if row.variant == variant]
     if not kept:
-        known = ", ".join(sorted({row.recipe for row in found}))
-        raise InputError("`recipe`", f"no row has {recipe!r}", f"use {known}")
+        known = ", ".join(sorted({row.variant for row in found}))
+        raise InputError("`variant`", f"no row has {variant!r}", f"use {known}")
     return kept
 
 

@@ -28,7 +28,7 @@ from omnicost.resources import shipped
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPER_RECIPE: Final = "paper"
+PAPER_VARIANT: Final = "paper"
 PUBLISHED: Final = "published"
 """Label of the schedule of students that others published."""
 TABLES: Final = (1, 2, 3, 4, 5)
@@ -66,7 +66,8 @@ class Row(BaseModel):
     dataset: str
     policy: PolicyField
     seed: int = 0
-    recipe: str
+    variant: str
+    """Name of the recipe among those of its card; `default` where there is one."""
     config_hash: str = ""
     schedule: str = ""
     """Label of the student's schedule, such as `published` or a short one's name."""
@@ -189,29 +190,31 @@ def parse_row(data: dict[str, Any], where: object = "row") -> Row:
 
 
 def comparable(rows: Iterable[Row], truncated: bool = False) -> list[Row]:
-    """The rows that a front or a plan may use: of one recipe, none truncated unless asked for.
+    """The rows that a front or a plan may use: of one variant, none truncated unless asked for.
 
     Raises:
-        InputError: if nothing is left or recipes are mixed.
+        InputError: if nothing is left or variants are mixed.
     """
     kept = [row for row in rows if truncated or not row.truncated]
     if not kept:
         raise InputError("results", "no finished student", "finish the sweep, or ask for truncated")
-    require_one_recipe(kept)
+    require_one_variant(kept)
     return kept
 
 
-def require_one_recipe(rows: Sequence[Row]) -> None:
+def require_one_variant(rows: Sequence[Row]) -> None:
     """Refuse rows that were not made in the same way.
 
-    The recipe must be one over all rows; its settings and schedule one within each data set.
+    The variant must be one over all rows; its settings and schedule one within each data set.
 
     Raises:
         InputError: naming the mixture.
     """
-    recipes = sorted({row.recipe for row in rows})
-    if len(recipes) > 1:
-        raise InputError("results", f"mix recipes {', '.join(recipes)}", "choose one with `recipe`")
+    variants = sorted({row.variant for row in rows})
+    if len(variants) > 1:
+        raise InputError(
+            "results", f"mix variants {', '.join(variants)}", "choose one with `variant`"
+        )
     for dataset in dict.fromkeys(row.dataset for row in rows):
         own = [row for row in rows if row.dataset == dataset]
         for field in ("schedule", "config_hash"):
@@ -257,7 +260,7 @@ def published_baselines() -> pd.DataFrame:
 def published_series() -> dict[str, list[Row]]:
     """Those of them that one method measured at several shares of masks on COCO: rows by series.
 
-    Each has the method's name for its recipe, and costs by the default labelling times.
+    Each has the method's name for its variant, and costs by the default labelling times.
     """
     table, stats = published_baselines(), dataset_stats("coco")
     series = {name: own.to_dict("records") for name, own in table.groupby("series") if name}
@@ -280,7 +283,7 @@ def _read_csv(name: str) -> pd.DataFrame:
 
 
 def paper_rows(dataset: str) -> list[Row]:
-    """Table 2 as rows of recipe `paper`, priced with the default labelling times.
+    """Table 2 as rows of variant `paper`, priced with the default labelling times.
 
     Raises:
         InputError: if the paper has no such data set.
@@ -293,18 +296,18 @@ def paper_rows(dataset: str) -> list[Row]:
 
 def _paper_row(record: dict[Any, Any], stats: DatasetStats) -> Row:
     policy = Policy.cell(record["weak_type"] or AnnotationType.MASK, record["mask_share"])
-    row = _priced(stats, policy, record["ap"], PAPER_RECIPE, "paper, Table 2")
+    row = _priced(stats, policy, record["ap"], PAPER_VARIANT, "paper, Table 2")
     sizes = {name: record[name] for name in ("ap_small", "ap_medium", "ap_large")}
     return row.model_copy(update=sizes)
 
 
-def _priced(stats: DatasetStats, policy: Policy, ap: float, recipe: str, source: str) -> Row:
+def _priced(stats: DatasetStats, policy: Policy, ap: float, variant: str, source: str) -> Row:
     """A published student as a row, priced with the default labelling times."""
     seconds = seconds_per_image(policy, stats)
     return Row(
         dataset=stats.name,
         policy=policy,
-        recipe=recipe,
+        variant=variant,
         schedule=PUBLISHED,
         ap=ap,
         images=stats.images,

@@ -58,7 +58,7 @@ def world(name: str, paper: str, scale: float, seeds: int, noise: float) -> list
         for seed in range(seeds):
             values = {
                 "dataset": name,
-                "recipe": "default",
+                "variant": "default",
                 "schedule": "tiny",
                 "seed": seed,
                 "ap": scale * row.ap + noise * draw.standard_normal(),

@@ -81,15 +81,15 @@ def test_results_of_an_own_sweep(tmp_path: Path) -> None:
     for weak, share, ap in [("box", 0, 36), ("box", 0.1, 41), ("class", 0, 30), ("mask", 1, 45)]:
         policy = Policy.cell(weak, share)
         seconds = seconds_per_image(policy, stats)
-        row = Row(dataset="mine", policy=policy, recipe="r", ap=ap, images=500,
+        row = Row(dataset="mine", policy=policy, variant="r", ap=ap, images=500,
                   masks=round(500 * share), seconds_per_image=seconds, hours=1.0)  # fmt: skip
         append_row(path, row)
     payload = json.loads(run("plan", "--results", str(path), "--budget", "20h", "--json"))
     assert payload["dataset"] == "mine"
     assert payload["statistics"]["instances_per_image"] == pytest.approx(7.7)
     assert sum(payload["images"].values()) == 500
-    mixed = refused("plan", "--results", str(path), "--budget", "9h", "--recipe", "other")
-    assert "--recipe" in mixed
+    mixed = refused("plan", "--results", str(path), "--budget", "9h", "--variant", "other")
+    assert "--variant" in mixed
 
 
 @pytest.mark.parametrize(

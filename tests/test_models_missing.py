@@ -14,7 +14,7 @@ import torch
 from omnicost.errors import InputError, MissingError
 from omnicost.models import loading
 from omnicost.models.detectors.detector import load_detector, trained_on_coco
-from omnicost.models.loading import WeightsKind, fingerprint
+from omnicost.models.loading import WeightsRole, fingerprint
 from omnicost.models.students.start import read_start
 from omnicost.models.students.student import read_backbone
 from omnicost.models.teachers.teacher import load_promptable
@@ -22,7 +22,7 @@ from omnicost.models.text import load_text_encoder
 from omnicost.models.tiny import TINY_MODELS, weights_path
 
 # The tiny student may not have been pretrained yet.
-KINDS = [kind for kind in get_args(WeightsKind) if kind != "student" or "student" in TINY_MODELS]
+KINDS = [kind for kind in get_args(WeightsRole) if kind != "student" or "student" in TINY_MODELS]
 LOAD: dict[str, Callable[[str], Any]] = {
     "sam": load_promptable,
     "detector": load_detector,

@@ -49,7 +49,7 @@ def demo_rows(images: int = 600) -> list[Row]:
     for policy, ap in cells:
         seconds = seconds_per_image(policy, stats)
         rows.append(
-            Row(dataset="mine", policy=policy, recipe="demo", ap=ap, images=images,
+            Row(dataset="mine", policy=policy, variant="demo", ap=ap, images=images,
                 masks=round(images * policy.mask_share), seconds_per_image=seconds,
                 hours=seconds * images / 3600)
         )  # fmt: skip

@@ -128,11 +128,11 @@ def test_only_two_mask_shares_are_enough() -> None:
     assert 0.9 < surface.share_of_full(AnnotationType.BOX, 11829, 118287) < 1
 
 
-def test_mixed_recipes_and_data_sets_are_refused() -> None:
-    """A surface is of one recipe and one data set."""
+def test_mixed_variants_and_data_sets_are_refused() -> None:
+    """A surface is of one variant and one data set."""
     rows = paper_rows("coco")
-    other = rows[0].model_copy(update={"recipe": "another"})
-    with pytest.raises(InputError, match="recipes"):
+    other = rows[0].model_copy(update={"variant": "another"})
+    with pytest.raises(InputError, match="variants"):
         observe([*rows, other])
     with pytest.raises(InputError, match="choose one"):
         observe([*rows, *paper_rows("ade20k")])

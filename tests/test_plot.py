@@ -25,7 +25,7 @@ from omnicost.results import Row, paper_rows
 def row(policy: Policy, ap: float, seed: int = 0, dataset: str = "toy") -> Row:
     seconds = 100.0 * policy.mask_share + 5.0 * policy[AnnotationType.BOX]
     return Row(
-        dataset=dataset, policy=policy, seed=seed, recipe="r", ap=ap, images=36, masks=0,
+        dataset=dataset, policy=policy, seed=seed, variant="r", ap=ap, images=36, masks=0,
         seconds_per_image=seconds, hours=seconds * 36 / 3600,
     )  # fmt: skip
 

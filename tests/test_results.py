@@ -21,7 +21,7 @@ from omnicost.results import (
     published_baselines,
     read_rows,
     recorded_table,
-    require_one_recipe,
+    require_one_variant,
     to_frame,
 )
 
@@ -31,7 +31,7 @@ def row(**changes: object) -> Row:
         "dataset": "tiny",
         "policy": {"mask": 0.1, "point": 0.9},
         "seed": 1,
-        "recipe": "default",
+        "variant": "default",
         "config_hash": "abc",
         "ap": 31.5,
         "teacher_miou": 70.0,
@@ -115,14 +115,14 @@ def test_bad_rows_are_named(changes: dict, fault: str) -> None:
         row(**changes)
 
 
-def test_mixed_recipes_are_refused_in_one_line() -> None:
-    """Rows of two recipes, schedules or settings do not stand on one front."""
-    for changes in ({"recipe": "untuned"}, {"schedule": "short"}, {"config_hash": "xyz"}):
+def test_mixed_variants_are_refused_in_one_line() -> None:
+    """Rows of two variants, schedules or settings do not stand on one front."""
+    for changes in ({"variant": "untuned"}, {"schedule": "short"}, {"config_hash": "xyz"}):
         with pytest.raises(InputError) as error:
-            require_one_recipe([row(), row(**changes)])
+            require_one_variant([row(), row(**changes)])
         assert "\n" not in str(error.value)
         assert next(iter(changes.values())) in str(error.value)
-    require_one_recipe([row(), row(dataset="other", config_hash="xyz", schedule="its own")])
+    require_one_variant([row(), row(dataset="other", config_hash="xyz", schedule="its own")])
 
 
 def test_truncated_rows_are_left_out_unless_asked_for() -> None:
@@ -168,7 +168,7 @@ def test_table_4_and_2_agree_without_masks() -> None:
 
 @pytest.mark.parametrize("dataset", BUILT_IN)
 def test_paper_rows_are_table_2_priced(dataset: str) -> None:
-    """13 rows a data set, one recipe, priced by the cost model."""
+    """13 rows a data set, one variant, priced by the cost model."""
     rows = paper_rows(dataset)
     assert len(rows) == 13
     assert comparable(rows) == rows

@@ -52,7 +52,7 @@ def tiny_teachers(rows: list[dict[str, Any]]) -> dict[Setting, Cell]:
             row["seed"]: row["miou"]
             for row in rows
             if row["annotation"] == kind
-            and row["recipe"] in names
+            and row["variant"] in names
             and row["policy"].get("mask", 0.0) == setting.mask_share
         }
         if values:

@@ -63,8 +63,8 @@ def plan(
             "students of your project beside many of others. Both names are one option; repeats.",
         ),
     ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Which recipe's rows of --results to use.")
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Which variant's rows of --results to use.")
     ] = None,
     like: Annotated[
         str | None,
@@ -208,7 +208,7 @@ def plan(
         annotations=annotations,
         images=images,
         results=results or None,
-        recipe=recipe,
+        variant=variant,
         like=[] if like is None else like.split(","),
         types=None if types is None else types.split(","),
         max_hours=_read_limits(max_hours or [], hours_a_day),

@@ -34,8 +34,8 @@ ResultsOption = Annotated[
 DatasetsOption = Annotated[
     str | None, typer.Option("--dataset", help="Data sets to draw, such as coco,ade20k.")
 ]
-RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", help="Recipe to draw, where the rows hold several.")
+VariantOption = Annotated[
+    str | None, typer.Option("--variant", help="Variant to draw, where the rows hold several.")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Picture to write: .png, .svg or .pdf.")]
 WidthOption = Annotated[
@@ -50,7 +50,7 @@ UnitOption = Annotated[
 def pareto(
     results: ResultsOption = None,
     dataset: DatasetsOption = None,
-    recipe: RecipeOption = None,
+    variant: VariantOption = None,
     unit: UnitOption = CostUnit.SECONDS,
     wage: WageOption = None,
     currency: CurrencyOption = "usd",
@@ -77,7 +77,7 @@ def pareto(
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "dataset,policy,", results or (), force)
-    rows = _read(results, dataset, recipe)
+    rows = _read(results, dataset, variant)
     info = compute_pareto_info(rows, unit, _wage(unit, wage), currency, baselines)
     draw_pareto(info, out, width)
     _report(info, out, as_json)
@@ -87,7 +87,7 @@ def pareto(
 def curves(
     results: ResultsOption = None,
     dataset: DatasetsOption = None,
-    recipe: RecipeOption = None,
+    variant: VariantOption = None,
     out: OutOption = Path("curves.png"),
     width: WidthOption = 7.2,
     force: ForceOption = False,
@@ -107,7 +107,7 @@ def curves(
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "dataset,policy,", results or (), force)
-    info = compute_pareto_info(_read(results, dataset, recipe))
+    info = compute_pareto_info(_read(results, dataset, variant))
     draw_curves(info, out, width)
     _report(info, out, as_json)
 
@@ -196,7 +196,7 @@ def _masks(
     return StoredMasks(pseudomasks, before, detections, "")
 
 
-def _read(results: list[Path] | None, dataset: str | None, recipe: str | None) -> list[Row]:
+def _read(results: list[Path] | None, dataset: str | None, variant: str | None) -> list[Row]:
     from omnicost.cost import BUILT_IN
     from omnicost.errors import InputError
     from omnicost.results import paper_rows, read_rows
@@ -209,11 +209,11 @@ def _read(results: list[Path] | None, dataset: str | None, recipe: str | None) -
     kept = [
         row
         for row in rows
-        if (wanted is None or row.dataset in wanted) and recipe in (None, row.recipe)
+        if (wanted is None or row.dataset in wanted) and variant in (None, row.variant)
     ]
     if not kept:
-        have = ", ".join(sorted({f"{row.dataset} ({row.recipe})" for row in rows}))
-        raise InputError("--dataset, --recipe", "no row is left", f"the rows hold {have}")
+        have = ", ".join(sorted({f"{row.dataset} ({row.variant})" for row in rows}))
+        raise InputError("--dataset, --variant", "no row is left", f"the rows hold {have}")
     return kept
 
 

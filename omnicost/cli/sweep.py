@@ -123,9 +123,14 @@ def _describe(schema: bool, as_json: bool) -> None:
 def _dry_run(request: Request, root: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from omnicost.sweep.caveats import caveats, stale_steps
     from omnicost.sweep.estimate import estimate
-    from omnicost.sweep.summary import estimate_json, estimate_lines, estimate_table
+    from omnicost.sweep.summary import (
+        caveats,
+        estimate_json,
+        estimate_lines,
+        estimate_table,
+        stale_steps,
+    )
 
     with _existing_store(root) as (store, cache):
         prepared = _prepare(request, cache)
@@ -177,10 +182,10 @@ def _run(
 
     from omnicost.engine.ray.runner import RayOptions
     from omnicost.engine.store import Store
-    from omnicost.sweep.caveats import stale_steps
     from omnicost.sweep.launch import sweep_card
-    from omnicost.sweep.progress import Progress, Watcher
+    from omnicost.sweep.progress import SweepDisplay, Watcher
     from omnicost.sweep.rows import headline
+    from omnicost.sweep.summary import stale_steps
 
     errors = Console(stderr=True)
     store = Store(root)
@@ -192,11 +197,11 @@ def _run(
     if not prepared.graph.needed(store.has):
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
-    progress = Progress(watcher, errors, lambda plan: headline(plan, store))
+    display = SweepDisplay(watcher, errors, lambda plan: headline(plan, store))
     options = RayOptions(address, cpus, prepared.card.scheduler)
     try:
-        with progress.shown():
-            finished = sweep_card(prepared, store, results, options, progress.on_cell)
+        with display.shown():
+            finished = sweep_card(prepared, store, results, options, display.on_cell)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None
@@ -208,8 +213,8 @@ def _run(
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
     from rich.console import Console
 
-    from omnicost.sweep.caveats import caveats
     from omnicost.sweep.summary import (
+        caveats,
         failure_lines,
         finished_json,
         next_command,
@@ -244,8 +249,8 @@ def _plot(finished: Finished) -> Path | None:
     from omnicost.plot.pareto_info import compute_pareto_info
 
     path = finished.path.with_suffix(".png")
-    by_recipe = {row.recipe for row in finished.rows if not row.truncated}
-    if len(by_recipe) != 1:
-        return None  # a front uses one recipe, never a mixture
+    variants = {row.variant for row in finished.rows if not row.truncated}
+    if len(variants) != 1:
+        return None  # a front uses one variant, never a mixture
     draw_pareto(compute_pareto_info(finished.rows), path)
     return path

@@ -24,7 +24,7 @@ import numpy as np
 
 from omnicost.engine.graph import ParamsT, Stage
 from omnicost.engine.lease import Lease
-from omnicost.engine.store import Manifest, Store
+from omnicost.engine.store import StageManifest, Store
 from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
 from omnicost.progress import Progress
 
@@ -185,11 +185,11 @@ class Attempt:
         shutil.rmtree(store.root / "work" / key, ignore_errors=True)
         return Outcome(key, not published, wall_seconds)
 
-    def _manifest(self, wall_seconds: float, cpu_seconds: float) -> Manifest:
+    def _manifest(self, wall_seconds: float, cpu_seconds: float) -> StageManifest:
         stage = self.stage
         record = self.store.executions(stage.key)
         earlier = [e for e in record if e.event in ("failed", "lost")]
-        return Manifest(
+        return StageManifest(
             key=stage.key,
             stage=stage.name,
             version=stage.kind.version,

@@ -42,7 +42,7 @@ class StoredFile(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class StageManifest(BaseModel):
     """Where an artefact comes from and what it cost.
 
     `wall_seconds` and `cpu_seconds` are of the attempt that finished; the `earlier_` ones add up
@@ -137,7 +137,7 @@ class Store:
         for manifest in sorted(self.root.glob(f"artefacts/*/*/{MANIFEST}")):
             yield manifest.parent.name
 
-    def manifest(self, key: str) -> Manifest:
+    def manifest(self, key: str) -> StageManifest:
         """The artefact's manifest.
 
         Raises:
@@ -145,13 +145,13 @@ class Store:
         """
         path = self.path(key) / MANIFEST
         try:
-            return Manifest.model_validate_json(path.read_bytes())
+            return StageManifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise InputError(self.root, f"no artefact {key[:12]}", "run the sweep") from None
         except ValueError:
             raise InputError(path, "is damaged", "run `omnicost store verify --delete`") from None
 
-    def manifests(self) -> Iterator[Manifest]:
+    def manifests(self) -> Iterator[StageManifest]:
         """Manifests of all artefacts, in the order of their keys.
 
         Raises:
@@ -195,7 +195,7 @@ class Store:
         folder.mkdir()
         return folder
 
-    def publish(self, building: Path, manifest: Manifest) -> bool:
+    def publish(self, building: Path, manifest: StageManifest) -> bool:
         """Make an artefact visible, whole, by one rename; False if it was there already.
 
         `manifest.files` is filled in here, and everything is flushed to disk before the rename.

@@ -23,11 +23,11 @@ from omnicost.errors import InputError, MissingError
 from omnicost.files import file_digest
 from omnicost.models.tiny import TinyModel, weights_path
 
-WeightsKind = Literal["sam", "detector", "text", "backbone", "student"]
+WeightsRole = Literal["sam", "detector", "text", "backbone", "student"]
 DOWNLOAD_VARIABLE = "OMNICOST_DOWNLOAD"
 # What a model's behaviour depends on in a folder; documentation and other formats stay out.
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
-_TINY_FOLDERS: dict[WeightsKind, TinyModel] = {
+_TINY_FOLDERS: dict[WeightsRole, TinyModel] = {
     "sam": "sam",
     "detector": "detector",
     "text": "clip",
@@ -39,7 +39,7 @@ _STUDENT_TYPES = ("mask2former",)
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
-def resolve(spec: str, kind: WeightsKind) -> Path:
+def resolve(spec: str, kind: WeightsRole) -> Path:
     """The folder or ``.pth`` file that a spec stands for.
 
     Args:
@@ -60,7 +60,7 @@ def resolve(spec: str, kind: WeightsKind) -> Path:
     return _hub_folder(spec, kind)
 
 
-def _hub_folder(spec: str, kind: WeightsKind) -> Path:
+def _hub_folder(spec: str, kind: WeightsRole) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -88,7 +88,7 @@ def _hub_folder(spec: str, kind: WeightsKind) -> Path:
     return Path(folder)
 
 
-def fingerprint(spec: str, kind: WeightsKind) -> str:
+def fingerprint(spec: str, kind: WeightsRole) -> str:
     """SHA-256 of the weights, config and vocabulary that a spec stands for.
 
     Raises:
@@ -121,7 +121,7 @@ def _file_digest(file: Path, size: int, changed_ns: int) -> str:
     return file_digest(file)
 
 
-def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **options: Any) -> Any:
+def read_folder(load: Callable[..., Any], path: Path, kind: WeightsRole, **options: Any) -> Any:
     """A transformers model from a folder, complete or not at all.
 
     Args:
@@ -150,7 +150,7 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsKind, **optio
     return model
 
 
-def model_type_of(path: Path, kind: WeightsKind, known: Collection[str]) -> str:
+def model_type_of(path: Path, kind: WeightsRole, known: Collection[str]) -> str:
     """The ``model_type`` in a folder's config, before any weight is read.
 
     Args:
@@ -176,7 +176,7 @@ def model_type_of(path: Path, kind: WeightsKind, known: Collection[str]) -> str:
     return found
 
 
-def _types_of(kind: WeightsKind) -> Collection[str]:
+def _types_of(kind: WeightsRole) -> Collection[str]:
     """`model_type` of a kind; a backbone's is any that transformers has a backbone for."""
     if kind == "backbone":
         from transformers.models.auto import modeling_auto
@@ -185,7 +185,7 @@ def _types_of(kind: WeightsKind) -> Collection[str]:
     return _STUDENT_TYPES if kind == "student" else _TEXT_TYPES
 
 
-def read_tokenizer(path: Path, kind: WeightsKind) -> Any:
+def read_tokenizer(path: Path, kind: WeightsRole) -> Any:
     """The tokenizer that lies in a folder.
 
     Raises:
@@ -204,7 +204,7 @@ def read_tokenizer(path: Path, kind: WeightsKind) -> Any:
         raise InputError(f"{kind} tokenizer {path}", f"damaged ({line[0][:120]})", remedy) from None
 
 
-def read_pth(path: Path, kind: WeightsKind) -> dict[str, torch.Tensor]:
+def read_pth(path: Path, kind: WeightsRole) -> dict[str, torch.Tensor]:
     """The tensors of an official checkpoint; never unpickles anything but tensors.
 
     Raises:
@@ -226,7 +226,7 @@ def _is_zip(path: Path) -> bool:
     return zipfile.is_zipfile(path)
 
 
-def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, kind: WeightsKind) -> None:
+def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, kind: WeightsRole) -> None:
     """Load a mapped checkpoint into a model, every tensor of both accounted for.
 
     Raises:

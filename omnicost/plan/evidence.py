@@ -15,7 +15,7 @@ from omnicost.plan.observations import Observations, observe
 from omnicost.plan.prior import learn_shape
 from omnicost.plan.surface import Surface, fit_surface
 from omnicost.plan.transfer import WEAK_EVIDENCE, pilot_surface, transfer
-from omnicost.results import PAPER_RECIPE, Row, comparable, paper_rows
+from omnicost.results import PAPER_VARIANT, Row, comparable, paper_rows
 
 
 class Evidence(NamedTuple):
@@ -210,7 +210,7 @@ def statistics_from_rows(
         InputError: if the rows do not determine them.
     """
     own = list(_own_rows(dataset, rows))
-    if own[0].dataset in BUILT_IN and own[0].recipe == PAPER_RECIPE:
+    if own[0].dataset in BUILT_IN and own[0].variant == PAPER_VARIANT:
         return BUILT_IN[own[0].dataset]
     shares = np.array([[row.policy[kind] for kind in ORDER] for row in own])
     seconds = np.array([row.seconds_per_image for row in own])

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
-from omnicost.results import Row, require_one_recipe
+from omnicost.results import Row, require_one_variant
 
 SMOKE: Final = "smoke"
 """Schedule of a sweep's trial run, which shows that things fit together and measures nothing."""
@@ -111,12 +111,12 @@ class Observations:
 
 
 def observe(rows: Sequence[Row], where: object = "results") -> Observations:
-    """The cells of one data set in rows of one recipe; mixtures of weak types are left out.
+    """The cells of one data set in rows of one variant; mixtures of weak types are left out.
 
     Raises:
-        InputError: if rows mix recipes or data sets, or measure nothing.
+        InputError: if rows mix variants or data sets, or measure nothing.
     """
-    require_one_recipe(rows)
+    require_one_variant(rows)
     names = sorted({row.dataset for row in rows})
     if len(names) > 1:
         raise InputError(where, f"rows are of {', '.join(names)}", "choose one with --dataset")

@@ -57,14 +57,14 @@ def compute_pareto_info(
     """Price, average over seeds, and find front and hull of each data set.
 
     Args:
-        rows: of one recipe.
+        rows: of one variant.
         unit: seconds per image, total hours, or money.
         wage_per_hour: for money; 1 if not given.
         currency: name of the money.
         baselines: add the published results of other methods (COCO, seconds per image).
 
     Raises:
-        InputError: if no row is left or recipes are mixed.
+        InputError: if no row is left or variants are mixed.
     """
     groups = points_by_dataset(rows, price_of(unit, wage_per_hour))
     panels = tuple(

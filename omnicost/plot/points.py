@@ -51,11 +51,11 @@ def points_by_dataset(rows: Iterable[Row], price: Callable[[Row], float]) -> dic
     """The points of each data set, in the order in which data sets first appear.
 
     Args:
-        rows: of one recipe; truncated students are left out.
+        rows: of one variant; truncated students are left out.
         price: cost of a row in the unit of the axis.
 
     Raises:
-        InputError: if no row is left or recipes are mixed.
+        InputError: if no row is left or variants are mixed.
     """
     from omnicost.results import comparable
 

@@ -14,12 +14,13 @@ from omnicost.data.weak import PERFECT
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.errors import ConfigError, faults_of
+from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, NO_START
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.estimate import uncached_share
-from omnicost.sweep.sources import Sources, SplitSource, WeightsRole, WeightsSource
+from omnicost.sweep.sources import Sources, SplitSource, WeightsSource
 from omnicost.sweep.stage_functions import (
     DETECT,
     EMBED,

@@ -17,14 +17,14 @@ from omnicost.engine.execute import device_for
 from omnicost.engine.graph import Graph, Stage
 from omnicost.engine.params import Params
 from omnicost.engine.passes import passes_of
-from omnicost.engine.store import Manifest, Store
+from omnicost.engine.store import StageManifest, Store
 from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import size_of
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.sweep.card import Hardware
 from omnicost.sweep.sources import WeightsSource
 from omnicost.sweep.stage_functions import (
-    KINDS,
+    STAGE_KINDS,
     DetectParams,
     EmbedParams,
     PseudomaskParams,
@@ -88,7 +88,7 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
 }
 # facebook/sam-vit-huge, whose priors the above are.
 VIT_H: Final = Size(6.37e8, 2.98e12, 1.34e9, 1_048_576, 2.68e8)
-TINY: Final = "tiny"  # name of the embedded models
+_TINY: Final = "tiny"  # name of the embedded models
 _ZERO: Final = Prior(0.0)
 
 
@@ -101,7 +101,7 @@ class Hours(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SweepEstimate:
     """The figures of a dry run; hours are device-hours, days those of the card's hardware.
 
     Args:
@@ -148,14 +148,14 @@ class Likeness(NamedTuple):
     device: str
 
 
-class Timings:
+class StageTimings:
     """Expected device seconds of stages: recorded where there are any, priors elsewhere."""
 
-    def __init__(self, manifests: Iterable[Manifest]) -> None:
+    def __init__(self, manifests: Iterable[StageManifest]) -> None:
         seconds: dict[Likeness, float] = defaultdict(float)
         units: dict[Likeness, float] = defaultdict(float)
         for each in manifests:
-            kind = KINDS.get(each.stage)
+            kind = STAGE_KINDS.get(each.stage)
             params = kind.read(each.stage, each.params) if kind else None
             if each.units and params is not None:
                 alike = _likeness(each.stage, params, each.device)
@@ -165,7 +165,7 @@ class Timings:
         self._rates = {alike: seconds[alike] / units[alike] for alike in seconds}
 
     @classmethod
-    def of_store(cls, store: Store | None) -> Timings:
+    def of_store(cls, store: Store | None) -> StageTimings:
         """From everything that a store holds."""
         return cls([] if store is None else store.manifests())
 
@@ -218,7 +218,7 @@ def weights_of(params: Params) -> dict[str, str]:
 def prior_of(stage: Stage) -> Prior:
     """The prior of a stage's scale."""
     prior = _scale(stage.priced_as).get(stage.name, _ZERO)
-    if not isinstance(stage.params, StudentParams) or stage.priced_as == TINY:
+    if not isinstance(stage.params, StudentParams) or stage.priced_as == _TINY:
         return prior
     crop = stage.params.config.augment.crop
     return prior._replace(seconds=STUDENT_SECONDS.get(crop, prior.seconds))
@@ -227,7 +227,7 @@ def prior_of(stage: Stage) -> Prior:
 @lru_cache
 def _scale(model: str) -> Mapping[str, Prior]:
     """Priors for stages of a model; of a promptable one on this machine, by its size."""
-    if model == TINY:
+    if model == _TINY:
         return TINY_SCALE
     size = size_of(model)
     return PAPER_SCALE if size is None else _sized(size)
@@ -259,13 +259,13 @@ def _sized(size: Size) -> Mapping[str, Prior]:
     }
 
 
-def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
+def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEstimate:
     """Price a graph.
 
     Without sharing every cell detects for itself, and its teacher and pseudo-masks encode each
     image whenever it comes up.
     """
-    timings = Timings.of_store(store)
+    timings = StageTimings.of_store(store)
     done = (lambda key: False) if store is None else store.has
     needed = graph.needed(done)
     groups = dict.fromkeys([*GROUPS.values(), *map(_group, graph.stages.values())])
@@ -283,7 +283,7 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> Estimate:
         if passing:
             hours[GROUPS["pseudomask"]][column] += passing
     recorded = {_group(stage) for stage in graph.stages.values() if timings.is_recorded(stage)}
-    return Estimate(
+    return SweepEstimate(
         cells=len(graph.plans),
         stages=len(graph.stages),
         naive_stages=graph.naive_count,
@@ -300,13 +300,13 @@ def _group(stage: Stage) -> str:
     return GROUPS.get(stage.name, stage.name)
 
 
-def _encode_rate(graph: Graph, timings: Timings) -> float:
+def _encode_rate(graph: Graph, timings: StageTimings) -> float:
     readers = ("embed", "teacher", "pseudomask")  # without a cache there is no embed stage
     found = (timings.encode_rate(s) for s in graph.stages.values() if s.name in readers)
     return next(found, 0.0)
 
 
-def _naive_seconds(stage: Stage, timings: Timings, encode: float) -> float:
+def _naive_seconds(stage: Stage, timings: StageTimings, encode: float) -> float:
     if stage.name == "embed":
         return 0.0  # each reader encodes for itself
     extra = encode if stage.name in ("teacher", "pseudomask") else 0.0

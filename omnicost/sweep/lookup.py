@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from omnicost.annotation import Policy
 from omnicost.engine.graph import ParamsT, StageKind, by_role
-from omnicost.engine.store import Manifest, Store
+from omnicost.engine.store import StageManifest, Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
 from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER, PseudomaskParams
@@ -82,11 +82,11 @@ def find_masks(store: Store, name: str) -> StoredMasks:
     )
 
 
-def _pseudomasks(student: Manifest) -> list[str]:
+def _pseudomasks(student: StageManifest) -> list[str]:
     return [key for _, key in sorted(by_role(student.inputs, "pseudomask.").items())]
 
 
-def _untuned(store: Store, shown: Manifest, told: PseudomaskParams) -> str | None:
+def _untuned(store: Store, shown: StageManifest, told: PseudomaskParams) -> str | None:
     """The released teachers' pseudo-masks from the same labels, if a sweep made them."""
     for found in store.manifests():
         params = PSEUDOMASK.read(found.stage, found.params)
@@ -107,13 +107,13 @@ def _labels_of(told: PseudomaskParams) -> tuple[object, ...]:
     return data, sam, told.annotation, told.config.identity(), told.noise
 
 
-def _is_released(store: Store, masks: Manifest) -> bool:
+def _is_released(store: Store, masks: StageManifest) -> bool:
     teachers = map(store.manifest, by_role(masks.inputs, "teacher.").values())
     read = (TEACHER.read(teacher.stage, teacher.params) for teacher in teachers)
     return all(told is not None and told.tuning is None for told in read)
 
 
-def _told(kind: StageKind[ParamsT], store: Store, manifest: Manifest) -> ParamsT:
+def _told(kind: StageKind[ParamsT], store: Store, manifest: StageManifest) -> ParamsT:
     told = kind.read(manifest.stage, manifest.params)
     if told is None:
         problem = f"{manifest.label} was made by another version of omnicost"
@@ -121,7 +121,7 @@ def _told(kind: StageKind[ParamsT], store: Store, manifest: Manifest) -> ParamsT
     return told
 
 
-def _student(store: Store, name: str) -> Manifest:
+def _student(store: Store, name: str) -> StageManifest:
     if name.startswith(SOURCE_PREFIX):
         scores = store.manifest(store.find(name.removeprefix(SOURCE_PREFIX)))
         return store.manifest(scores.inputs.get("student", scores.key))

@@ -21,7 +21,7 @@ from rich.text import Text
 from omnicost.engine.graph import Graph, TargetPlan
 from omnicost.engine.lease import Beat
 from omnicost.engine.store import Store
-from omnicost.sweep.estimate import Timings
+from omnicost.sweep.estimate import StageTimings
 
 _LOOK_SECONDS: Final = 1.0
 _RUNNING_SHOWN: Final = 8
@@ -61,7 +61,7 @@ class Watcher:
         self.graph = graph
         self.store = store
         self.done = {key for key in graph.stages if store.has(key)}
-        timings = Timings.of_store(store)
+        timings = StageTimings.of_store(store)
         floor = 0.5  # seconds: a stage's start-up
         self._expected = {k: timings.seconds(s) + floor for k, s in graph.stages.items()}
         self._at_start = sum(self._expected[key] for key in self.done)
@@ -91,7 +91,7 @@ class Watcher:
                 yield key, Running(stage.label, owner.host.split("/")[0], locks.beat(owner))
 
 
-class Progress:
+class SweepDisplay:
     """Shows a running sweep; pass `on_cell` to the runner."""
 
     def __init__(

@@ -20,15 +20,16 @@ from omnicost.engine.execute import package_versions
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.engine.store import Store
 from omnicost.files import write_text
+from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
 from omnicost.results import Row, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
 from omnicost.sweep.cell_stages import CellPlan, recipe_of
-from omnicost.sweep.sources import Sources, WeightsRole
+from omnicost.sweep.sources import Sources
 
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
 RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)
-DEFAULT_RECIPE: Final = "default"
+DEFAULT_VARIANT: Final = "default"
 SOURCE_PREFIX: Final = "store:"  # of a row's source; the key of its scores follows
 _FIGURES: Final = {
     "ap": "AP",
@@ -47,7 +48,7 @@ class TeacherRow(BaseModel):
     dataset: str
     policy: dict[str, float]
     seed: int
-    recipe: str
+    variant: str
     config_hash: str
     annotation: str
     miou: float | None = None
@@ -75,7 +76,7 @@ def row_of(
         dataset=cell.dataset.name,
         policy=cell.policy,
         seed=cell.seed,
-        recipe=cell.variant or DEFAULT_RECIPE,
+        variant=cell.variant or DEFAULT_VARIANT,
         config_hash=config_hash(cell, sources),
         schedule=cell.schedule,
         **_teacher_figures(plan, store),
@@ -99,7 +100,7 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
             dataset=cell.dataset.name,
             policy=cell.policy.as_dict(),
             seed=cell.seed,
-            recipe=cell.variant or DEFAULT_RECIPE,
+            variant=cell.variant or DEFAULT_VARIANT,
             config_hash=config_hash(cell, sources),
             annotation=kind,
             miou=own.get("mIoU"),
@@ -181,7 +182,7 @@ def _existing(path: Path) -> list[Row]:
 
 
 def _identity(row: Row) -> tuple[Any, ...]:
-    return (row.dataset, row.policy, row.seed, row.recipe, row.config_hash, row.schedule)
+    return (row.dataset, row.policy, row.seed, row.variant, row.config_hash, row.schedule)
 
 
 def write_teacher_rows(path: Path, rows: Sequence[TeacherRow]) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from omnicost.data import Dataset, open_dataset
 from omnicost.engine.params import Params, runtime_field
 from omnicost.errors import MissingError
-from omnicost.models.loading import fingerprint
+from omnicost.models.loading import WeightsRole, fingerprint
 from omnicost.pipeline.config import NO_START
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
 from omnicost.sweep.card import DatasetSpec
 
-WeightsRole = Literal["sam", "detector", "text", "backbone", "student"]
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
 
 

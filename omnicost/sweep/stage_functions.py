@@ -348,7 +348,7 @@ QUALITY: Final = StageKind("quality", quality_step.VERSION, QualityParams, quali
 STUDENT: Final = StageKind("student", student_step.VERSION, StudentParams, student)
 EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, evaluate)
 SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
-KINDS: Final[Mapping[str, StageKind]] = {
+STAGE_KINDS: Final[Mapping[str, StageKind]] = {
     kind.name: kind
     for kind in (EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, STUDENT, EVALUATE, SALVAGE)
 }

@@ -38,9 +38,10 @@ _WATCHED: Final = (
     "omnicost.data.splits",
     "omnicost.data.weak",
 )
-# Whose values are in keys.
-_SETTINGS: Final = frozenset(
+# Settings, whose values are in keys, and what finds weights, whose fingerprints are.
+_IN_KEYS: Final = frozenset(
     {
+        "omnicost.models.loading",
         "omnicost.models.students.settings",
         "omnicost.pipeline.config",
         "omnicost.pipeline.student.presets",
@@ -58,12 +59,18 @@ class Change(NamedTuple):
     path: str
     steps: tuple[str, ...]
 
-    def __str__(self) -> str:
-        homes = ", ".join(_file(STEPS[step]) for step in self.steps)
-        return (
-            f"{self.path} changed and VERSION of {', '.join(self.steps)} did not: raise it in "
-            f"{homes} if another output comes of it; then, or if not, run {COMMAND}"
-        )
+
+def explained(found: Collection[Change]) -> list[str]:
+    """A line for each change and one that says what to do; nothing if there is none."""
+    steps = dict.fromkeys(step for change in found for step in change.steps)
+    if not steps:
+        return []
+    homes = ", ".join(_file(STEPS[step]) for step in steps)
+    return [
+        *(f"{path} changed, VERSION of {', '.join(own)} did not" for path, own in found),
+        f"If another output comes of it, raise VERSION in the step's own module ({homes}). "
+        f"Then, or if none does: {COMMAND}",
+    ]
 
 
 def changes(steps: Collection[str] = tuple(STEPS)) -> list[Change]:
@@ -152,7 +159,7 @@ def _imports(module: str) -> set[str]:
             names.add(node.module)
         elif isinstance(node, ast.Constant):
             names.add(str(node.value))
-    watched = {name for name in names if name.startswith(_WATCHED)} - _SETTINGS
+    watched = {name for name in names if name.startswith(_WATCHED)} - _IN_KEYS
     return {name for name in watched if (_ROOT / _file(name)).is_file()}
 
 
@@ -192,10 +199,11 @@ def main() -> None:
     why = parser.parse_args().record
     if why:
         record(why)
-    for change in changes():
-        print(change)
-    if not is_recorded():
-        raise SystemExit(f"the record is not of today's code: {COMMAND}")
+    told = explained(changes())
+    print(*told, sep="\n", end="\n" * bool(told))
+    if not told and not is_recorded():
+        print(f"A VERSION was raised, or a module came or went: {COMMAND}")
+    raise SystemExit(0 if is_recorded() else 1)
 
 
 if __name__ == "__main__":

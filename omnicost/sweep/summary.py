@@ -1,4 +1,4 @@
-"""What a sweep says: the dry run's figures and the table at the end."""
+"""What a sweep says: the dry run's figures, the table at the end, and what to know about both."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from typing import Any
 from rich.table import Table
 
 from omnicost.annotation import Policy
+from omnicost.engine.graph import Graph
+from omnicost.engine.params import Params
+from omnicost.models.detectors.detector import trained_on_coco
+from omnicost.models.students.start import seen_by
 from omnicost.results import Row
-from omnicost.sweep.estimate import Estimate
+from omnicost.sweep.estimate import SweepEstimate
 from omnicost.sweep.launch import Finished
 from omnicost.sweep.progress import duration
-from omnicost.sweep.rows import DEFAULT_RECIPE, TeacherRow
+from omnicost.sweep.rows import DEFAULT_VARIANT, TeacherRow
+from omnicost.sweep.stage_functions import DetectParams, StudentParams
+from omnicost.sweep.step_versions import changes
 
 
 def full_supervision(rows: Sequence[Row], row: Row) -> Row | None:
-    """The row with masks on every image that belongs to a row: same data, seed and recipe."""
+    """The row with masks on every image that belongs to a row: same data, seed and variant."""
     for other in rows:
-        alike = (other.dataset, other.seed, other.recipe, other.config_hash) == (
+        alike = (other.dataset, other.seed, other.variant, other.config_hash) == (
             row.dataset,
             row.seed,
-            row.recipe,
+            row.variant,
             row.config_hash,
         )
         if alike and other.mask_share == 1:
@@ -43,7 +49,7 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "dataset": row.dataset,
                 "policy": row.policy.as_dict(),
                 "seed": row.seed,
-                "recipe": row.recipe,
+                "variant": row.variant,
                 "ap": row.ap,
                 "share_of_full": row.ap / full.ap if full and known else None,
                 "seconds_per_image": row.seconds_per_image,
@@ -97,7 +103,7 @@ def _by_cell(
     """Rows with their comparisons, those that differ in the seed alone together."""
     cells: dict[object, list[tuple[Row, dict[str, Any]]]] = {}
     for row, told in zip(rows, comparisons, strict=True):
-        cell = (row.dataset, str(row.policy), row.recipe, row.truncated)
+        cell = (row.dataset, str(row.policy), row.variant, row.truncated)
         cells.setdefault(cell, []).append((row, told))
     return cells.values()
 
@@ -105,7 +111,7 @@ def _by_cell(
 def _cell_name(row: Row, datasets: bool) -> str:
     parts = [row.dataset] if datasets else []
     parts.append(policy_name(row.policy))
-    parts += [row.recipe] if row.recipe != DEFAULT_RECIPE else []
+    parts += [row.variant] if row.variant != DEFAULT_VARIANT else []
     return " ".join(parts)
 
 
@@ -132,7 +138,7 @@ def _optional(value: float | None, form: str) -> str:
 def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
     """Table 5's form: how well each teacher's masks agree with the ground truth."""
     table = Table(title=title, title_justify="left")
-    for name in ("masks", "type", "recipe"):
+    for name in ("masks", "type", "variant"):
         table.add_column(name)
     for name in ("mIoU", "precision", "recall", "F1"):
         table.add_column(name, justify="right")
@@ -141,13 +147,13 @@ def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
         table.add_row(
             f"{row.policy.get('mask', 0.0):.3g}",
             row.annotation,
-            row.recipe,
+            row.variant,
             *(_optional(value, "{:.1f}") for value in figures),
         )
     return table
 
 
-def estimate_table(figures: Estimate, title: str) -> Table:
+def estimate_table(figures: SweepEstimate, title: str) -> Table:
     """Device time by group of stages: naive, shared, and what is left to do."""
     table = Table(title=title, title_justify="left")
     table.add_column("device time")
@@ -172,7 +178,7 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
 
 
-def estimate_lines(figures: Estimate) -> list[str]:
+def estimate_lines(figures: SweepEstimate) -> list[str]:
     """What the table does not say."""
     most = max(figures.memory_gb.items(), key=lambda item: item[1], default=("", 0.0))
     fits = most[1] <= figures.hardware.memory_gb
@@ -185,7 +191,7 @@ def estimate_lines(figures: Estimate) -> list[str]:
     ]
 
 
-def estimate_json(figures: Estimate) -> dict[str, Any]:
+def estimate_json(figures: SweepEstimate) -> dict[str, Any]:
     """The dry run as plain data."""
     return {
         "cells": figures.cells,
@@ -230,3 +236,45 @@ def failure_lines(failed: Mapping[str, str]) -> list[str]:
     for cell, cause in failed.items():
         by_cause.setdefault(cause, []).append(cell)
     return [f"{', '.join(cells)}: {cause}" for cause, cells in by_cause.items()]
+
+
+def caveats(graph: Graph) -> list[str]:
+    """One line for each detector and start of a sweep that has learnt from a data set's labels."""
+    return [*_detectors(graph), *_starts(graph)]
+
+
+def stale_steps(graph: Graph) -> list[str]:
+    """One line if code of the graph's steps changed and its VERSION did not."""
+    found = changes({stage.name for stage in graph.stages.values()})
+    steps = dict.fromkeys(step for change in found for step in change.steps)
+    if not found:
+        return []
+    return [
+        f"{', '.join(change.path for change in found)} changed and VERSION of {', '.join(steps)} "
+        "did not: what the store has may come from the old code; python -m "
+        "omnicost.sweep.step_versions says what to do"
+    ]
+
+
+def _detectors(graph: Graph) -> list[str]:
+    return [
+        f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
+        "says more than new data would"
+        for spec in _specs(graph, DetectParams, "detector")
+        if trained_on_coco(spec)
+    ]
+
+
+def _starts(graph: Graph) -> list[str]:
+    return [
+        f"{spec} learnt from {dataset}'s masks: students that start from it show on {dataset}'s "
+        "pictures what labels add to masks, not what they buy alone"
+        for spec in _specs(graph, StudentParams, "start")
+        for dataset in seen_by(spec)
+    ]
+
+
+def _specs(graph: Graph, params: type[Params], role: str) -> list[str]:
+    """The weights that stages with such parameters are told of in a role."""
+    told = (stage.params for stage in graph.stages.values() if isinstance(stage.params, params))
+    return sorted({weights.spec for each in told if (weights := getattr(each, role))})

@@ -1,0 +1,87 @@
+"""What stages are priced with: recorded times of the like, priors, what is done already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_toys import Toys, toy_planner
+
+from omnicost.engine.execute import execute
+from omnicost.engine.graph import Graph, Stage, build_graph
+from omnicost.engine.resources import Resources
+from omnicost.engine.store import StageManifest, Store
+from omnicost.pipeline.config import ProposalConfig
+from omnicost.sweep.card import Hardware
+from omnicost.sweep.estimate import StageTimings, estimate
+from omnicost.sweep.sources import SplitSource, WeightsSource
+from omnicost.sweep.stage_functions import DETECT, DetectParams
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def graph() -> Graph:
+    toys = Toys()
+    return build_graph(toys.targets(), toy_planner(toys))
+
+
+def test_recorded_times_replace_priors(store: Store) -> None:
+    """Stages that were timed price the like; what is done is no longer left."""
+    stage = _detect(units=200.0)
+    prior = StageTimings([]).seconds(stage)
+    recorded = StageTimings([_manifest(wall_seconds=50.0, units=100.0, workers=2)])
+    assert recorded.is_recorded(stage)
+    assert recorded.seconds(stage) == 200 * 50 * 2 / 100 != prior
+
+
+def test_only_the_like_prices_a_stage() -> None:
+    """Times of other weights or of another device say nothing; long runs say more than short."""
+    on_gpu = _detect(units=10.0, resources=Resources(gpus=1))
+    other = _detect("other", units=10.0)
+    short = _manifest(wall_seconds=5.0, units=1.0, device="cpu: x86_64")
+    long = _manifest(wall_seconds=94.0, units=98.0, device="cpu: x86_64")
+    of_today = _manifest(wall_seconds=5.0, units=1.0, params={"of": "another time"})
+    timings = StageTimings([short, long, of_today])
+    assert not timings.is_recorded(on_gpu)
+    assert not timings.is_recorded(other)
+    assert timings.rate(_detect(units=1.0)) == pytest.approx(1.0)
+
+
+def _detect(weights: str = "w", **fields: Any) -> Stage:
+    params = DetectParams(
+        data=SplitSource(fingerprint="d"),
+        detector=WeightsSource(fingerprint=weights),
+        config=ProposalConfig(),
+        mode="all",
+    )
+    return Stage(DETECT, params, **fields)
+
+
+def _manifest(**changes: object) -> StageManifest:
+    values: dict[str, object] = {
+        **{"key": "0" * 64, "stage": "detect", "version": 1, "label": ""},
+        **{
+            "params": _detect().params.identity(),
+            "inputs": {},
+            "cpu_seconds": 1.0,
+            "started": "",
+            "host": "",
+        },
+        **{"device": "cpu", "threads": 1, "versions": {}, "files": {}},
+    }
+    return StageManifest.model_validate({**values, **changes})
+
+
+def test_estimate_counts_what_the_store_has(graph: Graph, store: Store) -> None:
+    """A dry run counts unique stages against the naive count and what is left of them."""
+    assert estimate(graph, None, Hardware()).stages_left == len(graph.stages)
+    for stage in list(graph.stages.values())[:3]:
+        execute(store, stage)
+    figures = estimate(graph, store, Hardware())
+    assert (figures.stages, figures.naive_stages) == (17, 23)
+    assert figures.stages_left == 14
