@@ -19,9 +19,10 @@ from typer.testing import CliRunner, Result
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cli import app
 from omnicost.data import Dataset, open_dataset
+from omnicost.data.brush import brush_rle
 from omnicost.data.check import check
 from omnicost.data.export import Merged, PseudoMasks, write_coco_json
-from omnicost.data.label_studio import brush_rle, write_tasks
+from omnicost.data.label_studio import write_tasks
 from omnicost.errors import InputError
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength

@@ -10,6 +10,7 @@ import typer
 
 from omnicost.cli.output import JsonOption, print_json
 from omnicost.cli.progress import progress_bar
+from omnicost.labelling.annotators import Annotators
 
 if TYPE_CHECKING:
     from omnicost.coco import Fault
@@ -163,6 +164,66 @@ def make(
         typer.echo(f"{folder}: {name}, {sizes} images")
 
 
+@data.command(name="import")
+def import_(
+    export: Annotated[
+        Path, typer.Argument(metavar="EXPORT", help="A labelling tool's export: file or folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the set.")],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the photos; left out: the export's own."),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option("--like", help="COCO file whose classes, their ids and image ids to keep."),
+    ] = None,
+    annotators: Annotated[
+        Annotators,
+        typer.Option("--annotators", help="Whose labels count where several labelled an image."),
+    ] = Annotators.LAST,
+    only_labelled: Annotated[
+        bool, typer.Option("--only-labelled", help="Leave photos without a label out.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"List everything skipped, not {SHOWN} of a reason.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a labelling tool's export into a set with given labels: any mixture of types.
+
+    Reads Label Studio's JSON, CVAT for images 1.1, COCO (CVAT's, Roboflow's), YOLO
+    detection and segmentation, LabelMe. What is skipped or changed is listed. Photos
+    are linked into the new folder, or copied where links cannot be.
+
+    \b
+    Example:
+      omnicost data import export.json --images photos/ --out labelled/
+      omnicost data import yolo/ --images yolo/images --out labelled/
+    """
+    from omnicost.data.imports.photos import Photos
+    from omnicost.data.imports.read import read_export
+    from omnicost.data.imports.write import like_file, write_set
+
+    kept = like_file(like)
+    found = read_export(export, annotators)
+    photos = Photos(images if images is not None else export if export.is_dir() else export.parent)
+    with progress_bar("importing") as progress:
+        done = write_set(found, photos, out, kept, only_labelled, progress)
+    if as_json:
+        skipped = [each._asdict() for each in done.skipped]
+        print_json({"folder": str(out)} | done._asdict() | {"skipped": skipped})
+        return
+    typer.echo(f"{out}: {done.images:,} images from {done.form}: {types_line(done.types)}")
+    drawn = ", ".join(f"{count:,} of type {kind}" for kind, count in done.instances.items())
+    typer.echo(f"labels: {drawn or 'none'}; classes: {len(done.classes)}")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for skip in done.skipped:
+        by_reason[skip.reason].append(skip.item)
+    for reason, items in by_reason.items():
+        print_some(f"skipped: {reason}", items, everything)
+
+
 def _report_payload(report: Report) -> dict[str, Any]:
     statistics = report.statistics._asdict() if report.statistics else None
     faults = [fault._asdict() for fault in report.faults]
@@ -208,12 +269,18 @@ def _print_faults(report: Report, everything: bool) -> None:
     for fault in report.faults:
         kinds[fault.kind].append(fault)
     for kind, faults in kinds.items():
-        typer.echo(f"\n{report.split}: {kind}, {len(faults):,}")
-        shown = faults if everything else faults[:SHOWN]
-        for fault in shown:
-            typer.echo(f"  {fault.item}: {fault.detail}")
-        if len(shown) < len(faults):
-            typer.echo(f"  ... and {len(faults) - len(shown):,} more (--all)")
+        items = [f"{fault.item}: {fault.detail}" for fault in faults]
+        print_some(f"{report.split}: {kind}", items, everything)
+
+
+def print_some(title: str, items: list[str], everything: bool) -> None:
+    """A heading with a count, and the first items below it."""
+    typer.echo(f"\n{title}, {len(items):,}")
+    shown = items if everything else items[:SHOWN]
+    for item in shown:
+        typer.echo(f"  {item}")
+    if len(shown) < len(items):
+        typer.echo(f"  ... and {len(items) - len(shown):,} more (--all)")
 
 
 def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -> None:

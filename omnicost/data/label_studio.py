@@ -11,56 +11,12 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from pycocotools import mask as mask_api
 
+from omnicost.data.brush import brush_rle
 from omnicost.data.export import Merged, write_pieces
 from omnicost.progress import Progress, silent
 
 CONTROL, PICTURE = "tag", "image"  # names of the brush and of the picture in the labelling config
 TASKS_PER_FILE: Final = 200  # brush masks are long, and Label Studio reads an import whole
-
-# The brush format is @thi.ng/rle-pack's over the RGBA bytes of the picture, row by row: 32 bits of
-# length, 5 of word size less one, 4 x 4 of the bits less one that a run length may take; then per
-# run a 1, two bits that say which of the four, the length less one, and the word.
-# Source: HumanSignal/label-studio-converter @0098e781, label_studio_converter/brush.py.
-WORD_BITS: Final = 8
-LENGTH_BITS: Final = (3, 4, 8, 16)
-CHANNELS: Final = 4
-
-
-def brush_rle(mask: np.ndarray) -> list[int]:
-    """A mask in Label Studio's brush format.
-
-    Args:
-        mask: ``(H, W) bool``, at least one pixel in size.
-
-    Returns:
-        Bytes; they decode to the ``H * W * 4`` RGBA values, 255 on the mask and 0 off it.
-    """
-    flat = np.asarray(mask, bool).ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths, words = _split(np.diff(starts, append=flat.size) * CHANNELS, flat[starts] * 255)
-    kinds = np.searchsorted([2**bits for bits in LENGTH_BITS], lengths)
-    sizes = np.array(LENGTH_BITS)[kinds]
-    codes = ((0b100 + kinds) << sizes | (lengths - 1)) << WORD_BITS | words
-    head = [flat.size * CHANNELS, WORD_BITS - 1, *(bits - 1 for bits in LENGTH_BITS)]
-    values = np.concatenate([head, codes])
-    widths = np.concatenate([[32, 5, 4, 4, 4, 4], 3 + sizes + WORD_BITS])
-    return np.packbits(_bits(values, widths)).tolist()
-
-
-def _split(lengths: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs cut into pieces that the longest length code can hold."""
-    longest = 2 ** LENGTH_BITS[-1]
-    pieces = -(-lengths // longest)
-    cut = np.full(pieces.sum(), longest)
-    cut[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * longest
-    return cut, np.repeat(words, pieces)
-
-
-def _bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Numbers written one after the other, each in so many bits, highest first."""
-    ends = np.cumsum(widths)
-    places = np.repeat(ends, widths) - 1 - np.arange(ends[-1])
-    return (np.repeat(values, widths) >> places & 1).astype(np.uint8)
 
 
 def labelling_config(class_names: tuple[str, ...]) -> str:

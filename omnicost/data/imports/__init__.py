@@ -1,0 +1,1 @@
+"""Exports of labelling tools to sets with given labels; nothing is dropped in silence."""

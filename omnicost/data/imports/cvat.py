@@ -1,0 +1,151 @@
+"""CVAT for images 1.1: one XML file, read as a stream.
+
+Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ (box, polygon, points,
+mask, tag); a mask's `rle` are run lengths row by row within its frame, the first of zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.data.imports.export import Drawn, Export, Labelled, around, turned_box
+from omnicost.errors import InputError
+
+_NOT_READ: Final = ("polyline", "cuboid", "ellipse", "skeleton")
+
+
+def read_cvat(path: Path) -> Export:
+    """The images of an export.
+
+    Raises:
+        InputError: if it is not XML, or XML that declares entities.
+    """
+    export = Export("cvat")
+    for image in _images(path, export):
+        name = image.get("name")
+        item = f"image {image.get('id')} ({name})"
+        if not name:
+            export.skip("image without a name", item)
+            continue
+        drawn: list[Drawn] = []
+        groups: dict[tuple[str, str], int] = {}
+        for position, shape in enumerate(image):
+            try:
+                found = _drawn(export, shape, f"{item}, {shape.tag} {position}")
+            except (ValueError, TypeError, KeyError, OverflowError) as fault:
+                export.skip("shape that cannot be read", f"{item}, {shape.tag} {position}: {fault}")
+                continue
+            if found is not None:
+                _add(drawn, groups, found, shape.get("group_id") or "0")
+        export.images.append(Labelled(name, tuple(drawn), _size(image)))
+    return export
+
+
+def _images(path: Path, export: Export) -> Iterator[Any]:
+    """The image elements, each gone after its turn; the labels' names go into the export."""
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import iterparse
+
+    try:
+        for _, element in iterparse(str(path), forbid_dtd=True):
+            if element.tag == "image":
+                yield element
+                element.clear()
+            elif element.tag == "label" and (element.findtext("name") or "").strip():
+                export.class_names.append(element.findtext("name"))
+                element.clear()
+    except ParseError as error:
+        raise InputError(path, f"is not XML ({error})", "export it again") from None
+    except DefusedXmlException:
+        problem = "declares a document type or entities"
+        raise InputError(path, problem, "give a file as CVAT exports it") from None
+
+
+def _size(image: Any) -> tuple[int, int] | None:
+    try:
+        return int(image.get("height")), int(image.get("width"))
+    except (TypeError, ValueError):
+        return None
+
+
+def _add(drawn: list[Drawn], groups: dict[tuple[str, str], int], found: Drawn, group: str) -> None:
+    """Add a shape; polygons of one group and label are one instance in several parts."""
+    key = (group, found.class_name)
+    if group != "0" and found.polygons is not None and key in groups:
+        first = drawn[groups[key]]
+        drawn[groups[key]] = Drawn(
+            first.class_name, polygons=(*(first.polygons or ()), *found.polygons)
+        )
+        return
+    if group != "0" and found.polygons is not None:
+        groups[key] = len(drawn)
+    drawn.append(found)
+
+
+def _drawn(export: Export, shape: Any, item: str) -> Drawn | None:
+    kind, label = shape.tag, shape.get("label") or ""
+    if not label.strip():
+        export.skip("shape without a label", item)
+    elif kind == "tag":
+        return Drawn(label)
+    elif kind == "box":
+        return Drawn(label, box=_box(export, shape, item))
+    elif kind in ("polygon", "points"):
+        return _of_points(export, shape, item, label)
+    elif kind == "mask":
+        left, top, width, height = (int(shape.get(k)) for k in ("left", "top", "width", "height"))
+        runs = np.array([int(each) for each in shape.get("rle").split(",")], np.int64)
+        if width < 1 or height < 1 or (runs < 0).any() or runs.sum() > width * height:
+            raise ValueError("run lengths beyond the mask's frame")
+        return Drawn(label, mask=partial(_mask, runs, (left, top, width, height)))
+    else:
+        known = f"{kind}, which is not read" if kind in _NOT_READ else f"{kind}, which is unknown"
+        export.skip(f"shape of type {known}", item)
+    return None
+
+
+def _box(export: Export, shape: Any, item: str) -> tuple[float, ...]:
+    x0, y0, x1, y1 = (float(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
+    rotation = float(shape.get("rotation") or 0)
+    if not rotation:
+        return (x0, y0, x1, y1)
+    export.skip("rotated box, an upright one drawn around it", item)
+    centre = np.array([x0 + x1, y0 + y1]) / 2
+    corners = turned_box(x0, y0, x1 - x0, y1 - y0, rotation)
+    return around(corners - corners.mean(axis=0) + centre)  # CVAT turns boxes around their middle
+
+
+def _of_points(export: Export, shape: Any, item: str, label: str) -> Drawn | None:
+    pairs = [pair.split(",") for pair in shape.get("points").split(";") if pair]
+    corners = np.array(pairs, np.float64).reshape(-1, 2)
+    if shape.tag == "polygon" and len(corners) >= 3:
+        return Drawn(label, polygons=(tuple(corners.ravel().tolist()),))
+    if shape.tag == "points" and len(corners) == 1:
+        return Drawn(label, point=tuple(corners[0].tolist()))
+    reasons = {"polygon": "polygon of fewer than three corners", "points": "several points as one"}
+    export.skip(reasons[shape.tag], item)
+    return None
+
+
+def _mask(
+    runs: np.ndarray, frame: tuple[int, int, int, int], height: int, width: int
+) -> dict[str, Any]:
+    left, top, frame_width, frame_height = frame
+    if left < 0 or top < 0 or left + frame_width > width or top + frame_height > height:
+        raise ValueError(f"a mask that leaves its picture of {width} x {height} pixels")
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    pixels = np.zeros(frame_width * frame_height, bool)
+    pixels[: len(values)] = values
+    whole = np.zeros((height, width), np.uint8, order="F")
+    whole[top : top + frame_height, left : left + frame_width] = pixels.reshape(
+        frame_height, frame_width
+    )
+    return mask_api.encode(whole)

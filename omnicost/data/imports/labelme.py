@@ -1,0 +1,104 @@
+"""LabelMe: a JSON file a picture.
+
+Source: wkentaro/labelme, labelme/_label_file.py and docs: shapes of `points`, image flags; a mask
+is a base64 PNG in the frame of its two points.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from omnicost.coco import load_json
+from omnicost.data.imports.export import Drawn, Export, Labelled, around
+from omnicost.errors import InputError
+
+
+def read_labelme(paths: list[Path]) -> Export:
+    """The images of LabelMe's files; other JSON files among them are listed."""
+    export = Export("labelme")
+    for path in sorted(paths):
+        try:
+            content = load_json(path)
+        except InputError as fault:
+            export.skip("file that is not JSON", f"{path.name}: {fault.problem}")
+            continue
+        if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+            export.skip("file that is not LabelMe's", path.name)
+            continue
+        name = content.get("imagePath")
+        export.images.append(
+            Labelled(
+                name if isinstance(name, str) and name else path.stem,
+                tuple(_drawings(export, content, path.name)),
+                _size(content),
+            )
+        )
+    return export
+
+
+def _size(content: dict[str, Any]) -> tuple[int, int] | None:
+    sides = content.get("imageHeight"), content.get("imageWidth")
+    return sides if all(type(side) is int for side in sides) else None  # type: ignore[return-value]
+
+
+def _drawings(export: Export, content: dict[str, Any], item: str) -> list[Drawn]:
+    flags = content.get("flags")
+    tags = [name for name, on in flags.items() if on is True] if isinstance(flags, dict) else []
+    drawn = [Drawn(name) for name in tags]
+    groups: dict[tuple[Any, str], int] = {}
+    for position, shape in enumerate(content["shapes"]):
+        where = f"{item}, shape {position}"
+        try:
+            found = _shape(export, shape, where)
+        except (ValueError, TypeError, KeyError, OSError, OverflowError, SyntaxError) as fault:
+            export.skip("shape that cannot be read", f"{where}: {fault}")
+            continue
+        if found is None:
+            continue
+        key = (shape.get("group_id"), found.class_name)
+        if key[0] is not None and found.polygons is not None and key in groups:
+            first = drawn[groups[key]]
+            parts = (*(first.polygons or ()), *found.polygons)
+            drawn[groups[key]] = Drawn(found.class_name, polygons=parts)
+            continue
+        if key[0] is not None and found.polygons is not None:
+            groups[key] = len(drawn)
+        drawn.append(found)
+    return drawn
+
+
+def _shape(export: Export, shape: Any, item: str) -> Drawn | None:
+    label, kind = shape["label"], shape.get("shape_type") or "polygon"
+    if not isinstance(label, str) or not label.strip():
+        export.skip("shape without a label", item)
+        return None
+    corners = np.array(shape["points"], np.float64).reshape(-1, 2)
+    if kind == "polygon" and len(corners) >= 3:
+        return Drawn(label, polygons=(tuple(corners.ravel().tolist()),))
+    if kind == "rectangle" and len(corners) in (2, 4):
+        return Drawn(label, box=around(corners))
+    if kind == "point" and len(corners) == 1:
+        return Drawn(label, point=tuple(corners[0].tolist()))
+    if kind == "mask" and len(corners) == 2:
+        return Drawn(label, mask=partial(_mask, shape["mask"], np.round(corners).astype(int)))
+    export.skip(f"shape of type {kind} with {len(corners)} points, which is not read", item)
+    return None
+
+
+def _mask(text: str, frame: np.ndarray, height: int, width: int) -> dict[str, Any]:
+    with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as picture:
+        drawn = np.asarray(picture.convert("L")) > 0
+    x0, y0 = frame.min(axis=0).tolist()
+    if x0 < 0 or y0 < 0 or y0 + drawn.shape[0] > height or x0 + drawn.shape[1] > width:
+        raise ValueError("a mask that leaves its picture")
+    whole = np.zeros((height, width), np.uint8, order="F")
+    whole[y0 : y0 + drawn.shape[0], x0 : x0 + drawn.shape[1]] = drawn
+    return mask_api.encode(whole)

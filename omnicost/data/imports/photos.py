@@ -1,0 +1,96 @@
+"""Photos on disk, and which of them a name in an export means."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from omnicost.errors import InputError
+from omnicost.labelling.images import PICTURES
+
+UPLOAD: Final = re.compile(
+    r"^[0-9a-f]{8}-"
+)  # what Label Studio puts before an uploaded file's name
+
+
+class Photos:
+    """The pictures of a folder and of the folders in it.
+
+    Raises:
+        InputError: if there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError(folder, "no such folder", "name the folder of the photos")
+        self.folder = folder
+        found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+        self.names = sorted(p.relative_to(folder).as_posix() for p in found if p.is_file())
+        if not self.names:
+            raise InputError(folder, "holds no picture", "name the folder of the photos")
+        self._by: dict[str, dict[str, list[str]]] = {}
+
+    def named(self, name: str) -> list[str]:
+        """The photos that a name of an export may mean: one, none, or several that it fits alike.
+
+        A path is stripped from the left until something fits, then the ending, then what a tool
+        adds or changes. A longer match wins.
+        """
+        paths = list(dict.fromkeys(_spellings(name)))
+        for key in (_same, _without_ending, _as_uploaded):
+            index = self._index(key)
+            for path in paths:
+                for tail in _tails(path):
+                    found = index.get(key(tail))
+                    if found:
+                        return found
+        return []
+
+    def _index(self, key: object) -> dict[str, list[str]]:
+        """Every tail of every photo's path to the photos that have it."""
+        name = key.__name__  # type: ignore[attr-defined]
+        if name not in self._by:
+            index: dict[str, list[str]] = defaultdict(list)
+            for photo in self.names:
+                for tail in _tails(photo):
+                    index[key(tail)].append(photo)  # type: ignore[operator]
+            self._by[name] = index
+        return self._by[name]
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The file that Label Studio serves from a folder, the name as it is, an address's path."""
+    try:
+        parts = urlsplit(name)
+        yield from parse_qs(parts.query).get("d", [])
+    except ValueError:
+        parts = None
+    yield name.replace("\\", "/")
+    if parts is not None:
+        path = unquote(parts.path)
+        yield path
+        yield UPLOAD.sub("", PurePosixPath(path).name)
+
+
+def _tails(path: str) -> Iterator[str]:
+    """`a/b/c.jpg`, `b/c.jpg`, `c.jpg`."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ("/".join(parts[n:]) for n in range(len(parts)))
+
+
+def _same(path: str) -> str:
+    return path
+
+
+def _without_ending(path: str) -> str:
+    head, dot, ending = path.rpartition(".")
+    return head if dot and f".{ending.lower()}" in PICTURES else path
+
+
+def _as_uploaded(path: str) -> str:
+    """As tools store an upload: no spaces, nothing but letters, digits, dots, dashes."""
+    return re.sub(r"[^\w./-]", "", _without_ending(path).replace(" ", "_")).lower()

@@ -1,0 +1,108 @@
+"""YOLO detection and segmentation: a text file a picture, a line an instance, shares of the sides.
+
+Source: https://docs.ultralytics.com/datasets/detect/ and /segment/: `class cx cy width height`, or
+`class x1 y1 x2 y2 ...`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from omnicost.data.imports.export import Drawn, Export, Labelled
+from omnicost.errors import InputError
+from omnicost.files import read_bytes
+
+NAMES: Final = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels/classes.txt")
+_LONGEST_LINE: Final = 100_000
+
+
+def read_yolo(folder: Path) -> Export:
+    """The images of a folder of label files.
+
+    Raises:
+        InputError: if no file names the classes.
+    """
+    export = Export("yolo", class_names=class_names(folder))
+    for path in sorted(label_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        drawn = tuple(_lines(export, path, name))
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        export.images.append(Labelled(stem, drawn, relative=True))
+    return export
+
+
+def label_files(folder: Path) -> Iterator[Path]:
+    """The label files: all texts in folders named labels, or all that name no classes."""
+    texts = [path for path in folder.rglob("*.txt") if path.is_file()]
+    inside = [path for path in texts if "labels" in path.relative_to(folder).parts[:-1]]
+    listed = {"classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "README.txt"}
+    return (path for path in inside or texts if path.name not in listed)
+
+
+def class_names(folder: Path) -> list[str]:
+    """The classes, by their number.
+
+    Raises:
+        InputError: if no file names them.
+    """
+    for name in NAMES:
+        if (folder / name).is_file():
+            return _read_names(folder / name)
+    remedy = f"put one of {', '.join(NAMES)} there"
+    raise InputError(folder, "no file names the classes", remedy)
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        text = read_bytes(path).decode()
+        if path.suffix != ".yaml":
+            return [line.strip() for line in text.splitlines() if line.strip()]
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(path, f"cannot be read ({reason})", "write a list of names") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(each, str) and each for each in names):
+        raise InputError(f"{path}: names", "is no list of names", "write names: [cat, dog]")
+    return names
+
+
+def _lines(export: Export, path: Path, name: str) -> Iterator[Drawn]:
+    try:
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError:
+        export.skip("label file that is no text", name)
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        drawn = _instance(export.class_names, line)
+        if isinstance(drawn, str):
+            export.skip(drawn, f"{name}, line {number}")
+        else:
+            yield drawn
+
+
+def _instance(names: list[str], line: str) -> Drawn | str:
+    """An instance, or why it is none."""
+    if len(line) > _LONGEST_LINE:
+        return "line that is too long"
+    try:
+        kind, *numbers = [float(each) for each in line.split()]
+        label = names[int(kind)] if kind.is_integer() and 0 <= kind < len(names) else None
+    except ValueError:
+        return "line that is not numbers"
+    if label is None:
+        return "class number without a name"
+    if len(numbers) in (4, 5):  # the fifth is a confidence
+        x, y, width, height = numbers[:4]
+        return Drawn(label, box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    if len(numbers) >= 6 and len(numbers) % 2 == 0:
+        return Drawn(label, polygons=(tuple(numbers),))
+    return "line of neither a box nor an outline"
