@@ -145,7 +145,7 @@ def test_perfect_labels_tell_the_truth(masks: list[list[np.ndarray]], seed: int)
         pointed = weak_label(dataset, index, AnnotationType.POINT, seed=seed)
         assert pointed.annotation_ids.tolist() == truth.annotation_ids.tolist()
         assert pointed.points is not None
-        for (x, y), mask in zip(pointed.points, present, strict=True):
+        for (x, y), mask in zip(pointed.points[:, 0], present, strict=True):
             assert x % 1 == y % 1 == 0.5
             assert mask[int(y), int(x)]
         boxed = weak_label(dataset, index, AnnotationType.BOX, seed=seed)
@@ -216,7 +216,7 @@ def test_wrong_tags_come_at_their_rate() -> None:
 
 def test_points_miss_their_object_at_their_rate() -> None:
     """A rate of 0.4 puts about 40% of the points off the object, but near it."""
-    points = labels(AnnotatorNoise(off_object_point=0.4), AnnotationType.POINT)[2]
+    points = labels(AnnotatorNoise(off_object_point=0.4), AnnotationType.POINT)[2][:, 0]
     columns, rows = points.astype(int).T
     on = ellipse(30, 30, 15, 15, 8, 6)[rows, columns]
     assert on.mean() == pytest.approx(0.6, abs=0.04)
@@ -225,7 +225,7 @@ def test_points_miss_their_object_at_their_rate() -> None:
 
 def test_points_are_uniform_over_the_mask() -> None:
     """Every pixel of the mask is as likely as any other (chi-square of 2,100 draws)."""
-    points = labels(AnnotatorNoise(), AnnotationType.POINT)[2].astype(int)
+    points = labels(AnnotatorNoise(), AnnotationType.POINT)[2][:, 0].astype(int)
     mask = ellipse(30, 30, 15, 15, 8, 6)
     counts = np.bincount(points[:, 1] * 30 + points[:, 0], minlength=900)[mask.ravel()]
     expected = len(points) / mask.sum()
@@ -271,7 +271,7 @@ def test_an_invisible_instance_is_pointed_at_in_its_box(tmp_path: Path) -> None:
         | {"bbox": [5, 5, 1, 0], "area": 0}
     ]
     dataset = open_dataset(write(tmp_path, content), "train")
-    np.testing.assert_allclose(weak_label(dataset, 0, AnnotationType.POINT).points, [[5.5, 5]])
+    np.testing.assert_allclose(weak_label(dataset, 0, AnnotationType.POINT).points, [[[5.5, 5]]])
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
@@ -291,5 +291,5 @@ def test_points_on_real_masks() -> None:
         masks = dataset.instances(index).masks()
         points = weak_label(dataset, index, AnnotationType.POINT).points
         assert points is not None
-        for (x, y), mask in zip(points, masks, strict=True):
+        for (x, y), mask in zip(points[:, 0], masks, strict=True):
             assert mask[int(y), int(x)] or not mask.any()

@@ -26,9 +26,10 @@ from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.proposals import Detections, Proposals, select
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.pseudomask.rows import boxes_of
 from omnicost.pipeline.teacher import train as teacher
-from omnicost.pipeline.teacher.kinds import TeacherKind, teachers_for
+from omnicost.pipeline.teacher.kinds import TeacherKind
 
 NONE, CLASS, POINT, BOX, MASK = AnnotationType
 IMAGES = tuple(range(7))
@@ -80,7 +81,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def job(world: dict, annotation: AnnotationType, out: Path, tuned: str = "tuned", **changes) -> Job:
     out.mkdir(parents=True, exist_ok=True)
     refine = changes.get("refine", RefineConfig())
-    kinds = teachers_for(annotation, TeacherConfig(), refine)
+    kinds = {}
+    if annotation is not AnnotationType.MASK:
+        kinds = route_of(annotation).teachers(TeacherConfig(), refine)
     folders = {r: world["root"] / tuned / str(k).replace("/", "-") for r, k in kinds.items()}
     return Job(annotation, changes.pop("images", IMAGES), out, folders, world["found"], **changes)
 
@@ -354,5 +357,5 @@ def test_box_of_an_empty_mask_is_its_point_s_pixel() -> None:
     """P-SAM may give nothing: the prompt box is then the pixel that was pointed at."""
     masks = np.zeros((2, 8, 9), bool)
     masks[0, 2:5, 3:7] = True
-    boxes = boxes_of(masks, np.array([[4.5, 3.5], [6.5, 1.5]]))
+    boxes = boxes_of(masks, np.array([[[4.5, 3.5]], [[6.5, 1.5]]]))
     np.testing.assert_array_equal(boxes, [[3, 2, 7, 5], [6, 1, 7, 2]])

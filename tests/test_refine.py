@@ -44,7 +44,7 @@ def test_hand_worked_example() -> None:
     found = proposals(
         ((0, 0, 10, 10), 0.9, 0), ((10, 0, 20, 10), 0.5, 1), ((0, 0, 20, 10), 0.05, 0)
     )
-    points = np.array([[5, 5], [15, 5]], np.float32)
+    points = np.array([[[5, 5]], [[15, 5]]], np.float32)
     sam = np.array([[0, 0, 10, 5], [10, 0, 20, 20]], np.float32)
     classes = np.array([0, 1])
     kept = found.take(np.array([0, 1]))
@@ -69,7 +69,7 @@ def test_invalid_partner_leaves_sam_s_box() -> None:
 def test_fewer_proposals_than_points() -> None:
     """The point whose pair is dearer keeps SAM's box."""
     found = proposals(((0, 0, 20, 10), 0.8, 0))
-    points = np.array([[5, 5], [15, 5]], np.float32)
+    points = np.array([[[5, 5]], [[15, 5]]], np.float32)
     sam = np.array([[0, 0, 4, 4], [1, 0, 20, 10]], np.float32)
     merged = merge_boxes(found, points, sam, np.array([0, 0]), PAPER)
     np.testing.assert_array_equal(merged.boxes, [sam[0], found.boxes[0]])
@@ -84,7 +84,7 @@ def test_fewer_proposals_than_points() -> None:
 def test_nothing_usable_leaves_all_sam_boxes(found: Proposals) -> None:
     """Without a usable proposal every box is SAM's."""
     sam = np.array([[1, 1, 9, 9], [3, 3, 8, 8]], np.float32)
-    merged = merge_boxes(found, np.array([[5.0, 5.0]] * 2), sam, np.array([0, 0]), PAPER)
+    merged = merge_boxes(found, np.array([[[5.0, 5.0]]] * 2), sam, np.array([0, 0]), PAPER)
     np.testing.assert_array_equal(merged.boxes, sam)
     assert (merged.proposals == -1).all()
 
@@ -92,7 +92,7 @@ def test_nothing_usable_leaves_all_sam_boxes(found: Proposals) -> None:
 def test_no_points() -> None:
     """An image without annotated instances gives no boxes."""
     merged = merge_boxes(
-        proposals(((0, 0, 1, 1), 0.9, 0)), np.zeros((0, 2)), np.zeros((0, 4)), np.zeros(0), PAPER
+        proposals(((0, 0, 1, 1), 0.9, 0)), np.zeros((0, 1, 2)), np.zeros((0, 4)), np.zeros(0), PAPER
     )
     assert merged.boxes.shape == (0, 4)
 
@@ -101,9 +101,16 @@ def test_no_points() -> None:
 def test_points_on_edges_are_inside(point: tuple) -> None:
     """A point on an edge or corner counts as inside, one past it does not."""
     box = np.array([[0, 0, 10, 10]], np.float32)
-    assert contains(box, np.array([point], np.float32)).all()
-    away = np.array([point], np.float32) + np.sign(np.array(point) - 5) * 0.01
+    assert contains(box, np.array([[point]], np.float32)).all()
+    away = np.array([[point]], np.float32) + np.sign(np.array(point) - 5) * 0.01
     assert not contains(box, away.astype(np.float32)).any()
+
+
+def test_a_box_holds_all_points_of_an_instance() -> None:
+    """Of several points of one instance, none may be outside."""
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 20, 10]], np.float32)
+    points = np.array([[[5, 5], [15, 5]], [[5, 5], [6, 5]]], np.float32)
+    np.testing.assert_array_equal(contains(boxes, points), [[False, True], [True, True]])
 
 
 def test_a_score_of_exactly_tau_c_counts() -> None:
@@ -161,7 +168,7 @@ def every_cheapest(found: Proposals, wanted: list, config: RefineConfig) -> set[
 def test_agrees_with_brute_force(rows: list, wanted: list) -> None:
     """The merged boxes are those of a cheapest assignment among all there are."""
     found = proposals(*rows)
-    points = np.array([row[0] for row in wanted], np.float32).reshape(-1, 2)
+    points = np.array([row[0] for row in wanted], np.float32).reshape(-1, 1, 2)
     sam = np.array([row[1] for row in wanted], np.float32).reshape(-1, 4)
     classes = np.array([row[2] for row in wanted], np.int64)
     merged = merge_boxes(found, points, sam, classes, PAPER)

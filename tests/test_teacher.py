@@ -257,7 +257,7 @@ def test_pixels_are_drawn_uniformly() -> None:
     """Every pixel of the mask is as likely as any other."""
     mask = np.zeros((3, 4), bool)
     mask[1, 1:4] = mask[2, 0] = True
-    drawn = [tuple(random_pixel(mask, ("test", n)).tolist()) for n in range(2000)]
+    drawn = [tuple(random_pixel(mask, generator("test", n))[0].tolist()) for n in range(2000)]
     counts = {point: drawn.count(point) for point in set(drawn)}
     assert set(counts) == {(1.5, 1.5), (2.5, 1.5), (3.5, 1.5), (0.5, 2.5)}
     assert all(abs(count - 500) < 100 for count in counts.values())

@@ -22,10 +22,10 @@ from bench_world import released_teacher, write_detections, write_pictures, writ
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.data import Dataset
-from omnicost.pipeline.config import PseudomaskConfig, TeacherConfig
+from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.generate import Job
-from omnicost.pipeline.teacher.kinds import teachers_for
+from omnicost.pipeline.recipe import Recipe
 
 SHARES = ("0%", "1%", "10%")
 
@@ -38,7 +38,7 @@ def cells(dataset: Dataset, sam: str, root: Path, detections: Path, name: str) -
             folder = root / name / f"{kind}-{share}"
             teachers = {
                 role: released_teacher(folder / role, dataset, sam, each)
-                for role, each in teachers_for(kind, TeacherConfig()).items()
+                for role, each in Recipe().teachers(kind).items()
             }
             out = folder / "out"
             out.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class WeakLabel(NamedTuple):
 
     class_indices: np.ndarray  # (M,) int64
     annotation_ids: np.ndarray  # (M,) int64 of the ground truth; -1 for tags
-    points: np.ndarray | None  # (M, 2) float32, x y at pixel centres; for `point`
+    points: np.ndarray | None  # (M, k, 2) float32, x y at pixel centres; for `point`
     boxes: np.ndarray | None  # (M, 4) float32, x0 y0 x1 y1; for `box`
 
 
@@ -67,36 +68,74 @@ def weak_label(
         seed: of the annotators.
 
     Raises:
-        InputError: if `kind` is `mask`.
+        InputError: if `kind` is not weak.
     """
-    if kind is AnnotationType.MASK:
-        raise InputError("weak label", "masks are not weak", "take `Dataset.instances`")
     draw = _Annotator(seed, int(dataset.image_ids[index]), len(dataset.class_names), noise)
-    instances = dataset.instances(index)
-    if kind is AnnotationType.NONE:
-        return _tags(np.zeros(0, np.int64))
-    if kind is AnnotationType.CLASS:
-        return _tags(draw.tags(np.unique(instances.class_indices)))
-    return _of_instances(instances, kind, draw)
+    return given_for(kind).label(draw, dataset.instances(index))
+
+
+def given_for(kind: AnnotationType) -> Given:
+    """What annotators give for a type.
+
+    Raises:
+        InputError: if it is not a weak one.
+    """
+    if kind not in GIVEN:
+        raise InputError("weak label", f"{kind} is not weak", "take `Dataset.instances`")
+    return GIVEN[kind]
+
+
+def _nothing(draw: _Annotator, instances: Instances) -> WeakLabel:
+    return _tags(np.zeros(0, np.int64))
+
+
+def _present(draw: _Annotator, instances: Instances) -> WeakLabel:
+    return _tags(draw.tags(np.unique(instances.class_indices)))
 
 
 def _tags(class_indices: np.ndarray) -> WeakLabel:
     return WeakLabel(class_indices, np.full(len(class_indices), -1, np.int64), None, None)
 
 
-def _of_instances(instances: Instances, kind: AnnotationType, draw: _Annotator) -> WeakLabel:
+def _points(draw: _Annotator, instances: Instances) -> WeakLabel:
+    kept, label = _named(draw, instances)
+    points = [draw.point(instances, n) for n in kept]
+    return label._replace(points=np.array(points, np.float32).reshape(-1, 1, 2))
+
+
+def _boxes(draw: _Annotator, instances: Instances) -> WeakLabel:
+    kept, label = _named(draw, instances)
+    boxes = [draw.box(instances, n) for n in kept]
+    return label._replace(boxes=np.array(boxes, np.float32).reshape(-1, 4))
+
+
+def _named(draw: _Annotator, instances: Instances) -> tuple[list[int], WeakLabel]:
+    """Rows of the instances that were not missed, and what they were called."""
     kept = [n for n, each in enumerate(instances.annotation_ids.tolist()) if not draw.misses(each)]
     ids = instances.annotation_ids[kept]
     classes = [
         draw.named(int(each), int(instances.class_indices[n]))
         for n, each in zip(kept, ids, strict=True)
     ]
-    points = boxes = None
-    if kind is AnnotationType.POINT:
-        points = np.array([draw.point(instances, n) for n in kept], np.float32).reshape(-1, 2)
-    else:
-        boxes = np.array([draw.box(instances, n) for n in kept], np.float32).reshape(-1, 4)
-    return WeakLabel(np.array(classes, np.int64), ids, points, boxes)
+    return kept, WeakLabel(np.array(classes, np.int64), ids, None, None)
+
+
+class Given(NamedTuple):
+    """What annotators give for a type."""
+
+    label: Callable[[_Annotator, Instances], WeakLabel]
+    of_instances: bool
+    """Whether each part of it belongs to one instance."""
+    drawn: bool = False
+    """Whether even a perfect annotator may give one label or another."""
+
+
+GIVEN: Final[Mapping[AnnotationType, Given]] = {
+    AnnotationType.NONE: Given(_nothing, of_instances=False),
+    AnnotationType.CLASS: Given(_present, of_instances=False),
+    AnnotationType.POINT: Given(_points, of_instances=True, drawn=True),
+    AnnotationType.BOX: Given(_boxes, of_instances=True),
+}
 
 
 class _Annotator:

@@ -15,7 +15,6 @@ from omnicost.engine.params import Params, runtime_field
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa"]
-PromptKind = Literal["box", "point", "point_box"]
 NO_START: Final = "none"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_api
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
@@ -91,28 +92,42 @@ def _example(
     index = dataset.index_of(image_id)
     rows, truth = after.of(image_id), dataset.instances(index)
     kind = rows[0]["source"]
-    boxes = None
+    detected = None
     if detections is not None:
         proposals = detections.of(image_id)
-        boxes = proposals.boxes[proposals.scores >= min_score]
+        detected = proposals.boxes[proposals.scores >= min_score]
     tags = sorted({dataset.class_names[place] for place in truth.class_indices.tolist()})
     labelled = [row for row in rows if row["annotation_id"] >= 0]
+    points, boxes = _labels(kind, labelled)
     return MaskExample(
         name=Path(str(dataset.file_names[index])).name,
         image=dataset.image(index),
         kind=kind,
         class_names=dataset.class_names,
         truth=Drawn(truth.annotation_ids, truth.class_indices, truth.masks()),
-        tags=tuple(tags) if kind == "class" else (),
-        points=_stacked(labelled, "point") if kind == "point" else None,
-        boxes=_stacked(labelled, "prompt_box") if kind == "box" else None,
+        tags=tuple(tags) if kind == AnnotationType.CLASS else (),
+        points=points,
+        boxes=boxes,
         label_ids=np.array([row["annotation_id"] for row in labelled], np.int64),
         sam_boxes=_stacked(rows, "sam_box"),
-        detector_boxes=boxes,
+        detector_boxes=detected,
         prompt_boxes=_stacked(rows, "prompt_box"),
         before=None if before is None else _drawn(before.of(image_id), truth.size),
         after=_drawn(rows, truth.size),
     )
+
+
+def _labels(
+    kind: str, rows: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What annotators gave for the rows' instances: points ``(M, k, 2)``, or boxes ``(M, 4)``.
+
+    Where there were points, boxes came of them.
+    """
+    points = _stacked(rows, "point")
+    if points is None:
+        return None, _stacked(rows, "prompt_box")
+    return points.reshape(len(points), -1, 2), None
 
 
 def _stacked(rows: Sequence[dict[str, Any]], column: str) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """How good pseudo-masks are, against the ground truth that the teacher never saw.
 
 Every type gives precision, recall and F1 at IoU 0.5, whoever a mask was drawn for: what a student
-sees. Types with instances (point, box) give the mean IoU per instance too, as the paper's Table 5.
+sees. Types whose labels are of instances (point, box) give the mean IoU per instance too, as the paper's Table 5.
 All figures are in percent.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances, SizeBounds
+from omnicost.data.weak import GIVEN
 from omnicost.pipeline.evaluate import write_metrics
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.progress import Progress, silent
@@ -24,8 +24,6 @@ from omnicost.results import f1_percent
 VERSION = 2  # raise when the same parameters give another output
 MATCH_IOU: Final = 0.5
 SIZES: Final = ("S", "M", "L")
-WITH_INSTANCES: Final = (AnnotationType.POINT, AnnotationType.BOX)
-WITHOUT_INSTANCES: Final = (AnnotationType.NONE, AnnotationType.CLASS)
 _COLUMNS: Final = ["image_id", "annotation_id", "class_index", "score", "source", "rle"]
 
 
@@ -73,14 +71,14 @@ def quality(
     Returns:
         ``precision50`` and ``recall50``: class by class, best score first, each instance found
         once; masks on crowds do not count. ``hits`` of the ``masks`` and ``instances``, and their
-        ``f1_50``. For point and box ``mIoU`` as well: the mean over all ground-truth instances of
+        ``f1_50``. Where labels are of instances ``mIoU`` as well: the mean over all ground-truth instances of
         those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``, ``_L`` and
         ``_per_class``; None where there is nothing to measure.
     """
     found = _by_image(dataset, pseudomasks)
     figures: dict[str, Any] = {}
     done = 0
-    for kind in (*WITH_INSTANCES, *WITHOUT_INSTANCES):
+    for kind, given in GIVEN.items():
         images = np.flatnonzero(np.asarray(strengths) == kind.strength).tolist()
         if not images:
             continue
@@ -89,7 +87,7 @@ def quality(
             for index in images
         ]
         own = {"images": len(images), **_detection_figures(pairs, dataset)}
-        if kind in WITH_INSTANCES:
+        if given.of_instances:
             own |= _instance_figures(pairs, dataset)
         figures[str(kind)] = own
         done += len(images)

@@ -16,8 +16,9 @@ from omnicost.pipeline.config import (
     RefineConfig,
     TeacherConfig,
 )
+from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.student.config import StudentConfig
-from omnicost.pipeline.teacher.kinds import TeacherKind, teachers_for
+from omnicost.pipeline.teacher.kinds import TeacherKind
 
 
 class Recipe(Config):
@@ -52,5 +53,5 @@ class Recipe(Config):
         return self
 
     def teachers(self, annotation: AnnotationType) -> dict[str, TeacherKind]:
-        """The teachers that an annotation type needs, by role (``point``, ``mask``)."""
-        return teachers_for(annotation, self.teacher, self.refine)
+        """The teachers that a weak type needs, by role (``point``, ``mask``)."""
+        return route_of(annotation).teachers(self.teacher, self.refine)

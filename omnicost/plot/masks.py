@@ -49,7 +49,7 @@ class MaskExample(NamedTuple):
     class_names: tuple[str, ...]  # K, by class index
     truth: Drawn
     tags: tuple[str, ...] = ()  # of the type class
-    points: np.ndarray | None = None  # (M, 2) float32, x y; M labels
+    points: np.ndarray | None = None  # (M, k, 2) float32, x y; M labels
     boxes: np.ndarray | None = None  # (M, 4) float32, x0 y0 x1 y1
     label_ids: np.ndarray | None = None  # (M,) annotation that each point or box is for
     sam_boxes: np.ndarray | None = None  # (A, 4)
@@ -227,8 +227,8 @@ def _paint_label(axes: Axes, row: MasksRow) -> None:
     ids = example.label_ids if example.label_ids is not None else ()
     colours = [row.colours.get(int(name), STRAY_COLOUR) for name in ids]
     if example.points is not None:
-        for (x, y), colour in zip(example.points, colours, strict=True):
-            axes.plot(x - 0.5, y - 0.5, "o", ms=4, mfc=colour, mec="white", mew=0.7)
+        for marks, colour in zip(example.points, colours, strict=True):
+            axes.plot(*(marks.T - 0.5), "o-", color=colour, ms=4, mfc=colour, mec="white", mew=0.7)
     if example.boxes is not None:
         for box, colour in zip(example.boxes, colours, strict=True):
             _box(axes, box, colour, "-", 1.3)
@@ -250,7 +250,8 @@ def _paint_prompts(axes: Axes, row: MasksRow) -> None:
         for box in boxes if boxes is not None else ():
             _box(axes, box, colour, line, width)
     if example.points is not None:
-        axes.plot(*(example.points.T - 0.5), "o", ms=2.5, mfc="white", mec="black", mew=0.5, ls="")
+        marks = example.points.reshape(-1, 2)
+        axes.plot(*(marks.T - 0.5), "o", ms=2.5, mfc="white", mec="black", mew=0.5, ls="")
 
 
 def _box(axes: Axes, box: np.ndarray, colour: str, line: Any, width: float) -> None:

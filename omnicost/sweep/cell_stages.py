@@ -10,12 +10,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.data.weak import PERFECT
+from omnicost.data.weak import PERFECT, given_for
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
 from omnicost.engine.keys import canonical_json, digest
 from omnicost.errors import ConfigError, faults_of
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, NO_START
+from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
@@ -43,7 +44,6 @@ from omnicost.sweep.stage_functions import (
 )
 
 CellPlan = TargetPlan[Cell]
-_CAPTIONED: Final = (AnnotationType.NONE, AnnotationType.CLASS, AnnotationType.POINT)
 
 
 def recipe_of(cell: Cell) -> Recipe:
@@ -134,7 +134,7 @@ class _CellStages:
             data=self._train,
             detector=self._weights("detector"),
             config=self.recipe.detect.proposals,
-            mode="all" if annotation is AnnotationType.NONE else "present",
+            mode=route_of(annotation).captions,
         )
         if params.mode == "present" and self.recipe.noise != PERFECT:
             # Only faults make the tags of points differ from plain tags.
@@ -191,8 +191,8 @@ class _CellStages:
         inputs = {f"teacher.{role}": self._teacher(k, embed) for role, k in teachers.items()}
         if embed is not None:
             inputs["embed"] = embed
-        is_point, is_captioned = annotation is AnnotationType.POINT, annotation in _CAPTIONED
-        if is_captioned and (not is_point or self.recipe.refine.enabled):
+        route = route_of(annotation)
+        if route.asks_detector(self.recipe.refine):
             inputs["detections"] = self._detect(annotation)
         policy = self._labelled_policy(annotation)
         params = PseudomaskParams(
@@ -206,9 +206,9 @@ class _CellStages:
             noise=self.recipe.noise,
             seed=self.cell.seed if self._needs_seed(annotation) else None,
             select=self.recipe.detect.selection
-            if is_captioned and not is_point
+            if route.prompts_are_detections
             else DEFAULT_SELECT,
-            refine=self.recipe.refine if is_point else DEFAULT_REFINE,
+            refine=DEFAULT_REFINE if route.first is None else self.recipe.refine,
         )
         return self.book.add(
             PSEUDOMASK,
@@ -241,7 +241,7 @@ class _CellStages:
         return Policy.of({annotation: 1.0}) if self._is_released and alone else policy
 
     def _needs_seed(self, annotation: AnnotationType) -> bool:
-        drawn = annotation is AnnotationType.POINT or self.recipe.noise != PERFECT
+        drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
         return drawn or len(self._labelled_policy(annotation).shares) > 1
 
     def _quality(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:

@@ -7,10 +7,10 @@ table that `read` gives has a row for each mask:
 |---|---|
 | image_id, annotation_id | int64; the annotation is -1 for a detection |
 | class_index, score | int32, float32 in [0, 1]: of the detection, or SAM's own IoU estimate |
-| source | what was labelled: none, class, point, box; ``human`` for a real mask |
+| source | the annotation type; ``human`` for a real mask |
 | box | tight around the mask: x0 y0 x1 y1 in pixels |
 | rle, height, width | counts of the compressed COCO RLE, size of the image |
-| point, sam_box, prompt_box | the prompts, where there were: point, box of P-SAM's mask, box |
+| point, sam_box, prompt_box | what prompted it: x y of each point, box of P-SAM's mask, box |
 """
 
 from __future__ import annotations

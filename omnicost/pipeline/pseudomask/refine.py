@@ -38,7 +38,8 @@ def merge_boxes(
 
     Args:
         proposals: N boxes in picture pixels, confidences in [0, 1], classes.
-        points: ``(N', 2)`` x, y in picture pixels; a point on a box's edge is inside.
+        points: ``(N', k, 2)`` x, y in picture pixels; one on a box's edge is inside, and all of an
+            instance's have to be.
         sam_boxes: ``(N', 4)`` of P-SAM's masks.
         class_indices: ``(N',)`` annotated classes.
         config: alpha, beta, tau_c.
@@ -66,10 +67,10 @@ def assignment_cost(
 
 
 def contains(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """``(N, M) bool``: whether box i holds point j, edges included."""
-    x, y = points[None, :, 0], points[None, :, 1]
-    x0, y0, x1, y1 = boxes.T[..., None]
-    return (x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)
+    """``(N, M) bool``: whether box i holds all of the ``(M, k, 2)`` points j, edges included."""
+    x, y = points[None, ..., 0], points[None, ..., 1]
+    x0, y0, x1, y1 = boxes.T[..., None, None]
+    return ((x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)).all(-1)
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

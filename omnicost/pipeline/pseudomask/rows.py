@@ -9,13 +9,14 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
-from omnicost.data import Dataset, WeakLabel, weak_label
+from omnicost.data import Dataset, weak_label
 from omnicost.errors import InputError
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.embed import Arrays
 from omnicost.pipeline.proposals import Detections, Proposals, select
 from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.pseudomask.refine import merge_boxes
+from omnicost.pipeline.pseudomask.routes import Route, route_of
 from omnicost.pipeline.teacher.prompting import Answer, Asked, Teacher, answer
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Prompted(NamedTuple):
     annotation_ids: np.ndarray  # (P,) int64
     class_indices: np.ndarray  # (P,) int64
     scores: np.ndarray | None  # (P,) float32; None to take the decoder's IoU estimate
-    points: np.ndarray | None = None  # (P, 2) float32
+    points: np.ndarray | None = None  # (P, k, 2) float32
     sam_boxes: np.ndarray | None = None  # (P, 4) float32
     boxes: np.ndarray | None = None  # (P, 4) float32
 
@@ -90,31 +91,20 @@ class Annotator:
         """The masks on some images; masks that came out empty are left out."""
         if self.job.annotation is AnnotationType.MASK:
             return [row for index in images for row in self._human(index)]
-        if self.job.annotation is AnnotationType.POINT:
-            prompted, answers = self._from_points(images, read)
-        else:
-            make = self._boxes if self.job.annotation is AnnotationType.BOX else self._detected
-            prompted = [make(index) for index in images]
-            answers = self._answer("mask", prompted, read)
+        prompted = [self._prompts(index) for index in images]
+        answers: list[Answer] = []
+        for role in self._roles:
+            if answers:
+                prompted = [
+                    self._merged(asked, boxes_of(answered.masks, asked.points))
+                    for asked, answered in zip(prompted, answers, strict=True)
+                ]
+            answers = self._answer(role, prompted, read)
         return [
             row
             for asked, answered in zip(prompted, answers, strict=True)
             for row in self._drawn(asked, answered)
         ]
-
-    def _from_points(
-        self, images: Sequence[int], read: ReadEmbedding
-    ) -> tuple[list[Prompted], list[Answer]]:
-        """P-SAM's masks, their boxes, Algorithm 1, BP-SAM's masks (§3.4)."""
-        pointed = [self._points(index) for index in images]
-        first = self._answer("point", pointed, read)
-        if not self.job.refine.enabled:
-            return pointed, first
-        merged = [
-            self._merged(asked, boxes_of(answered.masks, asked.points))
-            for asked, answered in zip(pointed, first, strict=True)
-        ]
-        return merged, self._answer("mask", merged, read)
 
     def _merged(self, asked: Prompted, sam_boxes: np.ndarray) -> Prompted:
         assert asked.points is not None
@@ -124,26 +114,26 @@ class Annotator:
         )
         return asked._replace(sam_boxes=sam_boxes, boxes=merged.boxes)
 
-    def _detected(self, index: int) -> Prompted:
-        """GroundingDINO's boxes and classes (§3.2, §3.3)."""
-        found = select(self._proposals(index), self.job.detect)
-        none = np.full(len(found.scores), -1, np.int64)
-        return Prompted(index, none, found.class_indices, found.scores, boxes=found.boxes)
+    def _prompts(self, index: int) -> Prompted:
+        """What the first teacher is shown: GroundingDINO's boxes and classes, or the labels."""
+        if self._route.prompts_are_detections:
+            found = select(self._proposals(index), self.job.detect)
+            nobody = np.full(len(found.scores), -1, np.int64)
+            return Prompted(index, nobody, found.class_indices, found.scores, boxes=found.boxes)
+        job = self.job
+        label = weak_label(self.dataset, index, job.annotation, job.noise, job.seed)
+        return Prompted(
+            index,
+            label.annotation_ids,
+            label.class_indices,
+            None,
+            points=label.points,
+            boxes=label.boxes,
+        )
 
     def _proposals(self, index: int) -> Proposals:
         assert self._detections is not None
         return self._detections.of(int(self.dataset.image_ids[index]))
-
-    def _points(self, index: int) -> Prompted:
-        label = self._label(index)
-        return Prompted(index, label.annotation_ids, label.class_indices, None, label.points)
-
-    def _boxes(self, index: int) -> Prompted:
-        label = self._label(index)
-        return Prompted(index, label.annotation_ids, label.class_indices, None, boxes=label.boxes)
-
-    def _label(self, index: int) -> WeakLabel:
-        return weak_label(self.dataset, index, self.job.annotation, self.job.noise, self.job.seed)
 
     def _answer(self, role: str, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Answer]:
         """Masks of the teacher of a role; an image without prompts is not even read."""
@@ -218,35 +208,34 @@ class Annotator:
             *rle["size"],
         )
 
+    @property
+    def _route(self) -> Route:
+        return route_of(self.job.annotation)
+
+    @property
+    def _roles(self) -> tuple[str, ...]:
+        """Of the teachers, in the order in which they are asked."""
+        return self._route.roles(self.job.refine)
+
     def _check(self) -> None:
         if self.job.annotation is AnnotationType.MASK:
             return
-        pointed = self.job.annotation is AnnotationType.POINT
-        refined = pointed and self.job.refine.enabled
-        roles = ["point"] * pointed + ["mask"] * (refined or not pointed)
-        if missing := [role for role in roles if role not in self.teachers]:
-            raise InputError(
-                f"pseudo-masks of {self.job.annotation}",
-                f"no teacher {missing[0]!r}",
-                "name its folder",
-            )
-        if self._detections is None and (
-            refined or self.job.annotation in (AnnotationType.NONE, AnnotationType.CLASS)
-        ):
-            raise InputError(
-                f"pseudo-masks of {self.job.annotation}", "no detections", "name their folder"
-            )
+        where = f"pseudo-masks of {self.job.annotation}"
+        if missing := [role for role in self._roles if role not in self.teachers]:
+            raise InputError(where, f"no teacher {missing[0]!r}", "name its folder")
+        if self._detections is None and self._route.asks_detector(self.job.refine):
+            raise InputError(where, "no detections", "name their folder")
 
 
 def boxes_of(masks: np.ndarray, points: np.ndarray | None) -> np.ndarray:
-    """``(P, 4) float32`` boxes around ``(P, H, W) bool`` masks; an empty one's is its point."""
+    """``(P, 4) float32`` boxes around ``(P, H, W) bool`` masks; an empty one's are its points'."""
     boxes = np.zeros((len(masks), 4), np.float32)
     for n, rle in enumerate(encode(masks)):
         x, y, width, height = mask_api.toBbox(rle)
         if width and height:
             boxes[n] = x, y, x + width, y + height
         elif points is not None:
-            boxes[n] = [*(points[n] - 0.5), *(points[n] + 0.5)]
+            boxes[n] = [*(points[n].min(0) - 0.5), *(points[n].max(0) + 0.5)]
     return boxes
 
 
@@ -261,7 +250,7 @@ def to_table(rows: Sequence[Row]) -> pa.Table:
     """The rows as an Arrow table, with its columns even when there is none."""
     import pyarrow as pa
 
-    four, two = pa.list_(pa.float32(), 4), pa.list_(pa.float32(), 2)
+    four, many = pa.list_(pa.float32(), 4), pa.list_(pa.float32())
     schema = pa.schema(
         {
             "image_id": pa.int64(),
@@ -273,7 +262,7 @@ def to_table(rows: Sequence[Row]) -> pa.Table:
             "rle": pa.binary(),
             "height": pa.int32(),
             "width": pa.int32(),
-            "point": two,
+            "point": many,
             "sam_box": four,
             "prompt_box": four,
         }
@@ -285,4 +274,4 @@ def to_table(rows: Sequence[Row]) -> pa.Table:
 
 
 def _listed(values: np.ndarray | None, row: int) -> list[float] | None:
-    return None if values is None else values[row].tolist()
+    return None if values is None else values[row].ravel().tolist()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
 from omnicost.data.seeding import generator
 from omnicost.models.teachers.frame import Frame, Prompts
@@ -100,29 +102,38 @@ class Lessons:
     def _lesson(self, index: int, rows: np.ndarray, step: int) -> Lesson:
         truth = take(self.dataset.instances(index), rows)
         masks = truth.masks()
-        points = boxes = None
-        if "point" in self.kind.prompts:
-            draws = [("teacher point", self.seed, step, int(n)) for n in truth.annotation_ids]
-            points = np.array(
-                [random_pixel(mask, draw) for mask, draw in zip(masks, draws, strict=True)]
-            )
-        if "box" in self.kind.prompts:
-            boxes = truth.boxes
+        mark, box = self.kind.shown
+        points = None if mark is None else self._marks(mark, truth, masks, step)
         return Lesson(
             int(self.dataset.image_ids[index]),
             tuple(torch.from_numpy(level) for level in self.embeddings.get(index)),
-            self.frame.prompts(points, boxes, truth.size),
+            self.frame.prompts(points, truth.boxes if box else None, truth.size),
             torch.from_numpy(masks.view(np.uint8)),
             torch.from_numpy(truth.class_indices.astype(np.int64)),
             torch.tensor(self.frame.extent(truth.size)),
         )
 
+    def _marks(
+        self, mark: AnnotationType, truth: Instances, masks: np.ndarray, step: int
+    ) -> np.ndarray:
+        """``(P, k, 2) float32`` points, drawn anew at every step."""
+        draws = [
+            generator(f"teacher {mark}", self.seed, step, int(n)) for n in truth.annotation_ids
+        ]
+        pairs = zip(masks, draws, strict=True)
+        return np.array([MARKS[mark](mask, draw) for mask, draw in pairs])
 
-def random_pixel(mask: np.ndarray, draw: tuple[object, ...]) -> np.ndarray:
-    """``(2,) float32`` x, y of the centre of a pixel of the ``(H, W) bool`` mask, any alike."""
+
+def random_pixel(mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """``(1, 2) float32`` x, y of the centre of a pixel of the ``(H, W) bool`` mask, any alike."""
     pixels = np.flatnonzero(mask)
-    row, column = divmod(int(pixels[generator(*draw).integers(len(pixels))]), mask.shape[1])
-    return np.array([column + 0.5, row + 0.5], np.float32)
+    row, column = divmod(int(pixels[draw.integers(len(pixels))]), mask.shape[1])
+    return np.array([[column + 0.5, row + 0.5]], np.float32)
+
+
+MARKS: Final[Mapping[AnnotationType, Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
+    AnnotationType.POINT: random_pixel,
+}
 
 
 def take(instances: Instances, rows: np.ndarray) -> Instances:

@@ -1,22 +1,47 @@
-"""The six kinds of teacher, and which of them an annotation type needs."""
+"""The kinds of teacher: what a teacher is prompted with, and whether it is told the class."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
-from omnicost.pipeline.config import PromptKind, RefineConfig, TeacherConfig
+
+
+class Shown(NamedTuple):
+    """What a prompt shows of an instance."""
+
+    mark: AnnotationType | None
+    """The type whose points it holds."""
+    box: bool
+
+
+PROMPTS: Final[Mapping[str, Shown]] = {
+    "box": Shown(None, True),
+    "point": Shown(AnnotationType.POINT, False),
+    "point_box": Shown(AnnotationType.POINT, True),
+}
 
 
 class TeacherKind(NamedTuple):
     """What a teacher is prompted with; ``str`` gives ``point_box/class``, for example."""
 
-    prompts: PromptKind
+    prompts: str  # of `PROMPTS`
     class_aware: bool
 
     def __str__(self) -> str:
         return f"{self.prompts}/{'class' if self.class_aware else 'plain'}"
+
+    @property
+    def shown(self) -> Shown:
+        """What its prompts show."""
+        return PROMPTS[self.prompts]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether a prompt is a lone point, which may mean a part or the whole."""
+        return self.shown == Shown(AnnotationType.POINT, False)
 
     @classmethod
     def parse(cls, text: str) -> TeacherKind:
@@ -31,32 +56,6 @@ class TeacherKind(NamedTuple):
         raise InputError("teacher kind", f"no {text!r}", f"use {', '.join(map(str, ALL_KINDS))}")
 
 
-ALL_KINDS = tuple(
-    TeacherKind(prompts, class_aware)
-    for prompts in get_args(PromptKind)
-    for class_aware in (False, True)
+ALL_KINDS: Final = tuple(
+    TeacherKind(prompts, class_aware) for prompts in PROMPTS for class_aware in (False, True)
 )
-
-
-def teachers_for(
-    annotation: AnnotationType,
-    config: TeacherConfig,
-    refine: RefineConfig | None = None,
-) -> dict[str, TeacherKind]:
-    """The teachers that make pseudo-masks for an annotation type, by role.
-
-    The role ``mask`` draws the pseudo-masks; for points, the role ``point`` (P-SAM) first draws
-    those whose boxes Algorithm 1 merges, unless refinement is off: then it draws the masks too.
-    The paper's class-aware branch is used everywhere but for box + class.
-    """
-    if annotation is AnnotationType.MASK:
-        return {}
-    aware = config.class_aware == "always" or (
-        config.class_aware == "paper" and annotation is not AnnotationType.BOX
-    )
-    if annotation is not AnnotationType.POINT:
-        return {"mask": TeacherKind("box", aware)}
-    point = TeacherKind("point", aware)
-    if refine is not None and not refine.enabled:
-        return {"point": point}
-    return {"point": point, "mask": TeacherKind("point_box", aware)}

@@ -37,7 +37,7 @@ class Teacher:
     @property
     def multimask(self) -> bool:
         """Whether masks are the best of three: as released for a lone point, never once tuned."""
-        return not self.tuned and self.kind.prompts == "point"
+        return not self.tuned and self.kind.is_ambiguous
 
 
 class Asked(NamedTuple):
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
     features: Arrays
     size: tuple[int, int]  # height, width
     class_indices: np.ndarray  # (P,) int64
-    points: np.ndarray | None  # (P, 2) float32
+    points: np.ndarray | None  # (P, k, 2) float32
     boxes: np.ndarray | None  # (P, 4) float32
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances, weak_label
 from omnicost.pipeline.compute import batches
 from omnicost.pipeline.embed import Embeddings
@@ -46,14 +45,13 @@ def _asked(
     teacher: Teacher, dataset: Dataset, index: int, embeddings: Embeddings, seed: int
 ) -> Asked:
     truth = dataset.instances(index)
-    prompts = teacher.kind.prompts
-    points = weak_label(dataset, index, AnnotationType.POINT, seed=seed).points
+    mark, box = teacher.kind.shown
     return Asked(
         embeddings.get(index),
         truth.size,
         truth.class_indices,
-        points if "point" in prompts else None,
-        truth.boxes if "box" in prompts else None,
+        None if mark is None else weak_label(dataset, index, mark, seed=seed).points,
+        truth.boxes if box else None,
     )
 
 
