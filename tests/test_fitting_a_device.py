@@ -14,7 +14,6 @@ import torch
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
-from omnicost.models.step_log import StepLog
 from omnicost.models.students import criterion
 from omnicost.models.teachers.sam import Sam
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, TeacherConfig
@@ -23,7 +22,6 @@ from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
 from omnicost.pipeline.teacher import train as teacher
-from omnicost.pipeline.teacher.checkpoint import Checkpoints
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
@@ -154,8 +152,7 @@ class TeacherWorld:
         ready = Teacher(model, POINT_BOX, True, self.text)
         chosen = self.dataset, range(6), self.embeddings, config
         lessons = Lessons(*chosen, POINT_BOX, self.sam.frame, seed=0)
-        log = StepLog(self.root / "log.jsonl")
-        return teacher.Trainer(ready, lessons, config, Checkpoints(self.root), log, "cpu")
+        return teacher.Trainer(ready, lessons, config, self.root, "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from student_world import NAMES, make_backbone, make_dataset, tiny_values
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError, MissingError, StageError
+from omnicost.models import checkpoint
 from omnicost.models.students import mask2former, resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import InferenceSize
@@ -76,8 +77,9 @@ def test_resumed_training_is_the_same_bit_for_bit(
     whole = train(dataset, backbone, tmp_path / "whole", config_of())
     with pytest.raises(_StopError):
         train(dataset, backbone, tmp_path / "broken", config_of(), report=stop_at(5))
-    checkpoint = tmp_path / "broken" / "work" / "student-checkpoint" / "state.json"
-    assert json.loads(checkpoint.read_text())["step"] == 3
+    saved = checkpoint.load(tmp_path / "broken" / "work")
+    assert saved is not None
+    assert saved.state["step"] == 3
     resumed = train(dataset, backbone, tmp_path / "broken", config_of())
     for name in (student.WEIGHTS, student.LOG):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name

@@ -22,6 +22,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import build_lab
 
 from omnicost.data.tiny.world import SPECS
 from omnicost.errors import InputError, MissingError
+from omnicost.models.checkpoint import FILE
 from omnicost.models.detectors.detector import load_detector
 from omnicost.models.tiny import TINY_MODELS, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, text
@@ -34,7 +35,7 @@ from omnicost.models.tiny.pretrain.detection_loss import (
     detection_loss,
     phrase_tokens,
 )
-from omnicost.models.tiny.pretrain.loop import CHECKPOINT, LOG, Schedule, train
+from omnicost.models.tiny.pretrain.loop import LOG, Schedule, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, crop, scenes, tight_boxes
 from omnicost.models.tiny.pretrain.vocabulary import bert_tokenizer, clip_tokenizer
 
@@ -141,9 +142,9 @@ def test_training_learns_and_the_average_is_kept(tmp_path: Path) -> None:
     net = toy_run(tmp_path, schedule)
     losses = [row["loss"] for row in log_of(tmp_path) if "loss" in row]
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:5])
-    saved = load_file(tmp_path / CHECKPOINT)
-    assert torch.equal(net[0].weight, saved["average.0.weight"])
-    assert not torch.equal(net[0].weight, saved["model.0.weight"])
+    saved = load_file(tmp_path / FILE)
+    assert torch.equal(net[0].weight, saved["average/0.weight"])
+    assert not torch.equal(net[0].weight, saved["model/0.weight"])
 
 
 def test_a_checkpoint_of_another_schedule_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, NamedTuple
 import torch
 import typer
 from bench_world import write_pictures, write_sam
+from omnicost.pipeline.teacher.checkpoint import Checkpoints
 
 from omnicost.data import Dataset
 from omnicost.models.step_log import StepLog
@@ -26,7 +27,6 @@ from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
-from omnicost.pipeline.teacher.checkpoint import Checkpoints
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher

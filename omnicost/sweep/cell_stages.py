@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Final
 
 from pydantic import ValidationError
 
@@ -205,9 +204,7 @@ class _CellStages:
             policy=policy,
             noise=self.recipe.noise,
             seed=self.cell.seed if self._needs_seed(annotation) else None,
-            select=self.recipe.detect.selection
-            if route.prompts_are_detections
-            else DEFAULT_SELECT,
+            select=self.recipe.detect.selection if route.prompts_are_detections else DEFAULT_SELECT,
             refine=DEFAULT_REFINE if route.first is None else self.recipe.refine,
         )
         return self.book.add(

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-import torch
 import torch.distributed as distributed
 
 from omnicost.annotation import AnnotationType, Policy
@@ -39,7 +38,6 @@ from omnicost.pipeline.config import (
 )
 from omnicost.pipeline.pseudomask import generate as pseudomask_step
 from omnicost.pipeline.pseudomask.job import Job
-from omnicost.pipeline.student import checkpoint as student_checkpoint
 from omnicost.pipeline.student import train as student_step
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import World
@@ -308,11 +306,9 @@ def evaluate_stopped(context: StageContext[SalvageParams]) -> None:
         told.seed,
         told.start.spec if told.start else NO_START,
     )
-    optimizer = student_step.build_optimizer(network, told.config.optimizer)
     identity = {**told.config.identity(), "seed": told.seed, "data": train.fingerprint}
-    scaler = torch.amp.GradScaler(enabled=False)
     left = context.scratch["student"]
-    if not student_checkpoint.restore(left, identity, network, optimizer, scaler):
+    if student_step.restore_weights(left, identity, network) is None:
         raise InputError(left, "the student was stopped before its first checkpoint", "none")
     interface.save(context.work / student_step.WEIGHTS, network)
     evaluate_step.run(

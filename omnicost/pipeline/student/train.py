@@ -17,6 +17,8 @@ from torch import nn
 from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
+from omnicost.models import checkpoint
+from omnicost.models.checkpoint import Checkpoint
 from omnicost.models.step_log import StepLog
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Detectron2Settings, Mask2FormerSettings
@@ -24,7 +26,6 @@ from omnicost.models.students.start import Start, begin_from, check_shape, read_
 from omnicost.models.students.student import Student
 from omnicost.pipeline.compute import autocast
 from omnicost.pipeline.config import NO_START
-from omnicost.pipeline.student import checkpoint as student_checkpoint
 from omnicost.pipeline.student.config import OptimizerConfig, StudentConfig
 from omnicost.pipeline.student.data import (
     ALONE,
@@ -199,7 +200,7 @@ def train_loop(
     optimizer = build_optimizer(student, config.optimizer)
     scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device != "cpu")
     identity = {**config.identity(), "seed": seed, "data": batches.training.dataset.fingerprint}
-    start = student_checkpoint.restore(work, identity, student, optimizer, scaler)
+    start = _take_up(work, identity, student, optimizer, scaler)
     log = StepLog(work / LOG)
     if world.rank == 0:
         log.rewind(start)
@@ -217,7 +218,32 @@ def train_loop(
                 log.write(done, figures)
             report(done, len(batches), figures)
         if world.rank == 0 and done % config.checkpoint_every == 0 and done < len(batches):
-            student_checkpoint.save(work, done, identity, student, optimizer, scaler)
+            state = {"step": done, "identity": identity}
+            checkpoint.save(work, state, {"model": student.state_dict()}, optimizer, scaler)
+
+
+def restore_weights(work: Path, identity: dict[str, Any], student: Student) -> Checkpoint | None:
+    """Take up the weights of the same training's checkpoint in `work`, if there is one."""
+    saved = checkpoint.load(work)
+    if saved is None or saved.state.get("identity") != identity:
+        return None
+    student.load_state_dict(saved.below("model"))
+    return saved
+
+
+def _take_up(
+    work: Path,
+    identity: dict[str, Any],
+    student: Student,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> int:
+    """Everything as it was at the last checkpoint; the steps already done."""
+    saved = restore_weights(work, identity, student)
+    if saved is None:
+        return 0
+    saved.restore(optimizer, scaler)
+    return int(saved.state["step"])
 
 
 def _step(

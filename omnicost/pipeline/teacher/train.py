@@ -17,6 +17,7 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, StageError
 from omnicost.files import whole_file
+from omnicost.models import checkpoint
 from omnicost.models.step_log import StepLog
 from omnicost.models.teachers.frame import join_prompts
 from omnicost.models.teachers.teacher import (
@@ -29,7 +30,6 @@ from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import ahead, autocast
 from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
-from omnicost.pipeline.teacher.checkpoint import Checkpoints
 from omnicost.pipeline.teacher.examples import Lesson, Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.mask_loss import ce_loss, dice_loss, sample_at, uncertain_points
@@ -96,7 +96,7 @@ def run(
     class_text = _class_text(dataset, text, config, device) if kind.class_aware else None
     teacher = Teacher(build_model(model, kind, class_text, seed), kind, True, class_text)
     teacher.model.to(device)
-    trainer = Trainer(teacher, lessons, config, Checkpoints(work), StepLog(work / LOG), device)
+    trainer = Trainer(teacher, lessons, config, work, device)
     if validation is not None:
         held_out = Embeddings(None, validation, lambda: encoder)
         trainer.validate_on(validation, held_out)
@@ -155,8 +155,7 @@ class Trainer:
         teacher: what is tuned.
         lessons: what it learns from.
         config: loss and schedule.
-        checkpoints: where to take up from.
-        log: where losses go.
+        work: folder of the checkpoint to take up from and of the log.
         device: where the model is.
     """
 
@@ -165,16 +164,15 @@ class Trainer:
         teacher: Teacher,
         lessons: Lessons,
         config: TeacherConfig,
-        checkpoints: Checkpoints,
-        log: StepLog,
+        work: Path,
         device: str,
     ) -> None:
         self.teacher = teacher
         self.model = teacher.model
         self.lessons = lessons
         self.config = config
-        self.checkpoints = checkpoints
-        self.log = log
+        self.work = work
+        self.log = StepLog(work / LOG)
         self.device = torch.device(device)
         self.parameters = self.model.tuned_parameters()
         self.optimiser = torch.optim.AdamW(
@@ -191,7 +189,7 @@ class Trainer:
     def train(self, report: Progress) -> None:
         """All steps from the last checkpoint on."""
         config = self.config
-        start, losses = self.checkpoints.load(self.parameters, self.optimiser, self.scaler)
+        start, losses = self._take_up()
         self.log.rewind(start)
         workers = 1 if config.prefetch else 0
         upcoming = ahead(self.lessons.step, range(start, config.steps), workers)
@@ -204,7 +202,18 @@ class Trainer:
                 report(done, config.steps, figures)
                 losses = []
             if done % config.checkpoint_every == 0 and done < config.steps:
-                self.checkpoints.save(done, losses, self.parameters, self.optimiser, self.scaler)
+                state = {"done": done, "unlogged": losses}
+                groups = {"value": self.parameters}
+                checkpoint.save(self.work, state, groups, self.optimiser, self.scaler)
+
+    def _take_up(self) -> tuple[int, list[float]]:
+        """Steps done and losses not yet logged; 0 and none when there is nothing to take up."""
+        saved = checkpoint.load(self.work)
+        if saved is None:
+            return 0, []
+        self.model.load_tuned(saved.below("value"))
+        saved.restore(self.optimiser, self.scaler)
+        return saved.state["done"], saved.state["unlogged"]
 
     def step(self, step: int, lessons: list[Lesson]) -> float:
         """One update; returns the loss before it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,15 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnicost.errors import InputError
+from omnicost.models import checkpoint
 from omnicost.models.step_log import StepLog
 from omnicost.progress import Progress
 
-CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 
 LossAt = Callable[[int], tuple[Tensor, Mapping[str, float]]]
@@ -231,71 +228,44 @@ def _logged(log: StepLog, state: _State, figures: Mapping[str, float]) -> None:
 
 
 def _save(state: _State, schedule: Schedule, work: Path) -> None:
-    """Write the checkpoint beside and rename it into place: a kill leaves the old one whole."""
-    tensors = {f"model.{name}": value for name, value in _copy_of(state.model).items()}
-    tensors |= {f"average.{name}": value.clone() for name, value in state.average.items()}
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
-    tensors["random"] = torch.get_rng_state()
-    metadata = {
-        "step": str(state.step),
-        "seconds": repr(state.seconds),
-        "schedule": json.dumps(asdict(schedule)),
+    told = {"step": state.step, "seconds": state.seconds, "schedule": asdict(schedule)}
+    groups = {
+        "model": state.model.state_dict(),
+        "average": state.average,
+        "random": {"state": torch.get_rng_state()},
     }
-    beside = work / f"{CHECKPOINT}.{os.getpid()}"
-    save_file(tensors, beside, metadata)
-    beside.replace(work / CHECKPOINT)
+    checkpoint.save(work, told, groups, state.optimiser)
 
 
 def _resume(state: _State, schedule: Schedule, work: Path) -> None:
     """Load the checkpoint of ``work`` into ``state``, if there is one."""
-    path = work / CHECKPOINT
-    if not path.exists():
+    saved = checkpoint.load(work)
+    if saved is None:
         return
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if not _same_schedule(metadata.get("schedule", "{}"), schedule):
+    path = work / checkpoint.FILE
+    if not _same_schedule(saved.state["schedule"], schedule):
         raise InputError(
             path,
-            f"is of another schedule ({metadata.get('schedule')})",
+            f"is of another schedule ({json.dumps(saved.state['schedule'])})",
             "give another folder, or delete this one to start afresh",
         )
     try:
-        state.model.load_state_dict(_below(tensors, "model."))
+        state.model.load_state_dict(saved.below("model"))
     except RuntimeError as error:
         fault = str(error).splitlines()[0]
         raise InputError(path, f"is of another model ({fault})", "give another folder") from error
-    state.average = _below(tensors, "average.")
-    state.optimiser.load_state_dict(_optimiser_state(state.optimiser, tensors))
-    torch.set_rng_state(tensors["random"])
-    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    state.average = saved.below("average")
+    saved.restore(state.optimiser)
+    torch.set_rng_state(saved.below("random")["state"])
+    state.step, state.seconds = saved.state["step"], saved.state["seconds"]
 
 
-def _same_schedule(written: str, schedule: Schedule) -> bool:
+def _same_schedule(written: dict[str, Any], schedule: Schedule) -> bool:
     """Whether a checkpoint is of this schedule; settings that it does not know have defaults."""
     try:
-        return Schedule(**json.loads(written)) == schedule
+        return Schedule(**written) == schedule
     except TypeError:
         return False
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _optimiser_state(
-    optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> dict[str, Any]:
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below(tensors, "optimiser.").items():
-        index, moment = name.split(".")
-        moments.setdefault(int(index), {})[moment] = value
-    return {"state": moments, "param_groups": optimiser.state_dict()["param_groups"]}
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""A training put down and taken up again: one safetensors file, replaced as a whole, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from omnicost.files import whole_file
+
+FILE: Final = "checkpoint.safetensors"
+_MOMENT: Final = "optimiser"
+
+
+class Checkpoint(NamedTuple):
+    """What `save` wrote, on the CPU."""
+
+    state: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    def below(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors of a group that was saved under ``prefix/``."""
+        start = f"{prefix}/"
+        return {n.removeprefix(start): t for n, t in self.tensors.items() if n.startswith(start)}
+
+    def restore(
+        self, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None = None
+    ) -> None:
+        """Put back the optimiser's moments and the loss scale.
+
+        torch's own `load_state_dict` knows which device each one belongs on: the count of steps of
+        a fused AdamW beside its parameter, of others on the CPU.
+        """
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in self.below(_MOMENT).items():
+            place, moment = name.split("/")
+            moments.setdefault(int(place), {})[moment] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        if scaler is not None:
+            scaler.load_state_dict(self.state["scaler"])
+
+
+def save(
+    work: Path,
+    state: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, torch.Tensor]],
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """Replace the checkpoint in a folder; a half-written one is never seen.
+
+    Args:
+        work: the folder.
+        state: plain data: how far the training is, and of what.
+        groups: tensors by group and name, such as ``{"model": model.state_dict()}``.
+        optimiser: its moments are kept too.
+        scaler: and its scale.
+    """
+    moments = {
+        f"{place}/{name}": value
+        for place, each in optimiser.state_dict()["state"].items()
+        for name, value in each.items()
+    }
+    tensors = {
+        f"{group}/{name}": value.detach().to("cpu", copy=True).contiguous()  # ties are cut
+        for group, values in {**groups, _MOMENT: moments}.items()
+        for name, value in values.items()
+    }
+    state = dict(state) if scaler is None else {**state, "scaler": scaler.state_dict()}
+    with whole_file(work / FILE) as part:
+        save_file(tensors, part, {"state": json.dumps(state)})
+
+
+def load(work: Path) -> Checkpoint | None:
+    """The checkpoint in a folder; None if there is none that can be read."""
+    path = work / FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(json.loads(file.metadata()["state"]), tensors)
+    except (SafetensorError, KeyError, TypeError):  # cut short by a full disk, or of another make
+        return None
