@@ -1,0 +1,101 @@
+"""Trainings put down and taken up again, on the device that each tensor belongs on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from omnicost.models import checkpoint
+
+
+def trained(fused: bool, device: str = "cpu") -> tuple[nn.Linear, torch.optim.AdamW]:
+    net = nn.Linear(3, 2, device=device)
+    return net, torch.optim.AdamW(net.parameters(), 0.1, fused=fused)
+
+
+def step(net: nn.Linear, optimiser: torch.optim.AdamW) -> None:
+    optimiser.zero_grad()
+    net(torch.ones(4, 3)).square().sum().backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_taken_up_training_goes_on_bit_for_bit(tmp_path: Path, fused: bool) -> None:
+    """Weights, moments and count of steps come back: the next step is the one not taken."""
+    net, optimiser = trained(fused)
+    for _ in range(3):
+        step(net, optimiser)
+    checkpoint.save(tmp_path, {"done": 3}, {"model": net.state_dict()}, optimiser)
+    other, second = trained(fused)
+    second.param_groups[0]["lr"] = 0.05
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert saved.state == {"done": 3}
+    other.load_state_dict(saved.below("model"))
+    saved.restore(second)
+    assert second.param_groups[0]["lr"] == 0.05  # the schedule's, not the checkpoint's
+    second.param_groups[0]["lr"] = 0.1
+    for _ in range(2):
+        step(net, optimiser)
+        step(other, second)
+    assert torch.equal(net.weight, other.weight)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_moments_return_to_their_parameter_s_device(tmp_path: Path, fused: bool) -> None:
+    """On CUDA a fused AdamW wants its count of steps beside the parameter; any other, on the CPU.
+
+    Fake tensors stand for a GPU: what raises in `_fused_adamw_` is a state on two devices.
+    """
+    net, optimiser = trained(fused)
+    step(net, optimiser)
+    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimiser)
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        _, second = trained(fused, "cuda")
+        saved.restore(second)
+        assert len(second.state) == 2
+        for parameter, moments in second.state.items():
+            assert parameter.device.type == "cuda"
+            places = {name: value.device.type for name, value in moments.items()}
+            at = "cuda" if fused else "cpu"
+            assert places == {"step": at, "exp_avg": "cuda", "exp_avg_sq": "cuda"}
+
+
+def test_loss_scale_comes_back(tmp_path: Path) -> None:
+    """A scaler goes on from the scale it had, wherever it keeps it."""
+    net, optimiser = trained(False)
+    scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    checkpoint.save(tmp_path, {"done": 1}, {"model": net.state_dict()}, optimiser, scaler)
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    fresh = torch.amp.GradScaler("cpu")
+    saved.restore(optimiser, fresh)
+    assert fresh.get_scale() == 512.0
+
+
+def test_what_cannot_be_read_is_no_checkpoint(tmp_path: Path) -> None:
+    """None, one cut short and one of another make all mean to start over."""
+    assert checkpoint.load(tmp_path) is None
+    net, optimiser = trained(False)
+    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimiser)
+    path = tmp_path / checkpoint.FILE
+    path.write_bytes(path.read_bytes()[:50])
+    assert checkpoint.load(tmp_path) is None
+    from safetensors.torch import save_file
+
+    save_file({"model.weight": torch.zeros(2)}, path)
+    assert checkpoint.load(tmp_path) is None
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    """One tensor under two names, as SAM's positional embedding is, comes back under both."""
+    net, optimiser = trained(False)
+    groups = {"model": {"a": net.weight, "b": net.weight}}
+    checkpoint.save(tmp_path, {}, groups, optimiser)
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert torch.equal(saved.below("model")["a"], saved.below("model")["b"])
