@@ -1,8 +1,8 @@
 """How good pseudo-masks are, against the ground truth that the teacher never saw.
 
 Every type gives precision, recall and F1 at IoU 0.5, whoever a mask was drawn for: what a student
-sees. Types whose labels are of instances (point, box) give the mean IoU per instance too, as the paper's Table 5.
-All figures are in percent.
+sees. Types whose labels are of instances (point, box) give the mean IoU per instance too, as the
+paper's Table 5. All figures are in percent.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def quality(
     Returns:
         ``precision50`` and ``recall50``: class by class, best score first, each instance found
         once; masks on crowds do not count. ``hits`` of the ``masks`` and ``instances``, and their
-        ``f1_50``. Where labels are of instances ``mIoU`` as well: the mean over all ground-truth instances of
-        those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``, ``_L`` and
-        ``_per_class``; None where there is nothing to measure.
+        ``f1_50``. Where labels are of instances ``mIoU`` as well: the mean over all ground-truth
+        instances of those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``,
+        ``_L`` and ``_per_class``; None where there is nothing to measure.
     """
     found = _by_image(dataset, pseudomasks)
     figures: dict[str, Any] = {}
