@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import hotcoco
+import label_exports
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,16 +14,24 @@ from data_samples import ellipse, every_form, write
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from matplotlib.path import Path as MplPath
 from pycocotools import mask as mask_api
 from typer.testing import CliRunner, Result
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cli import app
+from omnicost.cli.export import _read
 from omnicost.data import Dataset, open_dataset
-from omnicost.data.brush import brush_rle
 from omnicost.data.check import check
-from omnicost.data.export import Merged, PseudoMasks, write_coco_json
-from omnicost.data.label_studio import write_tasks
+from omnicost.data.exports.brush import brush_rle
+from omnicost.data.exports.coco import write_coco_json
+from omnicost.data.exports.cvat import write_cvat
+from omnicost.data.exports.label_studio import write_tasks
+from omnicost.data.exports.merged import Merged, PseudoMasks
+from omnicost.data.exports.yolo import joined, outlines, write_yolo
+from omnicost.data.imports.photos import Photos
+from omnicost.data.imports.read import read_export
+from omnicost.data.imports.write import Imported, write_set
 from omnicost.errors import InputError
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength
@@ -232,3 +241,107 @@ def test_missing_pseudo_masks_are_one_line(tmp_path: Path) -> None:
     done = run(data, "--policy", "point=1", "--pseudomasks", tmp_path, "--out", tmp_path / "o")
     assert isinstance(done.exception, InputError)
     assert str(tmp_path) in str(done.exception)
+
+
+# --- CVAT, YOLO, and back
+
+
+def reimported(export: Path, photos: Path, out: Path) -> tuple[Imported, Dataset]:
+    done = write_set(read_export(export), Photos(photos), out, only_labelled=True)
+    return done, open_dataset(out, "all")
+
+
+def test_cvat_comes_back_whole(tmp_path: Path, merged: Merged) -> None:
+    """Every mask, real or made, is the same to the pixel after CVAT's XML."""
+    assert write_cvat(tmp_path / "a.xml", merged) == 4
+    done, again = reimported(tmp_path / "a.xml", merged.dataset.picture_folder, tmp_path / "set")
+    assert done.skipped == ()
+    assert done.instances == {"mask": 4}
+    truth = merged.dataset.instances(0).masks()
+    np.testing.assert_array_equal(again.instances(2).masks(), truth)  # ids go by name
+    np.testing.assert_array_equal(again.instances(0).masks(), [BLOBS[0], BLOBS[1], BLOBS[3]])
+
+
+def test_yolo_outlines_keep_the_shape(tmp_path: Path, merged: Merged) -> None:
+    """Outlines go round every part and hole: IoU over 0.9 with the mask after a round trip."""
+    counts = write_yolo(tmp_path / "yolo", merged)
+    assert counts == (4, 0)
+    done, again = reimported(tmp_path / "yolo", merged.dataset.picture_folder, tmp_path / "set")
+    assert done.skipped == ()
+    masks = again.instances(0).masks()
+    for mask, blob in zip(masks, (BLOBS[0], BLOBS[1], BLOBS[3]), strict=True):
+        assert (mask & blob).sum() / (mask | blob).sum() > 0.9
+
+
+@given(arrays(bool, (24, 30), elements=st.booleans(), fill=st.just(False)), st.booleans())
+def test_any_mask_has_an_outline(noise: np.ndarray, ring: bool) -> None:
+    """Parts and holes: the joined outline covers what the mask covers, within its edge."""
+    mask = ellipse(24, 30, 12, 15, 9, 11)
+    if ring:
+        mask &= ~ellipse(24, 30, 12, 15, 4, 5)
+    mask = mask | noise
+    outline = joined(outlines(mask_api.encode(np.asfortranarray(mask, np.uint8))))
+    inside = (MplPath(outline).contains_points(np.argwhere(mask)[:, ::-1] + 0.5)).mean()
+    assert inside > 0.95
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "label-studio"])
+def test_given_labels_leave_and_come_back(tmp_path: Path, form: str) -> None:
+    """A set with every type goes out in each tool's form and comes back the same."""
+    photos = label_exports.photos(tmp_path / "photos")
+    (tmp_path / "in.xml").write_text(label_exports.cvat())
+    write_set(read_export(tmp_path / "in.xml"), Photos(photos), tmp_path / "set")
+    out = tmp_path / ("tasks" if form == "label-studio" else f"out.{form[:2]}")
+    arguments = [str(tmp_path / "set"), "--split", "all", "--format", form, "--out", str(out)]
+    done = CliRunner().invoke(app, ["export", *arguments])
+    assert done.exit_code == 0, done.output
+    if form == "label-studio":
+        (path,) = out.glob("tasks-*.json")
+        tasks = json.loads(path.read_text())
+        for each in tasks:  # what annotators do: submit what was suggested
+            each["annotations"] = [{"id": 1, "result": each["predictions"][0]["result"]}]
+        out = tmp_path / "submitted.json"
+        out.write_text(json.dumps(tasks))
+    if form == "coco":
+        out = out.rename(tmp_path / "out.json")
+    if form == "cvat":
+        out = out.rename(tmp_path / "out.xml")
+    first = open_dataset(tmp_path / "set", "all")
+    imported = write_set(read_export(out), Photos(photos), tmp_path / "again")
+    second = open_dataset(tmp_path / "again", "all")
+    assert imported.skipped == ()
+    assert second.types() == first.types()
+    for name in ("image_ids", "class_indices", "given", "rle_bytes", "file_names"):
+        np.testing.assert_array_equal(getattr(second.columns, name), getattr(first.columns, name))
+    np.testing.assert_allclose(second.columns.boxes, first.columns.boxes, atol=1e-2)
+    np.testing.assert_allclose(second.columns.points, first.columns.points, atol=1e-2)
+
+
+def test_empty_pseudo_masks_are_listed(merged: Merged) -> None:
+    """An instance whose pseudo-mask has no pixel is in no file, so it is told."""
+    assert merged.empty() == [(20, 7, "car")]
+
+
+def test_a_cell_of_masks_throughout(tmp_path: Path) -> None:
+    """No pseudo-masks at all are none, not a fault."""
+    folder = write(tmp_path / "data", every_form())
+    merged = Merged(open_dataset(folder, "train"), np.array([MASK] * 3), _read([]))
+    assert write_coco_json(tmp_path / "m.json", merged.dataset, merged.annotations()) == {
+        "human": 4
+    }
+
+
+def test_a_strangers_file_is_kept(tmp_path: Path) -> None:
+    """Export replaces its own files only, and never the set it reads."""
+    folder = write(tmp_path / "data", every_form())
+    out = tmp_path / "out.json"
+    arguments = ["export", str(folder), "--out", str(out)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert CliRunner().invoke(app, arguments).exit_code == 0, "our own is replaced"
+    out.write_text("mine")
+    assert "was not written by omnicost" in str(CliRunner().invoke(app, arguments).exception)
+    assert out.read_text() == "mine"
+    assert CliRunner().invoke(app, [*arguments, "--force"]).exit_code == 0
+    given = folder / "annotations" / "instances_train2017.json"
+    done = CliRunner().invoke(app, ["export", str(given), "--split", "all", "--out", str(given)])
+    assert "is an input of this command" in str(done.exception)

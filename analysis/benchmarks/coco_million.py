@@ -23,7 +23,7 @@ LIMIT_GB = 8.0
 JOBS = {
     "stats": "from omnicost.cost import stats_of_file; stats_of_file(path)",
     "index": (
-        "from omnicost.data.coco_reader import read_coco_columns;"
+        "from omnicost.data.readers.coco_reader import read_coco_columns;"
         "from omnicost.data.columns import save;"
         "save(Path(path + '.columns'), *read_coco_columns(Path(path)))"
     ),

@@ -75,7 +75,7 @@ def check(
       omnicost data check instances.json --all
     """
     from omnicost.data.check import check as check_split
-    from omnicost.data.layouts import splits_in
+    from omnicost.data.readers.layouts import splits_in
 
     splits = (split,) if split else splits_in(folder)
     with progress_bar("checking") as progress:
@@ -100,7 +100,7 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
       omnicost data stats ~/coco --split train
     """
     from omnicost.data import open_dataset
-    from omnicost.data.layouts import splits_in
+    from omnicost.data.readers.layouts import splits_in
 
     splits = (split,) if split else splits_in(folder)
     with progress_bar("reading") as progress:

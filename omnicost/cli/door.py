@@ -65,6 +65,8 @@ def line_of(error: Exception) -> str:
         return "memory: not enough of it; use a smaller input or a machine with more"
     if isinstance(error, RecursionError):
         return "input: nested too deeply; flatten it"
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("omnicost"):
+        return f"{error.name}: this package is not installed; pip install 'omnicost[sweep]'"
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename if error.filename is not None else "a file or folder"
         remedy = _REMEDIES.get(error.errno, "check the file system, then run the command again")

@@ -17,13 +17,21 @@ from omnicost.cli.cells import (
     StoreOption,
     open_data_of,
 )
-from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import ForceOption, JsonOption, print_json
 from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
-    from omnicost.data.export import Merged, PseudoMasks
+    import pyarrow as pa
+
+    from omnicost.data import Dataset
+    from omnicost.data.exports.merged import PseudoMasks
+    from omnicost.data.exports.regions import Labels
     from omnicost.sweep.lookup import StoredCell
+
+
+TASKS_HEAD = "[\n"  # how files of tasks begin
 
 
 class Format(StrEnum):
@@ -31,12 +39,14 @@ class Format(StrEnum):
 
     COCO = "coco"
     LABEL_STUDIO = "label-studio"
+    CVAT = "cvat"
+    YOLO = "yolo"
 
 
 def export(
     data: DataArgument,
     out: Annotated[
-        Path, typer.Option("--out", help="COCO file, or folder for Label Studio, to write.")
+        Path, typer.Option("--out", help="File to write; a folder for label-studio and yolo.")
     ],
     cell: CellOption = None,
     store: StoreOption = Path("store"),
@@ -51,18 +61,22 @@ def export(
     split: SplitOption = "train",
     root: RootOption = None,
     form: Annotated[
-        Format, typer.Option("--format", help="A COCO file, or tasks with pre-annotations.")
+        Format,
+        typer.Option("--format", help="A file of COCO or CVAT, a folder of tasks or YOLO."),
     ] = Format.COCO,
     image_prefix: Annotated[
         str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
     ] = "",
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write real masks merged with pseudo-masks, for another trainer or for annotators.
 
     A COCO file has all images, with a score and a source for each instance: 1 and
     human for real masks. Label Studio gets the images without real masks, as tasks
-    whose pre-annotations are the pseudo-masks: to be corrected, not drawn.
+    whose pre-annotations are the pseudo-masks: to be corrected, not drawn. CVAT's XML
+    has every mask, YOLO's lines their outlines. Instances whose pseudo-mask has no
+    pixel are listed. Without --cell or --policy a set's own labels are written.
 
     \b
     Example:
@@ -71,20 +85,46 @@ def export(
         --format label-studio --out tasks/ --image-prefix https://my.host/
       omnicost export ~/coco --policy mask=0.1,point=0.9 \\
         --pseudomasks pseudomasks/ --out merged.json
+      omnicost export labelled/ --split all --format cvat --out annotations.xml
     """
-    from omnicost.data.export import Merged
-    from omnicost.data.splits import assign
-
-    wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
-    with progress_bar("reading") as progress:
-        dataset = open_data_of(cell, store, wanted.data, data, split, root, progress)
-    strengths = assign(dataset, wanted.policy, wanted.seed)
-    merged = Merged(dataset, strengths, _read(wanted.pseudomasks))
-    written = _write(merged, out, form, image_prefix)
+    refuse_to_replace(out, inputs=[Path(data)], force=force, head=TASKS_HEAD)
+    if cell or policy or pseudomasks:
+        wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
+        with progress_bar("reading") as progress:
+            dataset = open_data_of(cell, store, wanted.data, data, split, root, progress)
+        labels = _merged(dataset, wanted)
+    else:
+        with progress_bar("reading") as progress:
+            labels = _own(open_data_of(None, store, "", data, split, root, progress))
+    written = _write(labels, out, form, image_prefix) | _empty(labels)
     if as_json:
         print_json(written)
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in written.items()))
+
+
+def _merged(dataset: Dataset, wanted: StoredCell) -> Labels:
+    from omnicost.data.exports.merged import Merged
+    from omnicost.data.splits import assign
+
+    strengths = assign(dataset, wanted.policy, wanted.seed)
+    return Merged(dataset, strengths, _read(wanted.pseudomasks))
+
+
+def _own(dataset: Dataset) -> Labels:
+    from omnicost.data.exports.regions import OwnLabels
+
+    return OwnLabels(dataset)
+
+
+def _empty(labels: Labels) -> dict[str, object]:
+    """The instances whose pseudo-mask has no pixel, so that nobody thinks they were written."""
+    from omnicost.data.exports.merged import Merged
+
+    found = labels.empty() if isinstance(labels, Merged) else []
+    if not found:
+        return {}
+    return {"empty pseudo-masks": [f"image {f[0]}, annotation {f[1]}: {f[2]}" for f in found]}
 
 
 def _wanted(
@@ -104,25 +144,43 @@ def _wanted(
     return StoredCell(Policy.parse(policy, "--policy"), seed, tuple(pseudomasks), "")
 
 
-def _write(merged: Merged, out: Path, form: Format, image_prefix: str) -> dict[str, object]:
-    from omnicost.data.export import write_coco_json
-    from omnicost.data.label_studio import write_tasks
+def _write(labels: Labels, out: Path, form: Format, image_prefix: str) -> dict[str, object]:
+    from omnicost.data.exports.coco import write_coco_json
+    from omnicost.data.exports.cvat import write_cvat
+    from omnicost.data.exports.label_studio import write_tasks
+    from omnicost.data.exports.merged import Merged
+    from omnicost.data.exports.yolo import write_yolo
 
+    images = len(labels.dataset)
     with progress_bar("writing") as progress:
         if form is Format.LABEL_STUDIO:
-            files = write_tasks(out, merged, image_prefix, progress=progress)
+            files = write_tasks(out, labels, image_prefix, progress=progress)
             return {"folder": str(out), "files": [path.name for path in files]}
-        counts = write_coco_json(out, merged.dataset, merged.annotations(progress))
-    return {"file": str(out), "images": len(merged.dataset), "instances": counts}
+        if form is Format.CVAT:
+            shapes = write_cvat(out, labels, progress)
+            return {"file": str(out), "images": images, "shapes": shapes}
+        if form is Format.YOLO:
+            counts = write_yolo(out, labels, progress)
+            return {"folder": str(out), "images": images} | counts._asdict()
+        if isinstance(labels, Merged):
+            found = write_coco_json(out, labels.dataset, labels.annotations(progress))
+        else:
+            truth = labels.dataset.to_coco()["annotations"]
+            found = write_coco_json(out, labels.dataset, truth, masks=False)
+    return {"file": str(out), "images": images, "instances": found}
 
 
 def _read(paths: Sequence[Path]) -> PseudoMasks:
+    """The pseudo-masks of those folders; none at all of a cell with masks throughout."""
+    import numpy as np
     import pyarrow as pa
 
-    from omnicost.data.export import PseudoMasks
-    from omnicost.pipeline.pseudomask import generate as pseudomask
+    from omnicost.data.exports.merged import PseudoMasks
 
-    table = pa.concat_tables([pseudomask.read(path) for path in paths])
+    if not paths:
+        nothing = np.empty(0, np.int64)
+        return PseudoMasks(nothing, nothing, nothing, np.empty(0), [], [])
+    table = pa.concat_tables([_table(path) for path in paths])
     return PseudoMasks(
         image_ids=table["image_id"].to_numpy(),
         annotation_ids=table["annotation_id"].to_numpy(),
@@ -131,3 +189,16 @@ def _read(paths: Sequence[Path]) -> PseudoMasks:
         sources=table["source"].to_pylist(),
         counts=table["rle"].to_pylist(),
     )
+
+
+def _table(path: Path) -> pa.Table:
+    """A table of pseudo-masks, without what the step that wrote it imports."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = path / "pseudomasks.parquet" if path.is_dir() else path
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowInvalid):
+        remedy = "name the folder of a pseudomask stage"
+        raise InputError(file, "no pseudo-masks can be read", remedy) from None

@@ -12,12 +12,12 @@ from pycocotools import mask as mask_api
 
 from omnicost.coco import CocoStatistics, Fault, Faults, read_coco
 from omnicost.coco.given import BOX, MASK, POINT
-from omnicost.data.coco_reader import columns_of, require_pictures
 from omnicost.data.columns import Columns, Header
 from omnicost.data.dataset import Dataset
 from omnicost.data.images import EXIF_ORIENTATION, TURNED
-from omnicost.data.label_maps import KINDS, Pair, read_label_maps, read_map
-from omnicost.data.layouts import Source, find, held_out
+from omnicost.data.readers.coco_reader import columns_of, require_pictures
+from omnicost.data.readers.label_maps import KINDS, Pair, read_label_maps, read_map
+from omnicost.data.readers.layouts import Source, find, held_out
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 

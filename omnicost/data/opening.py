@@ -7,7 +7,7 @@ from pathlib import Path
 from omnicost.data import columns as columns_module
 from omnicost.data.columns import COLUMNS_VERSION
 from omnicost.data.dataset import Dataset
-from omnicost.data.layouts import Source, find
+from omnicost.data.readers.layouts import Source, find
 from omnicost.errors import InputError, MissingError
 from omnicost.files import write_folder
 from omnicost.progress import Progress, silent

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from omnicost.data.export import write_pieces
-from omnicost.data.label_studio import TASKS_PER_FILE, labelling_config, region
+from omnicost.data.exports.label_studio import TASKS_PER_FILE, labelling_config, region
+from omnicost.data.exports.pieces import write_pieces
 from omnicost.files import MARK
 from omnicost.project.model_folder import ModelDescription
 from omnicost.project.predict import coco_pieces, records

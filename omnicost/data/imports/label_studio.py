@@ -16,7 +16,7 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.coco.file import MOST_PIXELS
-from omnicost.data.brush import brush_mask
+from omnicost.data.exports.brush import brush_mask
 from omnicost.data.imports.agree import agreed
 from omnicost.data.imports.export import Drawn, Export, Labelled, around, turned_box
 from omnicost.labelling.annotators import Annotators

@@ -1,23 +1,19 @@
-"""Data sets leave as COCO json: ground truth, and ground truth merged with pseudo-masks."""
+"""Real masks merged with pseudo-masks."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
-from omnicost.data.coco_json import annotations_of, as_text, frame
+from omnicost.data.coco_json import annotations_of, as_text
 from omnicost.data.dataset import Dataset
+from omnicost.data.exports.regions import HUMAN, Region, own_regions
 from omnicost.errors import InputError
-from omnicost.files import output_file
 from omnicost.progress import Progress, silent
-
-HUMAN = "human"  # source of what an annotator drew
 
 
 class PseudoMasks(NamedTuple):
@@ -29,6 +25,14 @@ class PseudoMasks(NamedTuple):
     scores: np.ndarray  # (R,) float
     sources: Sequence[str]  # what prompted the mask
     counts: Sequence[bytes]  # compressed COCO RLE
+
+
+class Empty(NamedTuple):
+    """A pseudo-mask without a pixel: an instance that is in no export."""
+
+    image_id: int
+    annotation_id: int
+    class_name: str
 
 
 class Merged:
@@ -59,6 +63,34 @@ class Merged:
             return []
         rows = self._order[self._first[index] : self._end[index]].tolist()
         return [row for row in rows if mask_api.area(self.rle(index, row))]
+
+    def empty(self) -> list[Empty]:
+        """The pseudo-masks without a pixel, which an annotator would have to draw."""
+        names = self.dataset.class_names
+        found = []
+        for index in np.flatnonzero(~self.is_human).tolist():
+            for row in self._order[self._first[index] : self._end[index]].tolist():
+                if not mask_api.area(self.rle(index, row)):
+                    image, annotation = self.pseudo.image_ids[row], self.pseudo.annotation_ids[row]
+                    name = names[int(self.pseudo.class_indices[row])]
+                    found.append(Empty(int(image), int(annotation), name))
+        return found
+
+    def regions(self, index: int) -> list[Region]:
+        """Real masks of an image where it has them, pseudo-masks elsewhere; crowds left out."""
+        if self.is_human[index]:
+            return own_regions(self.dataset, index)
+        pseudo = self.pseudo
+        return [
+            Region(
+                AnnotationType.MASK,
+                int(pseudo.class_indices[row]),
+                str(pseudo.sources[row]),
+                float(pseudo.scores[row]),
+                rle=self.rle(index, row),
+            )
+            for row in self.rows(index)
+        ]
 
     def rle(self, index: int, row: int) -> dict[str, Any]:
         """A pseudo-mask of an image as pycocotools takes it."""
@@ -96,47 +128,6 @@ class Merged:
             "score": float(self.pseudo.scores[row]),
             "source": str(self.pseudo.sources[row]),
         }
-
-
-def write_coco_json(
-    path: Path, dataset: Dataset, annotations: Iterable[dict[str, Any]]
-) -> dict[str, int]:
-    """Write a data set's images and classes with those annotations; the file appears whole.
-
-    Annotations are written as they come, so memory does not grow with their number.
-
-    Returns:
-        How many annotations of each source were written.
-    """
-    counts: dict[str, int] = {}
-
-    def counted() -> Iterator[dict[str, Any]]:
-        for each in annotations:
-            source = each.get("source", HUMAN)
-            counts[source] = counts.get(source, 0) + 1
-            yield each
-
-    head = json.dumps(frame(dataset.name, dataset.header, dataset.columns))
-    write_pieces(path, head[:-1] + ', "annotations": [\n', counted(), "\n]}\n")
-    return counts
-
-
-def write_pieces(path: Path, head: str, items: Iterable[Any], tail: str) -> None:
-    """Write a JSON list between a head and a tail, item by item; the file appears whole.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    with output_file(path) as part, part.open("w", encoding="utf-8") as file:
-        _write_list(file, head, items, tail)
-
-
-def _write_list(file: TextIO, head: str, items: Iterable[Any], tail: str) -> None:
-    file.write(head)
-    for n, item in enumerate(items):
-        file.write(",\n" if n else "")
-        file.write(json.dumps(item, separators=(",", ":"), allow_nan=False))
-    file.write(tail)
 
 
 def _require_known(dataset: Dataset, pseudo: PseudoMasks) -> None:

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from omnicost.data.coco_reader import read_coco_columns
 from omnicost.data.columns import Columns, Header
-from omnicost.data.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
+from omnicost.data.readers.coco_reader import read_coco_columns
+from omnicost.data.readers.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
 from omnicost.files import file_digest

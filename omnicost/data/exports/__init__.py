@@ -1,0 +1,1 @@
+"""Data sets leave: for other trainers, for evaluators, for annotators."""

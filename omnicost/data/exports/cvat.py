@@ -1,0 +1,86 @@
+"""CVAT for images 1.1: one XML file, which CVAT imports into a task of the same pictures.
+
+Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.data.exports.pieces import write_texts
+from omnicost.data.exports.regions import Labels, Region
+from omnicost.files import MARK
+from omnicost.progress import Progress, silent
+
+
+def write_cvat(path: Path, labels: Labels, progress: Progress = silent) -> int:
+    """Write the images and what is drawn in them; returns how many shapes.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    shapes = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal shapes
+        names = labels.dataset.class_names
+        yield _head(names)
+        for index in range(len(labels.dataset)):
+            regions = labels.regions(index)
+            shapes += len(regions)
+            yield _image(labels, index, (_shape(names[r.class_index], r) for r in regions))
+            progress(index + 1, len(labels.dataset), {})
+        yield "</annotations>\n"
+
+    write_texts(path, texts())
+    return shapes
+
+
+def _head(names: tuple[str, ...]) -> str:
+    listed = "".join(f"<label><name>{escape(name)}</name></label>" for name in names)
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<!-- {MARK} -->\n<annotations>\n'
+        f"<version>1.1</version>\n<meta><task><labels>{listed}</labels></task></meta>\n"
+    )
+
+
+def _image(labels: Labels, index: int, shapes: Iterable[str]) -> str:
+    height, width = labels.dataset.sizes[index].tolist()
+    name = quoteattr(str(labels.dataset.file_names[index]))
+    head = f'<image id="{index}" name={name} width="{width}" height="{height}">'
+    return "\n".join([head, *shapes, "</image>", ""])
+
+
+def _shape(label: str, region: Region) -> str:
+    source = "manual" if region.score == 1 else "auto"
+    head = f'label={quoteattr(label)} source="{source}"'
+    if region.rle is not None:
+        return f'<mask {head} occluded="0" {_mask(region.rle)} z_order="0"></mask>'
+    if region.box is not None:
+        sides = zip(("xtl", "ytl", "xbr", "ybr"), region.box, strict=True)
+        corners = " ".join(f'{name}="{side:.2f}"' for name, side in sides)
+        return f'<box {head} occluded="0" {corners} z_order="0"></box>'
+    if region.point is not None:
+        x, y = region.point
+        return f'<points {head} occluded="0" points="{x:.2f},{y:.2f}" z_order="0"></points>'
+    return f"<tag {head}></tag>"
+
+
+def _mask(rle: dict[str, object]) -> str:
+    """Run lengths row by row within the mask's frame, the first of zeros."""
+    mask = mask_api.decode(rle).astype(bool)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 'rle="1" left="0" top="0" width="1" height="1"'
+    frame = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    flat = frame.ravel()
+    ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = [0] if not flat[0] else [0, 0]
+    runs = np.diff([*starts, *ends.tolist(), flat.size]).tolist()
+    place = f'left="{columns[0]}" top="{rows[0]}" width="{frame.shape[1]}" height="{len(frame)}"'
+    return f'rle="{", ".join(map(str, runs))}" {place}'

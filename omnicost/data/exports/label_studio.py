@@ -1,0 +1,148 @@
+"""Pseudo-masks as Label Studio pre-annotations, so that annotators correct instead of draw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.annotation import AnnotationType
+from omnicost.data.exports.brush import brush_rle
+from omnicost.data.exports.merged import Merged
+from omnicost.data.exports.pieces import write_pieces, write_texts
+from omnicost.data.exports.regions import Labels, OwnLabels, Region
+from omnicost.labelling.label_studio import address
+from omnicost.progress import Progress, silent
+
+CONTROL, PICTURE = "tag", "image"  # names of the brush and of the picture in the labelling config
+CONTROLS: Final[Mapping[AnnotationType, tuple[str, str]]] = {
+    AnnotationType.MASK: ("BrushLabels", CONTROL),
+    AnnotationType.BOX: ("RectangleLabels", "boxes"),
+    AnnotationType.POINT: ("KeyPointLabels", "points"),
+    AnnotationType.CLASS: ("Choices", "tags"),
+}
+TASKS_HEAD: Final = "[\n"
+TASKS_PER_FILE: Final = 200  # brush masks are long, and Label Studio reads an import whole
+
+
+def labelling_config(
+    class_names: tuple[str, ...], kinds: Collection[AnnotationType] = (AnnotationType.MASK,)
+) -> str:
+    """The project's labelling interface, which the tasks refer to: a control for each kind."""
+    picture = f'  <Image name="{PICTURE}" value="$image" zoom="true" zoomControl="true"/>\n'
+    return f"<View>\n{picture}{''.join(_control(kind, class_names) for kind in kinds)}</View>\n"
+
+
+def _control(kind: AnnotationType, class_names: tuple[str, ...]) -> str:
+    tag, name = CONTROLS[kind]
+    one, extra = ("Choice", ' choice="multiple"') if tag == "Choices" else ("Label", "")
+    labels = "".join(f"    <{one} value={quoteattr(text)}/>\n" for text in class_names)
+    return f'  <{tag} name="{name}" toName="{PICTURE}"{extra}>\n{labels}  </{tag}>\n'
+
+
+def task(labels: Labels, index: int, image_prefix: str = "") -> dict[str, Any]:
+    """One image and what is drawn in it as a task with a prediction."""
+    dataset, regions = labels.dataset, labels.regions(index)
+    name, image_id = str(dataset.file_names[index]), int(dataset.image_ids[index])
+    data = {"image": address(name, image_prefix), "image_id": image_id, "file_name": name}
+    if dataset.given is not None and isinstance(labels, OwnLabels):
+        data["annotation_type"] = str(tuple(AnnotationType)[int(dataset.given[index])])
+    size = dataset.sizes[index].tolist()
+    results = [
+        _result(each, size, dataset.class_names[each.class_index], f"{image_id} {n}")
+        for n, each in enumerate(regions)
+    ]
+    score = float(np.mean([each.score for each in regions])) if regions else 0.0
+    prediction = {"model_version": "omnicost", "score": score, "result": results}
+    return {"data": data, "predictions": [prediction]}
+
+
+def _result(drawn: Region, size: list[int], label: str, name: str) -> dict[str, Any]:
+    """One region of a prediction; coordinates are percent of the sides."""
+    if drawn.rle is not None:
+        return region(name, drawn.rle, label, drawn.score)
+    tag, control = CONTROLS[drawn.kind]
+    head = _head(name, control, tag.lower(), size, drawn.score)
+    height, width = size
+    if drawn.box is not None:
+        x0, y0, x1, y1 = drawn.box
+        place = {"x": x0 / width, "y": y0 / height}
+        place |= {"width": (x1 - x0) / width, "height": (y1 - y0) / height}
+        value: dict[str, Any] = {key: 100 * share for key, share in place.items()} | {"rotation": 0}
+    elif drawn.point is not None:
+        value = {"x": 100 * drawn.point[0] / width, "y": 100 * drawn.point[1] / height, "width": 1}
+    else:
+        value = {}
+    return head | {"value": value | {tag.lower(): [label]}}
+
+
+def _head(name: str, control: str, kind: str, size: list[int], score: float) -> dict[str, Any]:
+    return {
+        "id": hashlib.sha256(name.encode()).hexdigest()[:10],
+        "type": kind,
+        "from_name": control,
+        "to_name": PICTURE,
+        "original_width": size[1],
+        "original_height": size[0],
+        "image_rotation": 0,
+        "score": score,
+    }
+
+
+def region(name: str, rle: dict[str, Any], label: str, score: float) -> dict[str, Any]:
+    """One mask as a brush stroke of a prediction.
+
+    Args:
+        name: unique within the task.
+        rle: compressed COCO RLE.
+    """
+    value = {"format": "rle", "rle": brush_rle(mask_api.decode(rle)), "brushlabels": [label]}
+    return _head(name, CONTROL, "brushlabels", rle["size"], score) | {"value": value}
+
+
+def write_tasks(
+    folder: Path,
+    labels: Labels,
+    image_prefix: str = "",
+    tasks_per_file: int = TASKS_PER_FILE,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write images as tasks, some to a file, and the labelling config.
+
+    Images with real masks of a merged set are left out: they need no correcting.
+
+    Args:
+        folder: where; made if it does not exist.
+        labels: the images and what is drawn in them.
+        image_prefix: URL or path put before file names.
+        tasks_per_file: how many images a file holds.
+        progress: told of images.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    dataset = labels.dataset
+    indices, kinds = list(range(len(dataset))), [AnnotationType.MASK]
+    if isinstance(labels, Merged):
+        indices = np.flatnonzero(~labels.is_human).tolist()
+    elif dataset.given is not None:
+        kinds = [kind for kind in CONTROLS if str(kind) in (dataset.types() or {})]
+    config = folder / "labelling_config.xml"
+    write_texts(config, [labelling_config(dataset.class_names, kinds)])
+    written = [config]
+    for start in range(0, len(indices), tasks_per_file):
+        chosen = indices[start : start + tasks_per_file]
+        path = folder / f"tasks-{start // tasks_per_file + 1:05d}.json"
+        tasks = (task(labels, index, image_prefix) for index in chosen)
+        write_pieces(path, TASKS_HEAD, tasks, "\n]\n")
+        written.append(path)
+        progress(start + len(chosen), len(indices), {})
+    return written

@@ -1,0 +1,64 @@
+"""What is drawn in an image, whoever drew it: what every form of export is written from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from omnicost.annotation import AnnotationType
+from omnicost.data.dataset import Dataset
+
+HUMAN = "human"  # source of what an annotator drew
+
+
+class Region(NamedTuple):
+    """One instance, or a tag: the shape that its kind says, and no other."""
+
+    kind: AnnotationType
+    class_index: int
+    source: str
+    score: float
+    rle: dict[str, Any] | None = None  # compressed COCO RLE
+    box: tuple[float, ...] | None = None  # x0 y0 x1 y1
+    point: tuple[float, ...] | None = None  # x y
+
+
+class Labels(Protocol):
+    """A data set and what is drawn in its images."""
+
+    dataset: Dataset
+
+    def regions(self, index: int) -> list[Region]:
+        """What is drawn in an image, crowds left out."""
+
+
+class OwnLabels:
+    """The labels that a data set has: masks throughout, or what was given."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def regions(self, index: int) -> list[Region]:
+        """What is drawn in an image, crowds left out."""
+        return own_regions(self.dataset, index)
+
+
+def own_regions(dataset: Dataset, index: int) -> list[Region]:
+    """What people drew in an image, crowds left out."""
+    kind = AnnotationType.MASK
+    if dataset.given is not None:
+        kind = tuple(AnnotationType)[int(dataset.given[index])]
+    found = dataset.instances(index)
+    first, end = dataset.columns.first_annotation[index : index + 2].tolist()
+    kept = ~dataset.columns.is_crowd[first:end]
+    points = None if dataset.columns.points is None else dataset.columns.points[first:end][kept]
+    regions = []
+    for n, class_index in enumerate(found.class_indices.tolist()):
+        region = Region(kind, class_index, HUMAN, 1.0)
+        if kind is AnnotationType.MASK:
+            region = region._replace(rle=found.rles[n])
+        elif kind is AnnotationType.BOX:
+            region = region._replace(box=tuple(found.boxes[n].tolist()))
+        elif kind is AnnotationType.POINT and points is not None:
+            region = region._replace(point=tuple(points[n].tolist()))
+        regions.append(region)
+    return regions
