@@ -29,9 +29,9 @@ from scipy.stats import binomtest
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN
-from omnicost.plan.forecast import axis, forecast
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.prior import Shape, learn_shape
+from omnicost.forecast.model import axis, forecast
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import Shape, learn_shape
 from omnicost.results import Row, paper_rows, published_series, read_rows
 
 LEVELS = (0.5, 0.8, 0.95)

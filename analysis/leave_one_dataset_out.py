@@ -19,10 +19,10 @@ from scipy.stats import binomtest
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import Surface, fit_surface
-from omnicost.plan.transfer import pilot_surface, transfer
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
+from omnicost.forecast.surface import Surface, fit_surface
+from omnicost.forecast.transfer import pilot_surface, transfer
 from omnicost.results import paper_rows
 
 LEVEL = 0.8

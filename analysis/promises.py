@@ -18,10 +18,10 @@ import numpy as np
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.cost import BUILT_IN, ORDER, type_seconds
-from omnicost.plan.observations import Observations, observe
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
+from omnicost.forecast.surface import Surface, fit_surface
 from omnicost.plan.optimise import Problem, best_for_budget
-from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import Surface, fit_surface
 from omnicost.results import PUBLISHED, paper_rows
 
 IMAGES: Final = 20_000

@@ -24,12 +24,12 @@ import numpy as np
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN, DatasetStats, type_seconds
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.surface import Surface
 from omnicost.plan import gather
 from omnicost.plan.build import CLEARLY
-from omnicost.plan.observations import Observations, observe
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
 from omnicost.plan.rule import strongest_affordable
-from omnicost.plan.surface import Surface
 from omnicost.results import Row, paper_rows
 
 IMAGES: Final = 20_000

@@ -19,6 +19,7 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -50,6 +51,7 @@ def plan(
     confidence: float | None = None,
     times: LabellingTimes | PathLike | None = None,
     overheads: OverheadsByType | None = None,
+    in_hand: PathLike | None = None,
     team: Team | None = None,
     wage: float | None = None,
     currency: str = "usd",
@@ -73,6 +75,8 @@ def plan(
         confidence: chance with which the spend must fit, or the target be reached.
         times: labelling times, or a YAML file of them.
         overheads: review, rework, idle and set-up of types; the times' own, else assumptions.
+        in_hand: labels that exist: an earlier plan's manifest.csv, or a COCO-format file. They are
+            kept or raised, never lowered, and only new ones are paid for.
         team: who labels, and by when.
         wage: pay of one hour.
         currency: of the wage and of a budget in money.
@@ -83,6 +87,8 @@ def plan(
     Raises:
         InputError: on anything that cannot be used, or if nothing answers the question.
     """
+    import numpy as np
+
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
     from omnicost.campaign.report import Pay, Report
@@ -94,6 +100,7 @@ def plan(
     listed = None if images is None else _images(images)
     if listed is not None:
         stats = stats.with_images(listed.count)
+    held = None if in_hand is None else _labels_in_hand(Path(in_hand), listed, stats)
     paid = {kind: _overheads(kind, overheads, labelling_times) for kind in AnnotationType}
     question = Question(
         budget_hours=_budget_hours(budget, wage, currency, hours_a_day),
@@ -112,6 +119,7 @@ def plan(
             like=like,
             types=None if types is None else [AnnotationType.parse(k, "`types`") for k in types],
             overheads=paid,
+            in_hand=None if held is None else np.bincount(held, minlength=len(AnnotationType)),
             draws=draws,
             seed=seed,
         )
@@ -125,6 +133,7 @@ def plan(
         pay=None if wage is None else Pay(wage, currency),
         images=listed,
         seed=seed,
+        held=held,
     )
 
 
@@ -281,6 +290,13 @@ def _images(images: int | PathLike | ImageList) -> ImageList:
     from omnicost.labelling import ImageList, read_images
 
     return images if isinstance(images, ImageList) else read_images(str(images))
+
+
+def _labels_in_hand(path: Path, listed: ImageList | None, stats: DatasetStats) -> np.ndarray:
+    from omnicost.labelling import ImageList, read_labels_in_hand
+
+    bare = ImageList(source="a bare count", count=stats.images)
+    return read_labels_in_hand(path, listed or bare)
 
 
 def _budget_hours(

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from omnicost.annotation import WEAK_TYPES
+from omnicost.forecast.surface import Surface
 from omnicost.plan.optimise import MASK, Problem
-from omnicost.plan.surface import Surface
 
 
 def surface(worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=WEAK_TYPES) -> Surface:

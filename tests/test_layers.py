@@ -23,6 +23,7 @@ ORDER = [
     "results",
     "pareto",
     "labelling",
+    "forecast",
     "plan",
     "plot",
     "campaign",

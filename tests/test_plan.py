@@ -19,7 +19,7 @@ from omnicost.plan import (
     make_plan,
     statistics_from_rows,
 )
-from omnicost.plan.limits import best_with_hours
+from omnicost.plan.linear import best_with_limits
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
 from omnicost.plan.uncertainty import Worlds, assess
 from omnicost.results import Row
@@ -64,15 +64,15 @@ def demo_rows(images: int = 600) -> list[Row]:
     [
         ({}, "neither"),
         ({"budget_hours": 1, "target": 0.9}, "both"),
-        ({"budget_hours": -1}, "--budget"),
-        ({"budget_hours": float("inf")}, "--budget"),
-        ({"budget_hours": float("nan")}, "--budget"),
-        ({"target": 0}, "--target"),
-        ({"target": 1.2}, "--target"),
-        ({"target": float("nan")}, "--target"),
+        ({"budget_hours": -1}, "budget"),
+        ({"budget_hours": float("inf")}, "budget"),
+        ({"budget_hours": float("nan")}, "budget"),
+        ({"target": 0}, "target"),
+        ({"target": 1.2}, "target"),
+        ({"target": float("nan")}, "target"),
         ({"target": 0.9, "confidence": 0.9}, "needs a budget"),
-        ({"budget_hours": 1, "confidence": 1.0}, "--confidence"),
-        ({"budget_hours": 1, "max_hours": {AnnotationType.MASK: -1}}, "--max-hours"),
+        ({"budget_hours": 1, "confidence": 1.0}, "confidence"),
+        ({"budget_hours": 1, "max_hours": {AnnotationType.MASK: -1}}, "max_hours"),
     ],
 )
 def test_bad_questions_are_refused(fields: dict, message: str) -> None:
@@ -210,11 +210,11 @@ def test_limited_hours_equal_enumeration(problem: Problem, data: st.DataObject) 
     for kind, hours in limits.items():
         fits &= everything[:, kind.strength] * problem.seconds[kind.strength] <= hours * 3600 + 1e-6
     if not fits.any():
-        with pytest.raises(InputError, match="--max-hours"):
-            best_with_hours(problem, limits, budget)
+        with pytest.raises(InputError, match="max_hours"):
+            best_with_limits(problem, limits, budget)
         return
     try:
-        images = best_with_hours(problem, limits, budget)
+        images = best_with_limits(problem, limits, budget)
     except InputError:
         pytest.fail("a division fits")
     assert images.sum() == problem.images
@@ -348,7 +348,7 @@ def test_own_sweep_with_two_mask_shares() -> None:
 
 def test_statistics_that_rows_do_not_determine() -> None:
     """Too few kinds of policies, or other times, ask for a file instead of guessing."""
-    with pytest.raises(InputError, match="--annotations"):
+    with pytest.raises(InputError, match="annotations"):
         statistics_from_rows(demo_rows()[:2], None, LabellingTimes())
 
 

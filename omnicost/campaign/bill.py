@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import SECONDS_PER_HOUR, Overheads, OverheadsByType
+from omnicost.cost import Overheads, OverheadsByType
 from omnicost.errors import InputError
 from omnicost.plan import Plan, Question
 
@@ -71,15 +71,15 @@ def bill_of(plan: Plan, overheads: OverheadsByType) -> Bill:
         tuple(
             _line(plan, kind, overheads.get(kind, Overheads()))
             for kind in reversed(AnnotationType)
-            if kind is not AnnotationType.NONE and plan.images[kind.strength]
+            if kind is not AnnotationType.NONE and plan.new_labels[kind.strength]
         ),
         overheads,
     )
 
 
 def _line(plan: Plan, kind: AnnotationType, one: Overheads) -> BillLine:
-    images = int(plan.images[kind.strength])
-    paid = images * float(plan.problem.seconds[kind.strength]) / SECONDS_PER_HOUR
+    images = int(plan.new_labels[kind.strength])
+    paid = float(plan.label_hours[kind.strength])
     labelling = paid / one.factor
     return BillLine(
         kind,
@@ -102,7 +102,7 @@ def plan_with_setup(
     """
     plan, allowed = make(question), question.budget_hours
     while allowed is not None and question.budget_hours is not None:
-        left = question.budget_hours - setup_hours(plan.images, overheads)
+        left = question.budget_hours - setup_hours(plan.new_labels, overheads)
         if left < 0:
             text = f"set-up of {question.budget_hours - left:,.4g} h takes all of it"
             raise InputError("`budget`", text, "raise it, or leave types out with `types`")

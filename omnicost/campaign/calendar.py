@@ -131,7 +131,7 @@ def simulate(
         types=tuple(
             TypeWeeks(
                 kind,
-                int(plan.images[kind.strength]),
+                int(plan.new_labels[kind.strength]),
                 float(run.begins[:, place].mean()),
                 float(run.ends[:, place].mean()),
                 interval(run.ends[:, place]),
@@ -182,7 +182,7 @@ def _run(plan: Plan, overheads: OverheadsByType, team: Team, seed: int, draws: i
     types = tuple(
         kind
         for kind in reversed(AnnotationType)
-        if kind is not AnnotationType.NONE and plan.images[kind.strength]
+        if kind is not AnnotationType.NONE and plan.new_labels[kind.strength]
     )
     worlds = _draw(plan, overheads, team, types, np.random.default_rng(seed), draws)
     setup = sum(overheads[kind].setup_hours for kind in types if kind in overheads)
@@ -221,7 +221,7 @@ def _draw(
     draws: int,
 ) -> _Worlds:
     places = [kind.strength for kind in types]
-    images = plan.images[places].astype(float)
+    images = plan.new_labels[places].astype(float)
     spend = draw_spend(plan.stats, _without_annotators(plan.times), rng, draws)
     seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places)
     review, rework, idle = (one[:, places] for one in draw_shares(overheads, draws, rng))

@@ -188,7 +188,7 @@ def sample(report: Report, most: int = SAMPLE) -> list[dict[str, str]]:
     images = report.images
     if images is None or images.folder is None or images.names is None:
         return []
-    assigned = assign(report.plan.images, report.seed)
+    assigned = assign(report.plan.images, report.seed, report.held)
     used = [kind for kind in reversed(AnnotationType) if (assigned == kind.strength).any()]
     each = max(1, most // max(len(used), 1))
     return [

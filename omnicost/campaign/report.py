@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import Calendar
 from omnicost.labelling import ImageList
@@ -34,6 +36,7 @@ class Report:
         pay: to show money; None to show hours.
         images: the project's own; None for a bare count.
         seed: which image gets what.
+        held: (N,) strength of the label that each image has already; None without any.
     """
 
     plan: Plan
@@ -43,6 +46,7 @@ class Report:
     pay: Pay | None = None
     images: ImageList | None = None
     seed: int = 0
+    held: np.ndarray | None = None
 
     @property
     def hours(self) -> float:

@@ -296,7 +296,7 @@ def allocation_rows(report: Report) -> Iterator[list[str]]:
         count = int(plan.images[kind.strength])
         if count:
             seconds = float(plan.problem.seconds[kind.strength])
-            hours = count * seconds / SECONDS_PER_HOUR
+            hours = float(plan.label_hours[kind.strength])
             yield [str(kind), f"{count:,}", percent(count / plan.stats.images), f"{seconds:,.1f}",
                    *_paid(hours, report.pay)]  # fmt: skip
     each = f"{plan.hours * SECONDS_PER_HOUR / plan.stats.images:,.1f}"

@@ -74,6 +74,14 @@ def plan(
             "yours was measured.",
         ),
     ] = None,
+    in_hand: Annotated[
+        Path | None,
+        typer.Option(
+            "--in-hand",
+            help="Labels that exist: an earlier manifest.csv, or a COCO-format file. Each is kept "
+            "or raised, and only new ones are paid for.",
+        ),
+    ] = None,
     types: Annotated[
         str | None,
         typer.Option(
@@ -198,7 +206,7 @@ def plan(
     from omnicost import api
     from omnicost.amounts import read_currency
 
-    inputs = [annotations, times, *(results or []), *([Path(images)] if images else [])]
+    inputs = [annotations, times, in_hand, *(results or []), *([Path(images)] if images else [])]
     _check_outputs(plot, page, inputs, force)
     labelling_times = read_times(times, time)
     report = api.plan(
@@ -215,6 +223,7 @@ def plan(
         confidence=confidence,
         times=labelling_times,
         overheads=_read_overheads(labelling_times, review, rework, idle, setup),
+        in_hand=in_hand,
         team=_read_team(annotators, hours_a_week, weeks, start),
         wage=wage,
         currency=read_currency(currency),
@@ -343,7 +352,7 @@ def _write_manifest(
 ) -> list[Path]:
     from omnicost.labelling import assign, write_manifest
 
-    assigned = assign(report.plan.images, report.seed)
+    assigned = assign(report.plan.images, report.seed, report.held)
     done = write_manifest(folder, listed, assigned, image_prefix, inputs)
     if done.unreadable:
         known = ", ".join(done.unreadable[:3]) + (", ..." if len(done.unreadable) > 3 else "")

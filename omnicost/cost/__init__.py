@@ -19,6 +19,7 @@ from omnicost.cost.seconds import (
     arithmetic,
     hours,
     saving,
+    seconds_paid_again,
     seconds_per_image,
     type_seconds,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "overhead_factors",
     "price",
     "saving",
+    "seconds_paid_again",
     "seconds_per_image",
     "stats_of_counts",
     "stats_of_file",

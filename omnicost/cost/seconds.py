@@ -83,6 +83,15 @@ def type_seconds(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> 
     return paid @ times.constants()
 
 
+def seconds_paid_again(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> float:
+    """Seconds of any label on an average image that any weaker label has paid already.
+
+    It is what all types share: tags of absent classes. Raising a label costs that much less.
+    """
+    paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)[1:]
+    return float(paid.min(axis=0) @ times.constants())
+
+
 def seconds_per_image(
     what: Policy | AnnotationType,
     stats: DatasetStats,

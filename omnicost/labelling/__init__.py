@@ -2,6 +2,14 @@
 
 from omnicost.labelling.assignment import assign
 from omnicost.labelling.images import ImageList, read_images
+from omnicost.labelling.in_hand import read_labels_in_hand
 from omnicost.labelling.manifest import Manifest, write_manifest
 
-__all__ = ["ImageList", "Manifest", "assign", "read_images", "write_manifest"]
+__all__ = [
+    "ImageList",
+    "Manifest",
+    "assign",
+    "read_images",
+    "read_labels_in_hand",
+    "write_manifest",
+]

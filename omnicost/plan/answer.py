@@ -12,7 +12,8 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.cost import SpendDraws
 from omnicost.errors import InputError
-from omnicost.plan.limits import best_at_confidence, best_with_hours, fit_confidence
+from omnicost.plan.limits import best_at_confidence, fit_confidence
+from omnicost.plan.linear import best_with_limits
 from omnicost.plan.optimise import MASK, Problem, best_for_budget, cheapest_for_target
 from omnicost.plan.question import Question
 
@@ -39,22 +40,23 @@ def answer(
     Raises:
         InputError: if nothing answers it.
     """
-    limits, budget = dict(question.max_hours), question.budget_seconds
+    limits, budget = question.max_hours, question.budget_seconds
+    limited = bool(limits) or problem.in_hand is not None
 
     def most(seconds: float) -> np.ndarray:
-        if limits:
-            return best_with_hours(problem, limits, seconds)
+        if limited:
+            return best_with_limits(problem, limits, seconds)
         return best_for_budget(problem, seconds, masks)
 
     if budget is None:
         target = float(question.target or 0)
-        if limits:
-            return best_with_hours(problem, limits, target=target)
+        if limited:
+            return best_with_limits(problem, limits, target=target)
         return cheapest_for_target(problem, target, masks)
     if question.confidence is None:
         return most(budget)
-    if limits:
-        return fit_confidence(most, spend, budget, question.confidence)
+    if limited:
+        return fit_confidence(most, problem, spend, budget, question.confidence)
     return best_at_confidence(problem, spend, budget, question.confidence)
 
 
@@ -84,7 +86,9 @@ def _handfuls(problem: Problem, images: np.ndarray) -> list[AnnotationType]:
     few = [
         each
         for each in types
-        if 0 < images[each.strength] < _HANDFUL * problem.images and problem.seconds[each.strength]
+        if 0 < images[each.strength] < _HANDFUL * problem.images
+        and problem.seconds[each.strength]
+        and not problem.held[each.strength]
     ]
     return few if len(few) < len(types) else []
 
@@ -95,7 +99,8 @@ def answers_of_other_types(
     """The answers, (5,) each, that use other sets of types than `images` do."""
     masks = problem.mask_grid(_GRID)
     found: dict[frozenset[int], np.ndarray] = {}
-    for narrower in _narrower(problem, pairs=not question.max_hours):
+    pairs = not question.max_hours and problem.in_hand is None
+    for narrower in _narrower(problem, pairs):
         try:
             other = answer(
                 question, narrower, spend, masks if narrower.masks_allowed else masks[:1]
@@ -115,9 +120,12 @@ def _types_used(images: np.ndarray) -> frozenset[int]:
 
 
 def _narrower(problem: Problem, pairs: bool) -> Iterator[Problem]:
-    """The problem with one or two of its weak types, with and without masks."""
+    """The problem with one or two of its weak types, and those in hand, with and without masks."""
     types = problem.surface.types
+    held = [one for one in types if problem.held[one.strength]]
     sets = [(one,) for one in types] + (list(combinations(types, 2)) if pairs else [])
     for some in sets:
         for masks in {problem.masks_allowed, False}:
-            yield replace(problem, surface=problem.surface.restricted(some), masks_allowed=masks)
+            yield replace(
+                problem, surface=problem.surface.restricted([*some, *held]), masks_allowed=masks
+            )

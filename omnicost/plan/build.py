@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from omnicost.cost import (
     OverheadsByType,
     draw_spend,
     overhead_factors,
+    seconds_paid_again,
     type_seconds,
     with_overheads,
 )
@@ -88,6 +89,20 @@ class Plan:
         return policy_of(self.images)
 
     @property
+    def new_labels(self) -> np.ndarray:
+        """(5,) int64, labels of each type that are still to be made."""
+        labels = self.problem.new_labels(self.images)
+        labels[0] = self.images[0]
+        return labels
+
+    @property
+    def label_hours(self) -> np.ndarray:
+        """(5,) mean hours of the new labels of each type, adding to `hours`."""
+        paid = self.new_labels * self.problem.seconds
+        whole: np.ndarray = paid * (self.hours / max(float(paid.sum()), 1e-9))
+        return whole
+
+    @property
     def beats_rule(self) -> bool:
         """Whether the plan is clearly better than the rule: with a chance of `CLEARLY` or more."""
         return self.rule is None or self.rule.worse >= CLEARLY
@@ -100,6 +115,8 @@ class Plan:
             "statistics": self.stats.model_dump(),
             "seconds_per_image": _by_type(self.problem.seconds),
             "images": _by_type(self.images),
+            "in_hand": _by_type(self.problem.held),
+            "new_labels": _by_type(self.new_labels),
             "policy": self.policy.as_dict(),
             "hours": self.hours,
             "expectation": _plain(self.expectation),
@@ -131,6 +148,7 @@ def make_plan(
     like: Sequence[str] = (),
     types: Sequence[AnnotationType] | None = None,
     overheads: OverheadsByType | None = None,
+    in_hand: np.ndarray | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Plan:
@@ -147,6 +165,8 @@ def make_plan(
             alone (`none`) needs no annotator and always stays possible where it was measured.
         overheads: review, rework and idle time that hours pay for as well; labelling alone if not
             given. Set-up time is left to the caller, who takes it off the budget.
+        in_hand: (5,) images that have a label of each type already. They keep it or are raised,
+            never lowered, and only new labels are paid for.
         draws: draws of everything that is uncertain.
         seed: of the draws.
 
@@ -157,6 +177,8 @@ def make_plan(
     surface_rng, spend_rng, overhead_rng = np.random.default_rng(seed).spawn(3)
     evidence = gather(stats.images, surface_rng, dataset, rows, like, draws)
     problem = _restrict(stats, times, evidence, types, overheads)
+    if in_hand is not None and in_hand[1:].any():
+        problem = _with_labels(problem, stats, times, in_hand)
     spend = draw_spend(stats, times, spend_rng, draws)
     worlds = Worlds(problem, with_overheads(spend, overheads, overhead_rng))
     images = simplest_answer(question, problem, worlds.spend)
@@ -200,13 +222,29 @@ def _restrict(
         if missing:
             measured = ", ".join([*surface.types, AnnotationType.MASK])
             names = ", ".join(missing)
-            raise InputError("--types", f"{names}: no student was measured", f"use {measured}")
+            raise InputError("`types`", f"{names}: no student was measured", f"use {measured}")
         masks_allowed = AnnotationType.MASK in types
         surface = surface.restricted(tuple(allowed))
     if not surface.types:
-        raise InputError("--types", "leave nothing to choose between", "add a weak type")
+        raise InputError("`types`", "leave nothing to choose between", "add a weak type")
     seconds = type_seconds(stats, times) * overhead_factors(overheads)
     return Problem(stats.images, seconds, surface, masks_allowed)
+
+
+def _with_labels(
+    problem: Problem, stats: DatasetStats, times: LabellingTimes, in_hand: np.ndarray
+) -> Problem:
+    """The problem of images some of which are labelled."""
+    held = np.where(np.arange(len(ORDER)) > 0, in_hand, 0).astype(np.int64)
+    if held.sum() > stats.images:
+        text = f"{held.sum():,} images of {stats.images:,} have a label"
+        raise InputError("`in_hand`", text, "list all images of the project with `images`")
+    known = {*problem.strengths.tolist(), MASK}
+    lost = [str(ORDER[one]) for one in np.flatnonzero(held) if one not in known]
+    if lost:
+        text = f"{', '.join(lost)}: no student was measured with these, or `types` leaves them out"
+        raise InputError("`in_hand`", text, "leave those labels out, or measure them")
+    return replace(problem, in_hand=held, paid_again=seconds_paid_again(stats, times))
 
 
 def _risk(question: Question, worlds: Worlds, images: np.ndarray) -> Risk:

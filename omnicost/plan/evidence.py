@@ -11,10 +11,10 @@ from omnicost.annotation import AnnotationType
 from omnicost.cost import BUILT_IN, ORDER, DatasetStats, LabellingTimes
 from omnicost.cost.seconds import COUNTS
 from omnicost.errors import InputError
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import Surface, fit_surface
-from omnicost.plan.transfer import WEAK_EVIDENCE, pilot_surface, transfer
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
+from omnicost.forecast.surface import Surface, fit_surface
+from omnicost.forecast.transfer import WEAK_EVIDENCE, pilot_surface, transfer
 from omnicost.results import PAPER_VARIANT, Row, comparable, paper_rows
 
 
@@ -102,8 +102,8 @@ def _left_out(rows: Sequence[Row] | None, kept: Sequence[Row] | None) -> tuple[s
 def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
     if rows is None:
         if dataset is None:
-            remedy = "give --dataset, --results, or --like with data sets that yours resembles"
-            raise InputError("--dataset", "no students to plan from", remedy)
+            remedy = "give `dataset`, `results`, or `like` with data sets that yours resembles"
+            raise InputError("`dataset`", "no students to plan from", remedy)
         return paper_rows(dataset)
     names = sorted({row.dataset for row in rows})
     if len(names) == 1 and (dataset is None or dataset in BUILT_IN):
@@ -111,7 +111,7 @@ def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
     own = [row for row in rows if row.dataset == dataset]
     if not own:
         problem = f"holds {', '.join(names)}, not {dataset or 'one data set'}"
-        raise InputError("--results", problem, "choose one of them with --dataset")
+        raise InputError("`results`", problem, "choose one of them with `dataset`")
     return own
 
 
@@ -136,7 +136,7 @@ def _gather_like(
     grade = WEAK if len(names) <= WEAK_EVIDENCE else MODERATE
     note = (
         "Nobody measured this project: labels may be worth far more or far less than on "
-        f"{listed}. A pilot of a few students (--results) narrows this most."
+        f"{listed}. A pilot narrows this most (omnicost pilot)."
     )
     grounds = (
         f"{len(names)} other data sets ({listed}), t interval, degrees of freedom: {len(names) - 1}"
@@ -151,7 +151,7 @@ def _reference(name: str, rows: Sequence[Row] | None) -> Observations:
         return observe(own, name)
     if name not in BUILT_IN:
         known = ", ".join(BUILT_IN)
-        raise InputError("--like", f"no students of {name!r}", f"use {known}, or give --results")
+        raise InputError("`like`", f"no students of {name!r}", f"use {known}, or give `results`")
     return observe(paper_rows(name))
 
 
@@ -219,7 +219,7 @@ def statistics_from_rows(
     classes, present, instances = solution
     if rank < 3 or np.abs(design @ solution - seconds).max() > 1e-6 * max(seconds.max(), 1.0):
         problem = f"K, c and n of {own[0].dataset} do not follow from the rows' seconds"
-        raise InputError("--results", problem, "give --annotations, a COCO-format file")
+        raise InputError("`results`", problem, "give `annotations`, a COCO-format file")
     return DatasetStats.of(
         f"rows of {own[0].dataset}",
         name=own[0].dataset,

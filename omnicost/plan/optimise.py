@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import ORDER, SECONDS_PER_HOUR
+from omnicost.cost import ORDER, SECONDS_PER_HOUR, SpendDraws
 from omnicost.errors import InputError
+from omnicost.forecast.surface import Surface
 from omnicost.pareto import Mix, best_mix
-from omnicost.plan.surface import Surface
 
 MASK: Final = AnnotationType.MASK.strength
 _CHUNK: Final = 200_000
@@ -36,12 +36,26 @@ class Problem:
         seconds: (5,) mean seconds per image of each type, in the order of `cost.ORDER`.
         surface: what images of each weak type are worth; only its types are used.
         masks_allowed: whether masks may be drawn at all.
+        in_hand: (5,) images that have a label of each type already; None where none has.
+        paid_again: seconds of a new label that an image with any label has paid before.
     """
 
     images: int
     seconds: np.ndarray
     surface: Surface
     masks_allowed: bool = True
+    in_hand: np.ndarray | None = None
+    paid_again: float = 0.0
+
+    @property
+    def held(self) -> np.ndarray:
+        """Images with a label of each type in hand: (5,) int64; 0 for `none`."""
+        return np.zeros(len(ORDER), np.int64) if self.in_hand is None else self.in_hand
+
+    def new_labels(self, images: np.ndarray) -> np.ndarray:
+        """Labels of each type that allocations (..., 5) need beyond those in hand: (..., 5)."""
+        new: np.ndarray = np.maximum(np.asarray(images) - self.held, 0)
+        return new
 
     @property
     def strengths(self) -> np.ndarray:
@@ -64,8 +78,9 @@ class Problem:
         return np.append(0, grid) if self.masks_allowed else np.zeros(1, np.int64)
 
     def cost(self, images: np.ndarray) -> np.ndarray:
-        """Seconds that allocations (..., 5) take on average: (...,)."""
-        total: np.ndarray = np.asarray(images) @ self.seconds
+        """Seconds that the new labels of allocations (..., 5) take on average: (...,)."""
+        raised = np.maximum(self.held - np.asarray(images), 0).sum(axis=-1)
+        total: np.ndarray = self.new_labels(images) @ self.seconds - raised * self.paid_again
         return total
 
     def share_of_full(self, images: np.ndarray) -> np.ndarray:
@@ -75,6 +90,13 @@ class Problem:
         worth = np.moveaxis(self.surface.at(masks), 0, -1)
         total: np.ndarray = masks + (images[..., self.strengths] * worth).sum(axis=-1)
         return total / self.images
+
+
+def new_spend_seconds(problem: Problem, spend: SpendDraws, images: np.ndarray) -> np.ndarray:
+    """Seconds that the new labels of an allocation (5,) take in each draw: (D,)."""
+    new = problem.new_labels(images)
+    drawn, full_price = spend.spend_seconds(new), float(new @ problem.seconds)
+    return drawn * (float(problem.cost(images)) / full_price) if full_price else drawn
 
 
 def best_for_budget(
@@ -119,7 +141,7 @@ def cheapest_for_target(
         everything = best_for_budget(problem, problem.images * problem.seconds.max(), masks)
         reached = float(problem.share_of_full(everything))
         remedy = f"ask for {reached:.1%} or less, or allow more types"
-        raise InputError("--target", f"{target:.1%} of full supervision is out of reach", remedy)
+        raise InputError("`target`", f"{target:.1%} of full supervision is out of reach", remedy)
     cheapest: np.ndarray = candidates[problem.cost(candidates).argmin()]
     return cheapest
 
@@ -140,8 +162,8 @@ def require_affordable(problem: Problem, budget_seconds: float) -> None:
             f"{budget_seconds / SECONDS_PER_HOUR:,.4g} h is under the cheapest policy "
             f"({cheapest} on all {problem.images:,} images: {need:,.4g} h)"
         )
-        remedy = f"raise it, allow a cheaper type with --types, or label {reach:,} images"
-        raise InputError("--budget", problem_text, remedy)
+        remedy = f"raise it, allow a cheaper type with `types`, or label {reach:,} images"
+        raise InputError("`budget`", problem_text, remedy)
 
 
 def _chunks(problem: Problem, masks: np.ndarray | None = None) -> Iterator[np.ndarray]:

@@ -31,21 +31,21 @@ class Question:
     def __post_init__(self) -> None:
         if (self.budget_hours is None) == (self.target is None):
             given = "neither is given" if self.target is None else "both are given"
-            raise InputError("--budget, --target", given, "give one of them")
+            raise InputError("`budget`, `target`", given, "give one of them")
         if self.budget_hours is not None and not 0 <= self.budget_hours < np.inf:
-            raise InputError("--budget", f"{self.budget_hours:g} h", "give hours from 0 up")
+            raise InputError("`budget`", f"{self.budget_hours:g} h", "give hours from 0 up")
         if self.target is not None and not 0 < self.target <= 1:
-            raise InputError("--target", f"{self.target:.4g} of full", "give 1% to 100%")
+            raise InputError("`target`", f"{self.target:.4g} of full", "give 1% to 100%")
         self._check_limits()
 
     def _check_limits(self) -> None:
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
-            raise InputError("--confidence", f"is {self.confidence:g}", "give 0.5 to 0.99")
+            raise InputError("`confidence`", f"is {self.confidence:g}", "give 0.5 to 0.99")
         if self.confidence is not None and self.budget_hours is None:
-            raise InputError("--confidence", "needs a budget to fit", "give --budget")
+            raise InputError("`confidence`", "needs a budget to fit", "give `budget`")
         for kind, hours in self.max_hours.items():
             if not 0 <= hours < np.inf:
-                raise InputError("--max-hours", f"{kind} is {hours:g}", "give hours from 0 up")
+                raise InputError("`max_hours`", f"{kind} is {hours:g}", "give hours from 0 up")
 
     @property
     def budget_seconds(self) -> float | None:

@@ -18,27 +18,43 @@ def strongest_affordable(
 ) -> np.ndarray:
     """Images per type, (5,) int64: the strongest weak type on all images, masks with what is left.
 
+    Labels in hand that are stronger are kept.
+
     Raises:
         InputError: if the budget does not reach for any policy.
     """
-    require_affordable(problem, budget_seconds)
-    limits = {kind: hours * SECONDS_PER_HOUR for kind, hours in (max_hours or {}).items()}
+    if problem.in_hand is None:
+        require_affordable(problem, budget_seconds)
+    allowed = np.full(len(ORDER), np.inf)
+    for kind, hours in (max_hours or {}).items():
+        allowed[kind.strength] = hours * SECONDS_PER_HOUR
 
-    def most(strength: int, seconds: float) -> int:
-        """Images that so many seconds and the type's own hours pay for."""
-        each = float(problem.seconds[strength])
-        spendable = min(seconds, limits.get(ORDER[strength], np.inf))
-        return problem.images if each <= 0 else int(min(spendable / each + 1e-9, problem.images))
+    def fits(images: np.ndarray) -> bool:
+        within = problem.new_labels(images) * problem.seconds <= allowed * (1 + 1e-9)
+        return bool(within.all() and problem.cost(images) <= budget_seconds * (1 + 1e-9))
 
-    affordable = [s for s in problem.strengths if most(s, budget_seconds) >= problem.images]
-    weak = int(max(affordable, default=problem.strengths[problem.weak_seconds.argmin()]))
-    masks = 0
-    if problem.masks_allowed:
-        dearer = float(problem.seconds[MASK] - problem.seconds[weak])
-        left = budget_seconds - problem.images * float(problem.seconds[weak])
-        raised = problem.images if dearer <= 0 else int(max(left, 0.0) / dearer + 1e-9)
-        masks = min(raised, most(MASK, np.inf))
-    images = np.zeros(len(ORDER), dtype=np.int64)
-    images[weak] = problem.images - masks
-    images[MASK] = masks
+    everywhere = [_on_all(problem, int(one)) for one in problem.strengths]
+    affordable = [images for images in everywhere if fits(images)]
+    cheapest = everywhere[int(np.argmin([problem.cost(images) for images in everywhere]))]
+    images = affordable[-1] if affordable else cheapest
+    weak = int(np.flatnonzero(images[:MASK])[0]) if images[:MASK].any() else MASK
+    low, high = 0, int(images[weak]) if problem.masks_allowed and weak != MASK else 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(_raised(images, weak, middle)) else (low, middle - 1)
+    return _raised(images, weak, low)
+
+
+def _on_all(problem: Problem, weak: int) -> np.ndarray:
+    """One type on all images but those that have a stronger label in hand: (5,)."""
+    images = np.where(np.arange(len(ORDER)) > weak, problem.held, 0)
+    images[weak] = problem.images - images.sum()
     return images
+
+
+def _raised(images: np.ndarray, weak: int, count: int) -> np.ndarray:
+    """The same with masks on so many of the images of one type."""
+    raised = images.copy()
+    raised[weak] -= count
+    raised[MASK] += count
+    return raised

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnicost.cost import SECONDS_PER_HOUR, Interval, SpendDraws, interval
 from omnicost.pareto import best_mix
-from omnicost.plan.optimise import MASK, Problem
+from omnicost.plan.optimise import MASK, Problem, new_spend_seconds
 
 LEVEL: Final = 0.8
 CLOSE_AP: Final = 0.5
@@ -118,9 +118,11 @@ def assess(
     The best of a draw may spend the budget or, where that is more, what the plan spends there, so
     that overspending earns no praise.
     """
-    spend = worlds.spend.spend_seconds(images)
+    spend = new_spend_seconds(worlds.problem, worlds.spend, images)
     shares = worlds.shares(images)
     allowed = spend if budget_seconds is None else np.maximum(spend, budget_seconds)
+    # Hindsight would have spent what the labels in hand are worth as well.
+    allowed = allowed + worlds.spend.type_seconds @ worlds.problem.held
     best = np.maximum(worlds.best_shares(allowed, masks), shares)
     regret = (best - shares) * worlds.problem.surface.full_draws
     over = None if budget_seconds is None else float((spend > budget_seconds).mean())

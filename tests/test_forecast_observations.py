@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnicost.errors import InputError
-from omnicost.plan.observations import SMOKE, observe
+from omnicost.forecast.observations import SMOKE, observe
 from omnicost.results import Row, paper_rows
 
 

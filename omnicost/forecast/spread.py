@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from omnicost.plan.observations import Observations
+from omnicost.forecast.observations import Observations
 from omnicost.results import PUBLISHED
 
 SIGMAS: Final = np.geomspace(0.12, 6.0, 8)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from omnicost.annotation import WEAK_TYPES
-from omnicost.plan.observations import Observations
+from omnicost.forecast.observations import Observations
 
 _CEILINGS: Final = np.linspace(0.0, 1.0, 41)[:, None]
 _HALF_MASKS: Final = np.geomspace(10.0, 3000.0, 25)[None, :]

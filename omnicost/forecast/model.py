@@ -26,9 +26,9 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from omnicost.annotation import WEAK_TYPES
-from omnicost.plan.observations import Observations
-from omnicost.plan.prior import Shape
-from omnicost.plan.spread import COMMON, SIGMAS, log_weights
+from omnicost.forecast.observations import Observations
+from omnicost.forecast.prior import Shape
+from omnicost.forecast.spread import COMMON, SIGMAS, log_weights
 
 MASK_SCALE: Final = 30.0
 """Masks per unit at the foot of the logarithmic axis; about Cityscapes' 1%."""

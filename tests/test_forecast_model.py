@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
-from omnicost.plan.forecast import Forecast, axis, forecast
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.prior import learn_shape
+from omnicost.forecast.model import Forecast, axis, forecast
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
 from omnicost.results import PUBLISHED, paper_rows, published_series
 
 POINT = WEAK_TYPES.index(AnnotationType.POINT)

@@ -119,7 +119,7 @@ def observe(rows: Sequence[Row], where: object = "results") -> Observations:
     require_one_variant(rows)
     names = sorted({row.dataset for row in rows})
     if len(names) > 1:
-        raise InputError(where, f"rows are of {', '.join(names)}", "choose one with --dataset")
+        raise InputError(where, f"rows are of {', '.join(names)}", "choose one with `dataset`")
     cells = [row for row in rows if row.weak_type is not None or row.mask_share == 1]
     if not cells:
         raise InputError(where, "no row has one weak type or masks only", "give a sweep's rows")

@@ -21,9 +21,9 @@ import numpy as np
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
-from omnicost.plan.forecast import axis, forecast
-from omnicost.plan.observations import Observations
-from omnicost.plan.prior import Shape
+from omnicost.forecast.model import axis, forecast
+from omnicost.forecast.observations import Observations
+from omnicost.forecast.prior import Shape
 
 HARM_SD: Final = 0.1
 """Worth that tuning a teacher on next to no masks may cost: half-normal, so 0.08 on average,
@@ -121,7 +121,7 @@ def fit_surface(
     if not rows.types:
         raise InputError("results", f"{rows.dataset} has no weak type", "run cells under 100%")
     if full_required and not rows.is_full.any():
-        remedy = "add its 100% cell, or plan with --like"
+        remedy = "add its 100% cell, or plan with `like`"
         raise InputError("results", f"{rows.dataset} has no student on all masks", remedy)
     knots = knots_for(rows.tuned_masks, max(largest, rows.images))
     weak = np.array([WEAK_TYPES.index(one) for one in rows.types])

@@ -17,10 +17,10 @@ from scipy.special import expit, logit, ndtri, stdtrit
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
-from omnicost.plan.forecast import axis
-from omnicost.plan.observations import Observations
-from omnicost.plan.spread import expected_sd
-from omnicost.plan.surface import Surface, interpolate
+from omnicost.forecast.model import axis
+from omnicost.forecast.observations import Observations
+from omnicost.forecast.spread import expected_sd
+from omnicost.forecast.surface import Surface, interpolate
 
 WEAK_EVIDENCE: Final = 3
 """Up to so many references the evidence is called weak."""
@@ -48,7 +48,7 @@ def transfer(
     _require_references(references)
     shared = tuple(k for k in WEAK_TYPES if all(k in one.types for one in references))
     if not shared:
-        raise InputError("--like", "the references share no weak type", "choose others")
+        raise InputError("`like`", "the references share no weak type", "choose others")
     knots = np.unique(np.concatenate([[0.0], np.geomspace(1, max(images, 2), _KNOTS)]))
     chosen = [one.restricted(shared) for one in references]
     logits = np.stack([_logit(_resampled(one, knots, rng, draws)) for one in chosen])
@@ -89,7 +89,7 @@ def pilot_surface(
     unknown = [kind for kind in pilot.types if kind not in types]
     if unknown:
         problem = f"no reference has students of {', '.join(unknown)}"
-        raise InputError("--like", problem, "name data sets that have them")
+        raise InputError("`like`", problem, "name data sets that have them")
     largest = max(images, pilot.images)
     knots = np.unique(np.concatenate([[0.0], np.geomspace(1, max(largest, 2), _KNOTS)]))
     logits = _prior_draws(references, types, knots, rng, draws)
@@ -220,4 +220,4 @@ def _logit(worth: np.ndarray) -> np.ndarray:
 def _require_references(references: Sequence[Surface]) -> None:
     if len(references) < 2:
         problem = f"{len(references)} reference says nothing about how far projects differ"
-        raise InputError("--like", problem, "name two or more, such as coco,ade20k")
+        raise InputError("`like`", problem, "name two or more, such as coco,ade20k")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
 from omnicost.errors import InputError
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.prior import learn_shape
-from omnicost.plan.surface import HARM_SD, Surface, fit_surface, harm
-from omnicost.plan.transfer import pilot_surface, transfer
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
+from omnicost.forecast.surface import HARM_SD, Surface, fit_surface, harm
+from omnicost.forecast.transfer import pilot_surface, transfer
 from omnicost.results import paper_rows
 
 ANALYSIS = Path(__file__).parent.parent / "analysis"

@@ -5,8 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from omnicost.plan.observations import Observations, observe
-from omnicost.plan.spread import COMMON, SIGMAS, expected_sd, log_weights, repeats_log_likelihood
+from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.spread import (
+    COMMON,
+    SIGMAS,
+    expected_sd,
+    log_weights,
+    repeats_log_likelihood,
+)
 from omnicost.results import PUBLISHED, paper_rows
 
 

@@ -1,0 +1,100 @@
+"""Labels that a project has already: an earlier plan's manifest, or a COCO-format file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.coco import load_json
+from omnicost.errors import InputError
+from omnicost.labelling.images import ImageList
+
+_NONE: Final = AnnotationType.NONE.strength
+
+
+def read_labels_in_hand(path: Path, images: ImageList) -> np.ndarray:
+    """Strength of the label that each image has already: (N,) int8, 0 for none.
+
+    A manifest (`manifest.csv`) says it in its column `annotation_type`. In a COCO-format file an
+    image has a mask if all of its annotations have a segmentation, a box if all have a box, a point
+    if all have keypoints, else a class.
+
+    Args:
+        path: the file.
+        images: the project's images; a bare count takes the file's images as its first.
+
+    Raises:
+        InputError: if the file cannot be used, or names images that the project does not have.
+    """
+    found = _manifest(path) if path.suffix.lower() == ".csv" else _coco(path)
+    strengths = np.zeros(images.count, dtype=np.int8)
+    if images.names is None:
+        if len(found) > images.count:
+            text = f"{len(found):,} images, but the project has {images.count:,}"
+            raise InputError(path, text, "give `images`, a folder or a COCO-format file")
+        strengths[: len(found)] = list(found.values())
+        return strengths
+    places = {name: place for place, name in enumerate(images.names)}
+    unknown = [name for name in found if name not in places]
+    if unknown:
+        text = f"{len(unknown):,} images are not in {images.source}, such as {unknown[0]!r}"
+        raise InputError(path, text, "list all images of the project with `images`")
+    for name, strength in found.items():
+        strengths[places[name]] = strength
+    return strengths
+
+
+def _manifest(path: Path) -> dict[str, int]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"cannot be read ({error})", "check the path") from None
+    if not rows or "annotation_type" not in rows[0]:
+        raise InputError(path, "has no column annotation_type", "give a manifest.csv of a plan")
+    name = "file_name" if "file_name" in rows[0] else "row"
+    return {
+        # A manifest shields names that a spreadsheet would take for a formula.
+        (row.get(name) or str(number)).removeprefix("'"): AnnotationType.parse(
+            row["annotation_type"] or "", f"{path}:{number + 2}"
+        ).strength
+        for number, row in enumerate(rows)
+    }
+
+
+def _coco(path: Path) -> dict[str, int]:
+    data = load_json(path)
+    records = data.get("images") if isinstance(data, dict) else None
+    labels = data.get("annotations") if isinstance(data, dict) else None
+    if not isinstance(records, list) or not isinstance(labels, list):
+        text = "has no lists of images and annotations"
+        raise InputError(path, text, "give a COCO-format file, or a plan's manifest.csv")
+    by_image: dict[Any, list[Mapping[str, Any]]] = {}
+    for label in labels:
+        if isinstance(label, dict):
+            by_image.setdefault(label.get("image_id"), []).append(label)
+    return {
+        str(record.get("file_name")): _weakest(by_image.get(record.get("id"), ()))
+        for record in records
+        if isinstance(record, dict)
+    }
+
+
+def _weakest(labels: Iterable[Mapping[str, Any]]) -> int:
+    """The label of an image as a whole: that of its least labelled instance."""
+    return min((_strength(label) for label in labels), default=_NONE)
+
+
+def _strength(label: Mapping[str, Any]) -> int:
+    if label.get("segmentation"):
+        return AnnotationType.MASK.strength
+    if any(label.get("bbox") or ()):
+        return AnnotationType.BOX.strength
+    if label.get("keypoints"):
+        return AnnotationType.POINT.strength
+    return AnnotationType.CLASS.strength
