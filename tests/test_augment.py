@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from omnicost.pipeline.student.augment import Sample, View
+from omnicost.pipeline.student import augment
+from omnicost.pipeline.student.augment import Patch, Picture, View
 from omnicost.pipeline.student.config import AugmentConfig, StudentConfig
-from omnicost.pipeline.student.train import augment
 
 PLAIN = View((40, 60), 0, 0, (40, 60), flip=False)
 COCO = AugmentConfig()
@@ -19,27 +19,79 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
     return np.stack([x * 255 // width, y * 255 // height, 0 * x], -1).astype(np.uint8)
 
 
-def sample(height: int = 40, width: int = 60) -> Sample:
+def picture_of(
+    image: np.ndarray, masks: np.ndarray, classes: list[int], weights: list[float]
+) -> Picture:
+    """With each mask as the patch that holds it, or one larger than it need be."""
+    patches = []
+    for place, mask in enumerate(masks):
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        if place % 2 or not len(rows):
+            patches.append(Patch(0, 0, mask))
+            continue
+        top, left = int(rows[0]), int(columns[0])
+        patches.append(Patch(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1]))
+    return Picture(image, tuple(patches), np.array(classes), np.array(weights, np.float32))
+
+
+def whole_cut(masks: np.ndarray, view: View) -> np.ndarray:
+    """What `cut_masks` works out, the plain way: every pixel of every mask."""
+    rows = augment._nearest(view.top, view.window[0], masks.shape[1], view.scaled[0])
+    columns = augment._nearest(view.left, view.window[1], masks.shape[2], view.scaled[1])
+    return masks[:, rows[:, None], columns[::-1] if view.flip else columns]
+
+
+def sample(height: int = 40, width: int = 60) -> Picture:
     masks = np.zeros((2, height, width), np.uint8)
     masks[0, 5:15, 10:30] = 1
     masks[1, 30:, 50:] = 1
-    return Sample(
-        smooth_picture(height, width), masks, np.array([4, 9]), np.array([1.0, 0.5], np.float32)
+    return picture_of(smooth_picture(height, width), masks, [4, 9], [1.0, 0.5])
+
+
+def masks_of(shown: Picture) -> np.ndarray:
+    masks = np.zeros((len(shown.patches), *shown.image.shape[:2]), np.uint8)
+    for mask, (top, left, pixels) in zip(masks, shown.patches, strict=True):
+        mask[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return masks
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 2**32), st.booleans())
+def test_masks_are_cut_as_if_every_pixel_were(
+    height: int, width: int, seed: int, flip: bool
+) -> None:
+    """Patches give, bit for bit, what indexing every pixel of every mask gives, and which show."""
+    rng = np.random.default_rng(seed)
+    masks = (rng.random((4, height, width)) < rng.choice([0, 0.02, 0.7], 4)[:, None, None]).astype(
+        np.uint8
     )
+    masks[3, height // 2 :] = 0
+    config = AugmentConfig(crop=(24, 32), jitter=(0.1, 3.0), flip=float(flip))
+    view = augment.draw_view((height, width), config, rng)
+    shown = picture_of(np.zeros((height, width, 3), np.uint8), masks, [0] * 4, [1] * 4)
+    seen, found = augment.cut_masks(shown.patches, (height, width), view, config.crop)
+    expected = whole_cut(masks, view)
+    assert seen == np.flatnonzero(expected.any((1, 2))).tolist()
+    inside = found[:, : view.window[0], : view.window[1]]
+    np.testing.assert_array_equal(inside, expected[seen])
+    assert found.sum() == inside.sum()
 
 
 def test_view_of_everything_is_the_picture() -> None:
     """Scale 1, no crop, no flip leaves picture and masks as they are."""
     shown = sample()
     np.testing.assert_array_equal(augment.cut_image(shown.image, PLAIN), shown.image)
-    np.testing.assert_array_equal(augment.cut_masks(shown.masks, PLAIN), shown.masks)
+    seen, masks = augment.cut_masks(shown.patches, (40, 60), PLAIN, (40, 60))
+    assert seen == [0, 1]
+    np.testing.assert_array_equal(masks, masks_of(shown))
 
 
 def test_flip_turns_picture_and_masks_together() -> None:
     """A flipped view is the mirror image of the plain one."""
     shown, flipped = sample(), PLAIN._replace(flip=True)
     np.testing.assert_array_equal(augment.cut_image(shown.image, flipped), shown.image[:, ::-1])
-    np.testing.assert_array_equal(augment.cut_masks(shown.masks, flipped), shown.masks[..., ::-1])
+    _, masks = augment.cut_masks(shown.patches, (40, 60), flipped, (40, 60))
+    np.testing.assert_array_equal(masks, masks_of(shown)[..., ::-1])
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,7 +110,7 @@ def test_masks_stay_on_what_they_show(height: int, width: int, seed: int, which:
         AugmentConfig(crop=(64, 64), jitter=(0.8, 1.25)),
     ][which]
     seen = augment.augment(
-        Sample(picture, masks, np.array([1]), np.ones(1, np.float32)),
+        picture_of(picture, masks, [1], [1.0]),
         config,
         np.random.default_rng(seed),
     )

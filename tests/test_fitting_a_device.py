@@ -21,6 +21,7 @@ from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
+from omnicost.pipeline.student.step import train_step
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
@@ -102,8 +103,8 @@ def student_step(
     model = student.build_student(config, student_world.NAMES, backbone, seed=0)
     still = torch.optim.SGD(model.parameters(), lr=0.0)
     scaler = torch.amp.GradScaler(enabled=False)
-    losses = student._step(model, batch, still, scaler, config, "cpu", World())
-    return losses, gradient_of(model)
+    end = train_step(model, batch, still, scaler, config, "cpu", World())
+    return end.losses, gradient_of(model)
 
 
 def gradient_of(model: torch.nn.Module) -> torch.Tensor:

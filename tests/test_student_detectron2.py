@@ -11,9 +11,10 @@ from omnicost.models.students import detectron2_backend
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Detectron2Settings
 from omnicost.pipeline import evaluate
+from omnicost.pipeline.student import data as student_data
 from omnicost.pipeline.student import train as student
+from omnicost.pipeline.student import zoo
 from omnicost.pipeline.student.config import StudentConfig
-from omnicost.pipeline.student.train import data as student_data
 
 HAVE = importlib.util.find_spec("detectron2") is not None
 needs_it = pytest.mark.skipif(not HAVE, reason="detectron2 is not installed")
@@ -46,7 +47,7 @@ def test_registered_form_is_the_ground_truth(tmp_path: Path) -> None:
     config = StudentConfig.model_validate({"architecture": {"kind": "detectron2"}})
     nothing = student_data.read_pseudo_labels([])
     training = student_data.TrainingSet(dataset, np.full(6, 4), nothing, config)
-    dicts = list(detectron2_backend.as_dicts(student._pictures(training)))
+    dicts = list(detectron2_backend.as_dicts(zoo._pictures(training)))
     assert [one["image_id"] for one in dicts] == [5, 15, 25, 45, 55]  # 35 shows nothing
     truth = dataset.instances(0)
     assert dicts[0]["file_name"] == str(dataset.path(0))

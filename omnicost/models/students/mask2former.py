@@ -59,7 +59,8 @@ class Mask2FormerStudent(Student):
 
     def compile_network(self) -> None:
         """Compile backbone and pixel decoder: crops have one size, so they compile once."""
-        self.network.pixel_level_module.compile()
+        self.backbone.compile()
+        self.network.pixel_level_module.decoder.compile()
 
     def save_activation_memory(self) -> None:
         """Checkpoint the layers of backbone, pixel decoder and decoder."""
@@ -73,10 +74,12 @@ class Mask2FormerStudent(Student):
         pixels = (images - self.pixel_mean) / self.pixel_std
         if images.is_contiguous(memory_format=torch.channels_last):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        levels = self.network.pixel_level_module(pixels)
+        features = self.backbone(pixels).feature_maps
+        # The released pixel decoder works in single precision whatever the rest does.
+        with torch.autocast(images.device.type, enabled=False):
+            levels = self.network.pixel_level_module.decoder([part.float() for part in features])
         decoded = self.network.transformer_module(
-            multi_scale_features=levels.decoder_hidden_states,
-            mask_features=levels.decoder_last_hidden_state,
+            multi_scale_features=levels.multi_scale_features, mask_features=levels.mask_features
         )
         classes = [
             self.class_predictor(state.transpose(0, 1))

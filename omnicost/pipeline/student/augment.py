@@ -1,10 +1,12 @@
 """Random views of a picture and its masks for the student: scale, crop, flip, colour.
 
-All draws come from one generator a view, so a view depends on its seed and nothing else.
+All draws come from one generator a view, so a view depends on its seed and nothing else. Masks come
+as patches, so that those outside the window cost nothing and the others no more than they cover.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,8 +17,25 @@ from omnicost.pipeline.student.config import AugmentConfig
 PADDING: Final = 128  # detectron2's grey
 
 
-class Sample(NamedTuple):
+class Patch(NamedTuple):
+    """A mask, cut to a box that holds all of it."""
+
+    top: int
+    left: int
+    pixels: np.ndarray  # (h, w) uint8, 0 or 1
+
+
+class Picture(NamedTuple):
     """A picture with N labelled instances."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    patches: tuple[Patch, ...]  # N
+    classes: np.ndarray  # (N,) int64
+    weights: np.ndarray  # (N,) float32
+
+
+class Sample(NamedTuple):
+    """A view of a picture, with the N instances that it shows."""
 
     image: np.ndarray  # (H, W, 3) uint8 RGB
     masks: np.ndarray  # (N, H, W) uint8, 0 or 1
@@ -34,19 +53,16 @@ class View(NamedTuple):
     flip: bool
 
 
-def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+def augment(picture: Picture, config: AugmentConfig, rng: np.random.Generator) -> Sample:
     """A random view of the crop's size; instances that left it are gone."""
-    view = draw_view(sample.image.shape[:2], config, rng)
-    image = cut_image(sample.image, view)
+    size = picture.image.shape[:2]
+    view = draw_view(size, config, rng)
+    image = cut_image(picture.image, view)
     if config.colour:
         image = jitter_colour(image, rng)
-    masks = cut_masks(sample.masks, view)
-    seen = masks.any((1, 2))
+    seen, masks = cut_masks(picture.patches, size, view, config.crop)
     return Sample(
-        padded(image, config.crop, PADDING),
-        padded(masks[seen].transpose(1, 2, 0), config.crop, 0).transpose(2, 0, 1),
-        sample.classes[seen],
-        sample.weights[seen],
+        padded(image, config.crop, PADDING), masks, picture.classes[seen], picture.weights[seen]
     )
 
 
@@ -89,13 +105,36 @@ def cut_image(image: np.ndarray, view: View) -> np.ndarray:
     return pixels[:, ::-1] if view.flip else pixels
 
 
-def cut_masks(masks: np.ndarray, view: View) -> np.ndarray:
-    """The view of ``(N, H, W)`` masks: the nearest pixel of each."""
-    rows = _nearest(view.top, view.window[0], masks.shape[1], view.scaled[0])
-    columns = _nearest(view.left, view.window[1], masks.shape[2], view.scaled[1])
-    if view.flip:
-        columns = columns[::-1]
-    return masks[:, rows[:, None], columns]
+def cut_masks(
+    patches: Sequence[Patch], size: tuple[int, int], view: View, crop: tuple[int, int]
+) -> tuple[list[int], np.ndarray]:
+    """The view of N masks of a picture of that size: the nearest pixel of each.
+
+    Returns:
+        Which of them show, and these as ``(M, *crop) uint8``, the view in the top left.
+    """
+    rows = _nearest(view.top, view.window[0], size[0], view.scaled[0])
+    columns = _nearest(view.left, view.window[1], size[1], view.scaled[1])
+    shown = [_shown(patch, rows, columns) for patch in patches]
+    seen = [place for place, part in enumerate(shown) if part is not None]
+    masks = np.zeros((len(seen), *crop), np.uint8)
+    for mask, (top, left, pixels) in zip(masks, filter(None, shown), strict=True):
+        if view.flip:
+            left, pixels = view.window[1] - left - pixels.shape[1], pixels[:, ::-1]
+        mask[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return seen, masks
+
+
+def _shown(patch: Patch, rows: np.ndarray, columns: np.ndarray) -> Patch | None:
+    """The part of a patch in a view that shows these ascending rows and columns of the picture."""
+    height, width = patch.pixels.shape
+    top, bottom = rows.searchsorted((patch.top, patch.top + height))
+    left, right = columns.searchsorted((patch.left, patch.left + width))
+    if top == bottom or left == right:
+        return None
+    whole_rows = patch.pixels[rows[top:bottom] - patch.top]
+    pixels = whole_rows[:, columns[left:right] - patch.left]
+    return Patch(int(top), int(left), pixels) if pixels.any() else None
 
 
 def _nearest(start: int, count: int, source: int, scaled: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 from omnicost.models.students.student import Target
-from omnicost.pipeline.student.augment import Sample, augment
+from omnicost.pipeline.student.augment import Patch, Picture, Sample, augment
 from omnicost.pipeline.student.config import StudentConfig
 
 CACHE_BYTES = 256 << 20  # decoded pictures and masks kept when a whole data set is under this
@@ -99,7 +99,7 @@ class TrainingSet:
         self._first = np.searchsorted(pseudo.image_ids, ids, "left")
         self._end = np.searchsorted(pseudo.image_ids, ids, "right")
         self.indices = self._usable(config.skip_empty_images)
-        self._cache: dict[int, Sample] | None = {} if self._fits() else None
+        self._cache: dict[int, Picture] | None = {} if self._fits() else None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -119,22 +119,16 @@ class TrainingSet:
             tuple({"size": [height, width], "counts": code} for code in counts),
         )
 
-    def sample(self, index: int) -> Sample:
+    def picture(self, index: int) -> Picture:
         """Picture and masks of the image of that index in the data set, decoded."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        sample = self._decode(index)
-        if self._cache is not None:
-            self._cache[index] = sample
-        return sample
-
-    def _decode(self, index: int) -> Sample:
-        image = self.dataset.image(index)
         labels = self.labels(index)
-        masks = np.zeros((0, *image.shape[:2]), np.uint8)
-        if labels.rles:
-            masks = mask_api.decode(list(labels.rles)).transpose(2, 0, 1)
-        return Sample(image, np.ascontiguousarray(masks), labels.classes, labels.weights)
+        patches = tuple(decode_patch(rle) for rle in labels.rles)
+        picture = Picture(self.dataset.image(index), patches, labels.classes, labels.weights)
+        if self._cache is not None:
+            self._cache[index] = picture
+        return picture
 
     def _usable(self, skip_empty: bool) -> np.ndarray:
         if not skip_empty:
@@ -153,6 +147,13 @@ class TrainingSet:
     def _fits(self) -> bool:
         pixels = self.dataset.sizes[self.indices].astype(np.int64).prod(1).sum()
         return bool(pixels * 8 < CACHE_BYTES)  # 3 colours and some masks
+
+
+def decode_patch(rle: dict[str, Any]) -> Patch:
+    """A mask, decoded by itself: all of an image's at once would be most of its memory."""
+    left, top, width, height = mask_api.toBbox(rle).astype(int).tolist()
+    whole = mask_api.decode(rle)
+    return Patch(top, left, np.ascontiguousarray(whole[top : top + height, left : left + width]))
 
 
 def _bytes(code: Any) -> bytes:
@@ -192,11 +193,13 @@ class StepBatches(torch.utils.data.Dataset):  # type: ignore[type-arg]
         draws = range(step * size + self.world.rank, (step + 1) * size, self.world.size)
         indices = [self.image_at(draw) for draw in draws]
         views = [self._view(index, draw) for index, draw in zip(indices, draws, strict=True)]
-        pixels = np.stack([view.image for view in views]).transpose(0, 3, 1, 2)
+        pixels = np.empty((len(views), 3, *self.config.augment.crop), np.uint8)
+        for place, view in zip(pixels, views, strict=True):
+            place[:] = view.image.transpose(2, 0, 1)
         return Batch(
             step,
             tuple(self.training.dataset.image_ids[indices].tolist()),
-            torch.from_numpy(np.ascontiguousarray(pixels)),
+            torch.from_numpy(pixels),
             [_target(view) for view in views],
         )
 
@@ -211,12 +214,12 @@ class StepBatches(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
     def _view(self, index: int, draw: int) -> Sample:
         rng = generator(self.seed, "student view", draw)
-        return augment(self.training.sample(index), self.config.augment, rng)
+        return augment(self.training.picture(index), self.config.augment, rng)
 
 
 def _target(view: Sample) -> Target:
     return Target(
-        torch.from_numpy(np.ascontiguousarray(view.masks)),
+        torch.from_numpy(view.masks),
         torch.from_numpy(view.classes.astype(np.int64)),
         torch.from_numpy(view.weights.astype(np.float32)),
     )

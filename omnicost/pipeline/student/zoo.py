@@ -1,0 +1,69 @@
+"""Students of detectron2's zoo: our schedule and labels, its trainer, checkpoints and views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+from omnicost.data.seeding import derive_seed
+from omnicost.errors import InputError
+from omnicost.models.students import detectron2_backend as backend
+from omnicost.models.students.settings import Detectron2Settings
+from omnicost.models.students.student import Student
+from omnicost.pipeline.student.config import StudentConfig
+from omnicost.pipeline.student.data import TrainingSet, World
+from omnicost.progress import Progress
+
+
+def train(
+    training: TrainingSet,
+    config: StudentConfig,
+    seed: int,
+    work: Path,
+    device: str,
+    report: Progress,
+    world: World,
+) -> Student:
+    """Train a student of the zoo; see its backend.
+
+    Raises:
+        InputError: for several processes.
+    """
+    settings, schedule = config.architecture, config.schedule
+    if not isinstance(settings, Detectron2Settings) or world.size > 1:
+        raise InputError("student.architecture.kind", "detectron2 on several processes", "use one")
+    work.mkdir(parents=True, exist_ok=True)
+    plan = backend.Plan(
+        schedule.steps,
+        schedule.batch_images,
+        schedule.drop_at,
+        config.checkpoint_every,
+        config.log_every,
+        config.workers,
+        derive_seed(seed, "student detectron2"),
+    )
+    names = training.dataset.class_names
+    return backend.train(settings, _pictures(training), names, plan, work, device, report)
+
+
+def _pictures(training: TrainingSet) -> list[backend.Picture]:
+    """What each usable image teaches, for a trainer that reads pictures itself."""
+    dataset, pictures = training.dataset, []
+    for index in training.indices.tolist():
+        labels = training.labels(index)
+        boxes = mask_api.toBbox(list(labels.rles)) if labels.rles else np.zeros((0, 4))
+        boxes[:, 2:] += boxes[:, :2]
+        height, width = dataset.sizes[index].tolist()
+        pictures.append(
+            backend.Picture(
+                dataset.path(index),
+                int(dataset.image_ids[index]),
+                (height, width),
+                boxes.astype(np.float32),
+                labels.classes,
+                labels.rles,
+            )
+        )
+    return pictures
