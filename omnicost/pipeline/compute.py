@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,14 +14,36 @@ from omnicost.pipeline.config import Precision
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(device: str | torch.device, precision: Precision) -> contextlib.AbstractContextManager:
-    """Mixed precision on a device; nothing for ``fp32``."""
-    if precision == "fp32":
+    """16-bit products on a device; nothing for ``fp32`` and ``tf32``."""
+    if precision not in _DTYPES:
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, dtype=_DTYPES[precision])
+
+
+@contextlib.contextmanager
+def float32_products(precision: Precision) -> Iterator[None]:
+    """How CUDA multiplies what is in fp32, in all threads: exactly for ``fp32``, else in TF32.
+
+    Around a whole step, backward passes included: torch reads it when a product starts. Its own
+    setting is exact for matrices and TF32 for convolutions. Once `fp32_precision` is set, torch
+    refuses to tell torch.compile what it is, hence the older names.
+    """
+    rounded = precision != "fp32"
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        _multiply("high" if rounded else "highest", rounded)
+        yield
+    finally:
+        _multiply(*before)
+
+
+def _multiply(matrices: str, convolutions: bool) -> None:
+    torch.set_float32_matmul_precision(matrices)
+    torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from omnicost.engine.params import Params, runtime_field
 
-Precision = Literal["fp32", "bf16", "fp16"]
+# tf32 and the 16-bit ones let CUDA round the factors of fp32 products to TF32; fp32 does not.
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa"]
 NO_START: Final = "none"
 

@@ -14,7 +14,7 @@ from omnicost.data import AnnotatorNoise, Dataset, weak_label
 from omnicost.data.weak import PERFECT
 from omnicost.files import whole_file
 from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
-from omnicost.pipeline.compute import ahead, autocast, batches
+from omnicost.pipeline.compute import ahead, autocast, batches, float32_products
 from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
 from omnicost.progress import Progress, silent
@@ -58,7 +58,9 @@ def run(
     for number, images in enumerate(parts):
         path = _part_path(work, number)
         if not path.exists():
-            write_proposals(path, dataset, detect(source, images, config, report, done))
+            with float32_products(config.precision):
+                found = detect(source, images, config, report, done)
+            write_proposals(path, dataset, found)
         done += len(images)
         report(done, len(dataset), {})
     _join([_part_path(work, number) for number in range(len(parts))], out / DETECTIONS)

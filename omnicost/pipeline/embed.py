@@ -19,7 +19,7 @@ from omnicost.data.splits import permutation
 from omnicost.errors import InputError
 from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import Promptable, load_promptable
-from omnicost.pipeline.compute import ahead, autocast, batches
+from omnicost.pipeline.compute import ahead, autocast, batches, float32_products
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.progress import Progress, silent
 
@@ -161,7 +161,8 @@ def run(
     for number, images in enumerate(shards):
         path = _shard_path(work, number)
         if not path.exists():
-            _write_shard(path, dataset, images, encoder, done, len(chosen), report)
+            with float32_products(config.precision):
+                _write_shard(path, dataset, images, encoder, done, len(chosen), report)
         done += len(images)
         report(done, len(chosen), {})
     for number in range(len(shards)):

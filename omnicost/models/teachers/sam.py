@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from omnicost.models.loading import read_pth
+from omnicost.models.precision import exact
 from omnicost.models.teachers.class_aware import ClassBranch
 from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.models.teachers.official_sam import from_official, official_config
 from omnicost.models.teachers.size import Size, decode_macs, totals, vit_largest, vit_layers
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
-from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, upscale
+from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, ratings, upscale
 
 
 class Sam(Promptable):
@@ -137,9 +138,10 @@ class SamHead(PromptHead):
             )
             return sparse[0]
 
-        if self.class_branch is None:
-            return encode(self.prompt_encoder)
-        return self.class_branch(self.prompt_encoder, encode, class_text)
+        with exact(self.position.device):
+            if self.class_branch is None:
+                return encode(self.prompt_encoder)
+            return self.class_branch(self.prompt_encoder, encode, class_text)
 
 
 def decode(
@@ -166,7 +168,7 @@ def decode(
     output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens, image = attend(decoder, output_tokens, embedding, image_index, position, sparse, dense)
     wanted = slice(1, decoder.num_mask_tokens) if multimask else slice(0, 1)
-    iou = decoder.iou_prediction_head(tokens[:, 0])[:, wanted]
+    iou = ratings(decoder, tokens[:, 0])[:, wanted]
     hyper = mask_weights(decoder, tokens[:, 1:], wanted)
     logits = hyper @ upscale(decoder, image).transpose(1, 2)
     return Decoded(flat_maps(logits, height, width), iou)

@@ -25,6 +25,7 @@ from omnicost.models.teachers.two_way import (
     flat_maps,
     mask_weights,
     nested_maps,
+    ratings,
     upscale,
 )
 
@@ -135,7 +136,7 @@ class Sam2Head(SamHead):
             spread(nested_maps(nearest, height, width)),
         )
         logits = mask_weights(decoder, tokens[:, 2:], wanted) @ finer.transpose(1, 2)
-        iou = decoder.iou_prediction_head(tokens[:, 1])[:, wanted]
+        iou = ratings(decoder, tokens[:, 1])[:, wanted]
         return Decoded(flat_maps(logits, height, width), iou)
 
     def _stable(self, decoded: Decoded) -> Decoded:

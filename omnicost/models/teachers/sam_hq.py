@@ -10,7 +10,14 @@ from omnicost.models.teachers.frame import Prompts
 from omnicost.models.teachers.sam import Sam, SamHead
 from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import Decoded, Features, PromptHead
-from omnicost.models.teachers.two_way import Spread, attend, flat_maps, mask_weights, upscale
+from omnicost.models.teachers.two_way import (
+    Spread,
+    attend,
+    flat_maps,
+    mask_weights,
+    ratings,
+    upscale,
+)
 
 
 class SamHQ(Sam):
@@ -79,7 +86,7 @@ class SamHQHead(SamHead):
         fine = fine + spread(self._fine_features(features))
         fine_weights = decoder.hq_mask_mlp(tokens[:, decoder.num_mask_tokens])
         fine_logits = torch.einsum("pc,pchw->phw", fine_weights, fine)[:, None]
-        iou = decoder.iou_prediction_head(tokens[:, 0])[:, coarse]
+        iou = ratings(decoder, tokens[:, 0])[:, coarse]
         return Decoded(logits + fine_logits, iou)
 
     def _sharpened(self, maps: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from omnicost.models.precision import exact
+
 
 def attend(
     decoder: Any,
@@ -55,6 +57,12 @@ def mask_weights(decoder: Any, tokens: torch.Tensor, wanted: slice) -> torch.Ten
     networks = decoder.output_hypernetworks_mlps
     numbers = range(len(networks))[wanted]
     return torch.stack([networks[number](tokens[:, number]) for number in numbers], dim=1)
+
+
+def ratings(decoder: Any, token: torch.Tensor) -> torch.Tensor:
+    """``(P, M')`` IoU estimates of all masks from the ``(P, C)`` token for them."""
+    with exact(token.device):
+        return decoder.iou_prediction_head(token.float())
 
 
 class Spread:

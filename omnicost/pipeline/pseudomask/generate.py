@@ -25,6 +25,7 @@ from omnicost.errors import InputError
 from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
+from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
@@ -85,7 +86,8 @@ def run(
             for name, images in waiting.items()
             if not _part_path(folders[name], number).exists()
         }
-        rows = _pass(todo, annotators, shared.embeddings, config.images_per_block)
+        with float32_products(config.precision):
+            rows = _pass(todo, annotators, shared.embeddings, config.images_per_block)
         for name, found in rows.items():
             _save(_part_path(folders[name], number), found)
         done += sum(map(len, waiting.values()))

@@ -27,7 +27,7 @@ from omnicost.models.teachers.teacher import (
     prompts_at_once,
 )
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import ahead, autocast
+from omnicost.pipeline.compute import ahead, autocast, float32_products
 from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher.examples import Lesson, Lessons
@@ -100,7 +100,8 @@ def run(
     if validation is not None:
         held_out = Embeddings(None, validation, lambda: encoder)
         trainer.validate_on(validation, held_out)
-    trainer.train(report)
+    with float32_products(config.precision):
+        trainer.train(report)
     tuned = {name: value.detach() for name, value in teacher.model.tuned_parameters().items()}
     _write(out, kind, config, tuned, steps=config.steps)
     (out / LOG).write_bytes((work / LOG).read_bytes())
