@@ -19,7 +19,7 @@ from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
 from omnicost.progress import Progress, silent
 
-VERSION = 1  # raise when the same parameters give another output
+VERSION = 2  # raise when the same parameters give another output
 PART_IMAGES = 512  # images between two checkpoints
 Mode = Literal["all", "present"]
 

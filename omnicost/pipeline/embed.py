@@ -23,7 +23,7 @@ from omnicost.pipeline.compute import ahead, autocast, batches, float32_products
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.progress import Progress, silent
 
-VERSION = 2  # raise when the same parameters give another output
+VERSION = 3  # raise when the same parameters give another output
 INDEX = "index.json"
 Arrays = tuple[np.ndarray, ...]  # (C, h, w) float16 of each level of a picture's features
 OPEN_SHARDS = 4  # memory maps kept open: bounds the resident memory of a reader

@@ -37,7 +37,7 @@ from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.quality import mean_iou
 from omnicost.progress import Progress, silent
 
-VERSION = 2  # raise when the same parameters give another output
+VERSION = 3  # raise when the same parameters give another output
 WEIGHTS, CARD, LOG = "teacher.safetensors", "teacher.json", "log.jsonl"
 
 
