@@ -16,9 +16,18 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.coco import parse_coco, read_coco
 from omnicost.coco.given import BOX, CLASS, MASK, NONE, POINT, UNSAID, given_labels
 from omnicost.cost import stats_of_file
-from omnicost.data import open_dataset
+from omnicost.data import Dataset, open_dataset
 from omnicost.data.check import check
+from omnicost.data.exports.cvat import write_cvat
+from omnicost.data.exports.label_studio import task
+from omnicost.data.exports.regions import OwnLabels
 from omnicost.data.given_labels import given_assignment, given_policy, require_given
+from omnicost.data.imports.photos import Photos
+from omnicost.data.imports.read import read_export
+from omnicost.data.imports.write import Like, write_set
+from omnicost.data.simulate import simulate_labels
+from omnicost.data.splits import assign
+from omnicost.data.weak import PERFECT, AnnotatorNoise, weak_label
 from omnicost.errors import InputError
 
 TRIANGLE = [[2, 2, 20, 2, 2, 20]]
@@ -236,3 +245,80 @@ def test_damaged_and_sound_files_read_alike(tmp_path: Path) -> None:
     for name in ("image_ids", "annotation_ids", "boxes", "points", "areas", "types", "drawn"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert list(one.file_names) == list(other.file_names)
+
+
+# --- weak labels
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    from omnicost.data.tiny.disk import write_coco
+    from omnicost.data.tiny.world import SPECS
+
+    folder = tmp_path_factory.mktemp("world")
+    write_coco(SPECS["tiny-coco"], folder, {"train": 20})
+    return open_dataset(folder, "train")
+
+
+NOISE = AnnotatorNoise(box_jitter=0.1, missed=0.2, wrong_tag=0.2, off_object_point=0.2)
+MIXED = Policy.of({"none": 0.1, "class": 0.2, "point": 0.3, "box": 0.3, "mask": 0.1})
+
+
+@pytest.mark.parametrize("noise", [PERFECT, NOISE])
+def test_given_labels_are_what_a_cell_learns_from(world: Dataset, noise: AnnotatorNoise) -> None:
+    """The labels of a cell, given as labels, are the weak labels and the split of the cell."""
+    given_set = simulate_labels(world, MIXED, 3, noise)
+    strengths = assign(world, MIXED, 3)
+    assert str(given_policy(given_set)) == str(MIXED)
+    np.testing.assert_array_equal(assign(given_set, given_policy(given_set), 8), strengths)
+    for index, strength in enumerate(strengths.tolist()):
+        kind = tuple(AnnotationType)[strength]
+        if kind is AnnotationType.MASK:
+            for ours, theirs in zip(
+                given_set.instances(index), world.instances(index), strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+            continue
+        ours = weak_label(given_set, index, kind, noise, 99)
+        for one, other in zip(ours, weak_label(world, index, kind, noise, 3), strict=True):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="has labels of type"):
+        weak_label(given_set, int(np.flatnonzero(strengths == BOX)[0]), AnnotationType.POINT)
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "label-studio"])
+def test_labels_survive_the_tools(world: Dataset, form: str, tmp_path: Path) -> None:
+    """Out as a tool's export, in again: the same classes, points, boxes and masks, bit for bit."""
+    given_set = simulate_labels(world, MIXED, 3)
+    path = tmp_path / {"coco": "a.json", "cvat": "a.xml", "label-studio": "b.json"}[form]
+    if form == "coco":
+        path.write_text(json.dumps(given_set.to_coco()))
+    elif form == "cvat":
+        write_cvat(path, OwnLabels(given_set))
+    else:
+        tasks = [task(OwnLabels(given_set), index) for index in range(len(given_set))]
+        for each in tasks:
+            each["annotations"] = [{"id": 1, "result": each["predictions"][0]["result"]}]
+        path.write_text(json.dumps(tasks))
+    like = Like(
+        tuple(zip(world.header.category_ids, world.class_names, strict=True)),
+        dict(zip(world.file_names.tolist(), world.image_ids.tolist(), strict=True)),
+    )
+    photos = Photos(world.picture_folder)
+    done = write_set(read_export(path), photos, tmp_path / "set", like)
+    assert done.skipped == ()
+    back = open_dataset(tmp_path / "set", "all")
+    assert back.header == given_set.header._replace(size_bounds=back.size_bounds)
+    np.testing.assert_array_equal(back.image_ids, given_set.image_ids)
+    for index, strength in enumerate(given_set.given.tolist()):
+        kind = tuple(AnnotationType)[strength]
+        if kind is AnnotationType.MASK:
+            np.testing.assert_array_equal(
+                back.instances(index).masks(), given_set.instances(index).masks()
+            )
+            continue
+        assert back.given[index] == strength
+        ours, theirs = (weak_label(each, index, kind) for each in (back, given_set))
+        np.testing.assert_array_equal(ours.class_indices, theirs.class_indices)
+        for one, other in ((ours.points, theirs.points), (ours.boxes, theirs.boxes)):
+            np.testing.assert_array_equal(one, other)

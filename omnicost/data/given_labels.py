@@ -37,6 +37,16 @@ def given_assignment(dataset: Dataset, policy: Policy) -> np.ndarray:
     return np.asarray(dataset.given, np.int8)
 
 
+def given_points(dataset: Dataset, index: int) -> np.ndarray:
+    """``(N, 2) float32`` points of an image's instances, crowds left out."""
+    columns = dataset.columns
+    first, end = columns.first_annotation[index : index + 2].tolist()
+    points = np.zeros((end - first, 2), np.float32) if columns.points is None else (
+        columns.points[first:end]
+    )  # fmt: skip
+    return np.asarray(points, np.float32)[~columns.is_crowd[first:end]]
+
+
 def require_given(dataset: Dataset, index: int, kind: AnnotationType) -> None:
     """Refuse to read an image's labels as another type than they are.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.data.dataset import Dataset
+from omnicost.data.given_labels import given_assignment
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 
@@ -22,11 +23,14 @@ def assign(dataset: Dataset, policy: Policy, seed: int) -> np.ndarray:
 
     The strongest types take the head of the permutation, so the masks of 1% are inside those
     of 10%, whatever the rest is labelled with. Shares are rounded to whole images over the
-    running total; a mask share above 0 gets at least one image.
+    running total; a mask share above 0 gets at least one image. Of a set with given labels it is
+    what was given, whatever the seed.
 
     Raises:
-        InputError: if the data set has no image.
+        InputError: if the data set has no image, or given labels that are not this policy's.
     """
+    if dataset.given is not None:
+        return given_assignment(dataset, policy)
     count = len(dataset)
     if not count:
         raise InputError(f"{dataset.name} {dataset.split}", "has no image", "give it pictures")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.dataset import Dataset, Instances
+from omnicost.data.given_labels import given_points, require_given
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 
@@ -58,20 +59,34 @@ def weak_label(
     """The label of one image. Every draw is seeded with what it is for: no order matters.
 
     Crowd regions are never labelled. An instance whose mask has no pixel is pointed at in the
-    middle of its box.
+    middle of its box. Of a set with given labels it is what was given, whatever noise and seed.
 
     Args:
-        dataset: holds the ground truth.
+        dataset: holds the ground truth, or the labels.
         index: of the image.
         kind: any type but `mask`, whose label is the ground truth itself.
         noise: the annotators' faults.
         seed: of the annotators.
 
     Raises:
-        InputError: if `kind` is not weak.
+        InputError: if `kind` is not weak, or not the type of the labels given.
     """
+    if dataset.given is not None:
+        return _given_label(dataset, index, kind)
     draw = _Annotator(seed, int(dataset.image_ids[index]), len(dataset.class_names), noise)
     return given_for(kind).label(draw, dataset.instances(index))
+
+
+def _given_label(dataset: Dataset, index: int, kind: AnnotationType) -> WeakLabel:
+    """What people gave; weaker tags are those of the image's instances."""
+    require_given(dataset, index, kind)
+    found = dataset.instances(index)
+    if not given_for(kind).of_instances:
+        return _tags(np.unique(found.class_indices))
+    label = WeakLabel(found.class_indices, found.annotation_ids, None, None)
+    if kind is AnnotationType.BOX:
+        return label._replace(boxes=found.boxes)
+    return label._replace(points=given_points(dataset, index)[:, None])
 
 
 def given_for(kind: AnnotationType) -> Given:

@@ -34,6 +34,7 @@ STEPS: Final[Mapping[str, str]] = {
 _WATCHED: Final = (
     "omnicost.pipeline.",
     "omnicost.models.",
+    "omnicost.data.given_labels",
     "omnicost.data.seeding",
     "omnicost.data.splits",
     "omnicost.data.weak",
