@@ -154,3 +154,19 @@ def test_public_names_load_lazily() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_hardly_any_annotations_are_counted_per_hundred_images(tmp_path: Path) -> None:
+    """A data set of one class in nearly every image pays few tags: no 0.008333 of them."""
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 9, "height": 9} for i in range(120)]
+    labels = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0,
+         "segmentation": [[0, 0, 2, 0, 2, 2]]}
+        for i in range(119)
+    ]  # fmt: skip
+    path = tmp_path / "cells.json"
+    path.write_text(json.dumps({"images": images, "annotations": labels,
+                                "categories": [{"id": 1, "name": "cell"}]}))  # fmt: skip
+    text = CliRunner().invoke(app, ["cost", "--annotations", str(path)]).output
+    assert "0.83 tags in 100 images x 1" in text
+    assert "0.00833" not in text

@@ -70,13 +70,12 @@ def demo_rows(images: int = 600) -> list[Row]:
         ({"target": 0}, "target"),
         ({"target": 1.2}, "target"),
         ({"target": float("nan")}, "target"),
-        ({"target": 0.9, "confidence": 0.9}, "needs a budget"),
         ({"budget_hours": 1, "confidence": 1.0}, "confidence"),
         ({"budget_hours": 1, "max_hours": {AnnotationType.MASK: -1}}, "max_hours"),
     ],
 )
 def test_bad_questions_are_refused(fields: dict, message: str) -> None:
-    """A question that makes no sense is one line that names its option."""
+    """A question that makes no sense is one line that names its parameter."""
     with pytest.raises(InputError, match=message):
         Question(**fields)
 
@@ -405,3 +404,16 @@ def test_picture_shows_the_front_over_every_type(tmp_path: Path) -> None:
     assert table.read_text().startswith("line,masks,hours,percent")
     with pytest.raises(InputError, match="format"):
         plot_plan(plan, tmp_path / "plan.bmp")
+
+
+def test_a_target_under_confidence_is_reached_so_often() -> None:
+    """It costs more than one that is only expected, and no more than it takes."""
+    expected = coco_plan(Question(target=0.93))
+    sure = coco_plan(Question(target=0.93, confidence=0.9))
+    assert sure.risk.short_of_target <= 0.1 < expected.risk.short_of_target
+    assert sure.risk.short_of_target > 0.05
+    assert sure.hours > expected.hours
+    everything = coco_plan(Question(target=1.0, confidence=0.99))
+    assert everything.images[MASK] == COCO.images
+    with pytest.raises(InputError, match="not reached with 95%"):
+        coco_plan(Question(target=0.87, confidence=0.95), types=[AnnotationType.CLASS])

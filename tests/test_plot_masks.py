@@ -16,6 +16,7 @@ from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.rows import Row, to_table
 from omnicost.plot import masks as plot_masks
 from omnicost.plot.masks import STRAY_COLOUR, Drawn, MaskExample, compute_masks_info
+from omnicost.plot.style import shortened
 
 
 def square(top: int, left: int, side: int = 10, size: int = 40) -> np.ndarray:
@@ -184,3 +185,28 @@ def test_wrong_picture_format_is_refused_before_reading(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, InputError)
     assert "use .png, .svg or .pdf" in str(done.exception)
+
+
+def test_long_names_stay_inside_their_rows(tmp_path: Path) -> None:
+    """A file name of 300 characters is shortened in its middle, and makes no room for itself."""
+    long = [example(name=f"{'x' * 300}{index}.png") for index in range(2)]
+    short = [example(name=f"{index}.png") for index in range(2)]
+    sizes = []
+    for index, rows in enumerate((long, short)):
+        path = tmp_path / f"{index}.png"
+        plot_masks.draw_masks(compute_masks_info(rows), path, 4)
+        sizes.append(Image.open(path).size)
+    assert abs(sizes[0][0] - sizes[1][0]) < 20
+    assert abs(sizes[0][1] - sizes[1][1]) < 20
+    assert shortened("abcdefghij", 5) == "ab…ij"
+    assert shortened("abc", 5) == "abc"
+
+
+def test_instances_have_their_class_beside_them() -> None:
+    """In the ground truth, whatever signs a name has: mathematics is not typeset."""
+    names = ("a $x_1$ & [b]", *NAMES[1:])
+    row = compute_masks_info([example(class_names=names)])
+    figure = plot_masks._grid(row, 4)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert sorted(texts) == sorted([names[0], names[1]])
+    figure.canvas.draw()

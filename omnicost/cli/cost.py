@@ -118,17 +118,29 @@ def _arithmetic_table(
     table.add_column("annotations x seconds each")
     for kind in kinds:
         seconds = seconds_per_image(kind, stats, times)
-        table.add_row(str(kind), f"{seconds:,.1f}", _sum_text(kind, stats, times))
+        table.add_row(str(kind), _seconds_text(seconds), _sum_text(kind, stats, times))
     return table
+
+
+def _seconds_text(seconds: float) -> str:
+    return f"{seconds:,.1f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
 
 
 def _sum_text(kind: AnnotationType, stats: DatasetStats, times: LabellingTimes) -> str:
     from omnicost.cost import CONSTANTS, arithmetic
 
     return " + ".join(
-        f"{term.annotations:.4g} {CONSTANTS[term.constant].noun} x {term.seconds:g}"
+        f"{_count_text(term.annotations, CONSTANTS[term.constant].noun)} x {term.seconds:g}"
         for term in arithmetic(kind, stats, times)
+        if term.annotations
     )
+
+
+def _count_text(annotations: float, noun: str) -> str:
+    """How many in an image, or in a hundred where an image has hardly any."""
+    if annotations >= 0.1:
+        return f"{annotations:.4g} {noun}"
+    return f"{100 * annotations:.2g} {noun} in 100 images"
 
 
 def _price_table(prices: list[Price], wage: float | None, currency: str) -> Table:

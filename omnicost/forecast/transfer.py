@@ -219,5 +219,6 @@ def _logit(worth: np.ndarray) -> np.ndarray:
 
 def _require_references(references: Sequence[Surface]) -> None:
     if len(references) < 2:
-        problem = f"{len(references)} reference says nothing about how far projects differ"
-        raise InputError("`like`", problem, "name two or more, such as coco,ade20k")
+        problem = "one data set says nothing about how far projects differ"
+        remedy = "name two or more, such as coco,ade20k, or plan as if yours were it with `dataset`"
+        raise InputError("`like`", problem, remedy)

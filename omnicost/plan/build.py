@@ -181,7 +181,7 @@ def make_plan(
         problem = _with_labels(problem, stats, times, in_hand)
     spend = draw_spend(stats, times, spend_rng, draws)
     worlds = Worlds(problem, with_overheads(spend, overheads, overhead_rng))
-    images = simplest_answer(question, problem, worlds.spend)
+    images = _answer(question, worlds)
     rule = _rule(question, worlds, images)
     kept = (
         evidence.grade == WEAK and question.is_plain and rule is not None and rule.worse < CLEARLY
@@ -206,6 +206,38 @@ def make_plan(
         more=_more(question.with_more(MORE, hours), worlds, images),
         notes=_notes(problem, evidence, images, rule, kept),
     )
+
+
+_BISECTIONS: Final = 18
+
+
+def _answer(question: Question, worlds: Worlds) -> np.ndarray:
+    """The answer; a target under confidence is aimed above, just so far that it holds so often."""
+    if question.target is None or question.confidence is None:
+        return simplest_answer(question, worlds.problem, worlds.spend)
+
+    def aim(target: float) -> np.ndarray:
+        aimed = replace(question, target=target, confidence=None)
+        return simplest_answer(aimed, worlds.problem, worlds.spend)
+
+    def holds(images: np.ndarray) -> bool:
+        return bool((worlds.shares(images) >= question.target).mean() >= question.confidence)
+
+    images = aim(question.target)
+    best = images if holds(images) else None
+    low, high = question.target, 1.0
+    for step in range(0 if best is not None else _BISECTIONS):
+        middle = high if step == 0 else (low + high) / 2
+        try:
+            images = aim(middle)
+        except InputError:  # out of reach
+            high = middle
+            continue
+        low, high, best = (low, middle, images) if holds(images) else (middle, high, best)
+    if best is None:
+        problem = f"{question.target:.1%} of full is not reached with {question.confidence:.0%}"
+        raise InputError("`target`", problem, "lower it or the confidence, or allow more types")
+    return best
 
 
 def _restrict(

@@ -19,7 +19,8 @@ class Question:
     Attributes:
         budget_hours: what may be spent; None for a target.
         target: share of full supervision to reach; None for a budget.
-        confidence: with what chance the spend must fit; None to fit it at mean times.
+        confidence: with what chance the spend must fit or the target be reached; None to fit it at
+            mean times, or to expect to reach it.
         max_hours: hours that annotators of a type have.
     """
 
@@ -41,8 +42,6 @@ class Question:
     def _check_limits(self) -> None:
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise InputError("`confidence`", f"is {self.confidence:g}", "give 0.5 to 0.99")
-        if self.confidence is not None and self.budget_hours is None:
-            raise InputError("`confidence`", "needs a budget to fit", "give `budget`")
         for kind, hours in self.max_hours.items():
             if not 0 <= hours < np.inf:
                 raise InputError("`max_hours`", f"{kind} is {hours:g}", "give hours from 0 up")
@@ -64,9 +63,10 @@ class Question:
         """
         if self.confidence is None:
             return self
-        return replace(self, budget_hours=hours * (1 + 1e-9), confidence=None)
+        return replace(self, budget_hours=hours * (1 + 1e-9), target=None, confidence=None)
 
     def with_more(self, factor: float, hours: float) -> Question:
         """The question for so many times the budget, or the `hours` that a target takes."""
         spent = hours if self.budget_hours is None else self.budget_hours
-        return replace(self, budget_hours=factor * spent, target=None)
+        confidence = None if self.budget_hours is None else self.confidence
+        return replace(self, budget_hours=factor * spent, target=None, confidence=confidence)

@@ -30,6 +30,8 @@ MATCH_IOU: Final = 0.5  # of a mask that belongs to no annotation, with the inst
 SAM_COLOUR, DETECTOR_COLOUR, PROMPT_COLOUR = "#FFB000", "#FF6AD5", "#FFFFFF"
 MOST_ROWS: Final = 40
 _PANEL_GAP: Final = 0.03  # inches
+_NAME_CHARACTER: Final = 0.05  # inches of height that a character of a file name takes
+_CLASS_NAME: Final = 18  # characters
 
 
 class Drawn(NamedTuple):
@@ -202,7 +204,8 @@ def _grid(info: MasksInfo, width_inches: float) -> Figure:
             if number == 0:
                 axes.set_title(_TITLES[column], pad=4)
             if place == 0:
-                axes.set_ylabel(row.example.name, fontsize=6, color="#444444", labelpad=3)
+                name = style.shortened(row.example.name, int(height / _NAME_CHARACTER))
+                axes.set_ylabel(name, fontsize=6, color="#444444", labelpad=3)
         top -= height + caption
     return figure
 
@@ -276,10 +279,28 @@ def _paint_masks(name: str) -> Callable[[Axes, MasksRow], None]:
         if panel.mean_iou is not None:
             _caption(axes, f"mean IoU {panel.mean_iou:.2f}")
         elif name == "truth":
+            _name_classes(axes, row)
             count = len(panel.masks)
             _caption(axes, f"{count} instance" + ("" if count == 1 else "s"))
 
     return paint
+
+
+def _name_classes(axes: Axes, row: MasksRow) -> None:
+    """Each instance's class at the top of its mask, small ones last, on top."""
+    truth, names = row.example.truth, row.example.class_names
+    for place in np.argsort(-truth.masks.sum((1, 2)), kind="stable"):
+        rows, columns = np.nonzero(truth.masks[place])
+        if len(rows):
+            top = rows.min()
+            axes.text(
+                float(columns[rows == top].mean()), float(top),
+                style.shortened(names[int(truth.class_indices[place])], _CLASS_NAME),
+                fontsize=4.5, color="white", ha="center", va="bottom", clip_on=True,
+                bbox={"facecolor": row.panels["truth"].colours[place], "edgecolor": "none",
+                      "pad": 0.6, "alpha": 0.85},
+                parse_math=False,
+            )  # fmt: skip
 
 
 _PAINTERS: Final = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,11 +33,18 @@ MARKERS: Final[Mapping[AnnotationType, str]] = {
     AnnotationType.BOX: "D",
     AnnotationType.MASK: "*",
 }
+# Names come in any script: matplotlib takes a glyph from the first of these that has it.
+_FONTS: Final = (
+    "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR",
+    "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Bengali",
+    "Noto Sans Thai", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei",
+    "Malgun Gothic", "Yu Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+)  # fmt: skip
 FORMATS: Final = (".png", ".svg", ".pdf")
 
 _RC: Final[Mapping[str, Any]] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
@@ -68,8 +76,25 @@ def styled() -> Iterator[None]:
     """The look of omnicost's pictures."""
     import matplotlib
 
-    with matplotlib.rc_context(dict(_RC)):
+    with matplotlib.rc_context({**_RC, "font.sans-serif": _fonts()}):
         yield
+
+
+@cache
+def _fonts() -> list[str]:
+    """Those of the fonts that this machine has: matplotlib warns of every other."""
+    from matplotlib.font_manager import get_font_names
+
+    known = set(get_font_names())
+    return [name for name in _FONTS if name in known]
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters, its middle left out."""
+    if len(text) <= most:
+        return text
+    kept = max(most - 1, 2)
+    return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
 
 
 def save(figure: Figure, path: Path) -> None:
