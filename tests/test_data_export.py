@@ -20,14 +20,13 @@ from typer.testing import CliRunner, Result
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cli import app
-from omnicost.cli.export import _read
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.check import check
 from omnicost.data.exports.brush import brush_rle
 from omnicost.data.exports.coco import write_coco_json
 from omnicost.data.exports.cvat import write_cvat
 from omnicost.data.exports.label_studio import write_tasks
-from omnicost.data.exports.merged import Merged, PseudoMasks
+from omnicost.data.exports.merged import Merged, PseudoMasks, read_pseudomasks
 from omnicost.data.exports.yolo import joined, outlines, write_yolo
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
@@ -325,7 +324,7 @@ def test_empty_pseudo_masks_are_listed(merged: Merged) -> None:
 def test_a_cell_of_masks_throughout(tmp_path: Path) -> None:
     """No pseudo-masks at all are none, not a fault."""
     folder = write(tmp_path / "data", every_form())
-    merged = Merged(open_dataset(folder, "train"), np.array([MASK] * 3), _read([]))
+    merged = Merged(open_dataset(folder, "train"), np.array([MASK] * 3), read_pseudomasks([]))
     assert write_coco_json(tmp_path / "m.json", merged.dataset, merged.annotations()) == {
         "human": 4
     }

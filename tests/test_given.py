@@ -21,7 +21,7 @@ from omnicost.data.check import check
 from omnicost.data.exports.cvat import write_cvat
 from omnicost.data.exports.label_studio import task
 from omnicost.data.exports.regions import OwnLabels
-from omnicost.data.given_labels import given_assignment, given_policy, require_given
+from omnicost.data.given_labels import given_assignment, given_policy, is_given
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
 from omnicost.data.imports.write import Like, write_set
@@ -200,9 +200,9 @@ def test_the_policy_of_given_labels(tmp_path: Path) -> None:
     assert given_assignment(dataset, own).tolist() == [MASK, BOX, BOX, NONE]
     with pytest.raises(InputError, match="has given labels"):
         given_assignment(dataset, Policy.of({"box": 0.75, "mask": 0.25}))
-    require_given(dataset, 1, AnnotationType.BOX)
+    assert is_given(dataset, 1, AnnotationType.BOX)
     with pytest.raises(InputError, match="image id 1: has labels of type box, not point"):
-        require_given(dataset, 1, AnnotationType.POINT)
+        is_given(dataset, 1, AnnotationType.POINT)
 
 
 def test_two_categories_of_one_name_are_one_class(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from omnicost.cli.plot import plot as _plot  # noqa: E402
 from omnicost.cli.predict import predict as _predict  # noqa: E402
 from omnicost.cli.store import store as _store  # noqa: E402
 from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
+from omnicost.cli.train import train as _train  # noqa: E402
 
 app.command("cost")(_cost)
 app.command("plan")(_plan)
@@ -46,6 +47,7 @@ app.command("sweep")(_sweep)
 app.add_typer(_store)
 app.add_typer(_plot)
 app.add_typer(_data)
+app.command("train")(_train)
 app.command("predict")(_predict)
 app.command("export")(_export)
 

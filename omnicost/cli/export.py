@@ -23,10 +23,7 @@ from omnicost.errors import InputError
 from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from omnicost.data import Dataset
-    from omnicost.data.exports.merged import PseudoMasks
     from omnicost.data.exports.regions import Labels
     from omnicost.sweep.lookup import StoredCell
 
@@ -104,11 +101,11 @@ def export(
 
 
 def _merged(dataset: Dataset, wanted: StoredCell) -> Labels:
-    from omnicost.data.exports.merged import Merged
+    from omnicost.data.exports.merged import Merged, read_pseudomasks
     from omnicost.data.splits import assign
 
     strengths = assign(dataset, wanted.policy, wanted.seed)
-    return Merged(dataset, strengths, _read(wanted.pseudomasks))
+    return Merged(dataset, strengths, read_pseudomasks(wanted.pseudomasks))
 
 
 def _own(dataset: Dataset) -> Labels:
@@ -168,37 +165,3 @@ def _write(labels: Labels, out: Path, form: Format, image_prefix: str) -> dict[s
             truth = labels.dataset.to_coco()["annotations"]
             found = write_coco_json(out, labels.dataset, truth, masks=False)
     return {"file": str(out), "images": images, "instances": found}
-
-
-def _read(paths: Sequence[Path]) -> PseudoMasks:
-    """The pseudo-masks of those folders; none at all of a cell with masks throughout."""
-    import numpy as np
-    import pyarrow as pa
-
-    from omnicost.data.exports.merged import PseudoMasks
-
-    if not paths:
-        nothing = np.empty(0, np.int64)
-        return PseudoMasks(nothing, nothing, nothing, np.empty(0), [], [])
-    table = pa.concat_tables([_table(path) for path in paths])
-    return PseudoMasks(
-        image_ids=table["image_id"].to_numpy(),
-        annotation_ids=table["annotation_id"].to_numpy(),
-        class_indices=table["class_index"].to_numpy(),
-        scores=table["score"].to_numpy(),
-        sources=table["source"].to_pylist(),
-        counts=table["rle"].to_pylist(),
-    )
-
-
-def _table(path: Path) -> pa.Table:
-    """A table of pseudo-masks, without what the step that wrote it imports."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = path / "pseudomasks.parquet" if path.is_dir() else path
-    try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowInvalid):
-        remedy = "name the folder of a pseudomask stage"
-        raise InputError(file, "no pseudo-masks can be read", remedy) from None

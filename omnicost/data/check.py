@@ -94,7 +94,7 @@ def _checked_coco(
         return None  # what is left holds no image or no class
     finally:
         faults.extend(kept.found)
-    chosen = held_out(columns.image_ids, source.part)
+    chosen = held_out(columns, source.part)
     return (header, columns.take(chosen)) if len(chosen) else None
 
 

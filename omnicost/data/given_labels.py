@@ -47,13 +47,19 @@ def given_points(dataset: Dataset, index: int) -> np.ndarray:
     return np.asarray(points, np.float32)[~columns.is_crowd[first:end]]
 
 
-def require_given(dataset: Dataset, index: int, kind: AnnotationType) -> None:
-    """Refuse to read an image's labels as another type than they are.
+def is_given(dataset: Dataset, index: int, kind: AnnotationType) -> bool:
+    """Whether an image's label of that type is somebody's; else it can be made from its masks.
+
+    Tags follow from any label: the classes that it names.
 
     Raises:
-        InputError: naming the image.
+        InputError: naming the image, if it does not follow from its labels.
     """
-    if dataset.given is not None and int(dataset.given[index]) != kind.strength:
+    if dataset.given is None or int(dataset.given[index]) == AnnotationType.MASK.strength:
+        return False
+    is_tags = kind.strength <= AnnotationType.CLASS.strength
+    if int(dataset.given[index]) != kind.strength and not is_tags:
         found = TYPES[int(dataset.given[index])]
         where = f"{dataset.name} {dataset.split}: image id {dataset.image_ids[index]}"
         raise InputError(where, f"has labels of type {found}, not {kind}", "use its own type")
+    return True

@@ -47,5 +47,13 @@ def assign(dataset: Dataset, policy: Policy, seed: int) -> np.ndarray:
     return strengths
 
 
+def masked_images(dataset: Dataset, share: float, seed: int) -> np.ndarray:
+    """Indices of the images with masks, ascending: the same whatever labels the rest."""
+    if dataset.given is not None:
+        return np.flatnonzero(dataset.given == AnnotationType.MASK.strength)
+    strengths = assign(dataset, Policy.cell(AnnotationType.NONE, share), seed)
+    return np.flatnonzero(strengths == AnnotationType.MASK.strength)
+
+
 def _weakest(policy: Policy) -> AnnotationType:
     return next(iter(policy))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.dataset import Dataset, Instances
-from omnicost.data.given_labels import given_points, require_given
+from omnicost.data.given_labels import given_points, is_given
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 
@@ -71,7 +71,7 @@ def weak_label(
     Raises:
         InputError: if `kind` is not weak, or not the type of the labels given.
     """
-    if dataset.given is not None:
+    if is_given(dataset, index, kind):
         return _given_label(dataset, index, kind)
     draw = _Annotator(seed, int(dataset.image_ids[index]), len(dataset.class_names), noise)
     return given_for(kind).label(draw, dataset.instances(index))
@@ -79,7 +79,6 @@ def weak_label(
 
 def _given_label(dataset: Dataset, index: int, kind: AnnotationType) -> WeakLabel:
     """What people gave; weaker tags are those of the image's instances."""
-    require_given(dataset, index, kind)
     found = dataset.instances(index)
     if not given_for(kind).of_instances:
         return _tags(np.unique(found.class_indices))

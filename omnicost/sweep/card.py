@@ -28,6 +28,14 @@ class DatasetSpec(Strict):
     root: Path | None = Field(default=None, description="Where its files lie (or use --data).")
     train: str = "train"
     val: str = "val"
+    scored_on: str | None = Field(
+        default=None, description="Another set, whose split `val` scores; its own if absent."
+    )
+
+    @property
+    def validation(self) -> DatasetSpec:
+        """The set that scores."""
+        return self if self.scored_on is None else DatasetSpec(name=self.scored_on, val=self.val)
 
 
 class Grid(Strict):
@@ -88,8 +96,10 @@ class Card(Strict):
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
     grid: Grid = Grid()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    measure: Literal["student", "teacher"] = Field(
-        default="student", description="What a cell ends in: a student's AP or a teacher's mIoU."
+    measure: Literal["student", "teacher", "model"] = Field(
+        default="student",
+        description="What a cell ends in: a student's AP, a teacher's mIoU, or a student that "
+        "nothing can score.",
     )
     schedule: str = Field(default="full", description="Label of the schedules, in every row.")
     recipe: dict[str, Any] = Field(default={}, description="What differs from the base recipe.")

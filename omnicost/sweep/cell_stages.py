@@ -85,10 +85,13 @@ class _CellStages:
     def plan(self) -> CellPlan:
         policy = self.cell.policy
         pseudo = {annotation: self._pseudomask(annotation) for annotation in policy.weak_types}
-        outputs = {"quality": self._quality(pseudo).key} if pseudo else {}
+        outputs = {"quality": self._quality(pseudo).key} if pseudo and self._has_truth else {}
         if self.cell.measure == "teacher":
             return TargetPlan(self.cell, self.book.stages, (), outputs)
         student = self._student(pseudo)
+        if self.cell.measure == "model":
+            outputs |= {"student": student.key}
+            return TargetPlan(self.cell, self.book.stages, (student.key,), outputs)
         evaluate = self._evaluate(student)
         outputs |= {"student": student.key, "evaluate": evaluate.key}
         trial = (student.key, evaluate.key)
@@ -98,9 +101,15 @@ class _CellStages:
     def _train(self) -> SplitSource:
         return self.sources.split(self.cell.dataset, self.cell.dataset.train)
 
+    @property
+    def _has_truth(self) -> bool:
+        """Whether weakly labelled images have masks to compare pseudo-masks with."""
+        dataset = self.sources.dataset(self.cell.dataset, self.cell.dataset.train)
+        return dataset is None or dataset.given is None
+
     @cached_property
     def _val(self) -> SplitSource:
-        return self.sources.split(self.cell.dataset, self.cell.dataset.val)
+        return self.sources.split(self.cell.dataset.validation, self.cell.dataset.val)
 
     @property
     def _train_images(self) -> int | None:
@@ -129,11 +138,13 @@ class _CellStages:
         )
 
     def _detect(self, annotation: AnnotationType) -> Stage:
+        mode = route_of(annotation).captions
+        assert mode is not None  # a type without captions asks no detector
         params = DetectParams(
             data=self._train,
             detector=self._weights("detector"),
             config=self.recipe.detect.proposals,
-            mode=route_of(annotation).captions,
+            mode=mode,
         )
         if params.mode == "present" and self.recipe.noise != PERFECT:
             # Only faults make the tags of points differ from plain tags.
@@ -168,7 +179,7 @@ class _CellStages:
             encoding=self._encoding,
             mask_share=share,
             seed=seed,
-            validation=self._val,
+            validation=None if self.cell.measure == "model" else self._val,
         )
         return self.book.add(
             TEACHER,
@@ -235,7 +246,8 @@ class _CellStages:
     def _labelled_policy(self, annotation: AnnotationType) -> Policy:
         policy = self.cell.policy
         alone = len(policy.weak_types) == 1
-        return Policy.of({annotation: 1.0}) if self._is_released and alone else policy
+        serves_all = self._is_released and alone and self._has_truth  # labels can be made up
+        return Policy.of({annotation: 1.0}) if serves_all else policy
 
     def _needs_seed(self, annotation: AnnotationType) -> bool:
         drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
@@ -301,7 +313,7 @@ class _CellStages:
             EvaluateParams(data=self._val),
             inputs={"student": student},
             label=f"evaluate {self.cell.id}",
-            units=self.sources.images(self.cell.dataset, self.cell.dataset.val),
+            units=self.sources.images(self.cell.dataset.validation, self.cell.dataset.val),
             priced_as=self._student_scale,
         )
 

@@ -78,10 +78,15 @@ def prepare(request: Request, cache: Path, progress: Progress = silent) -> Prepa
         InputError, ConfigError: on a fault of the card or of a data set.
     """
     card = load_card(request.card, request.changes)
-    sources = Sources(cache, progress)
-    cells = only(card.cells(), request.filters)
-    graph = build_graph(cells, planner(card, sources), share=request.share)
-    return Prepared(card, graph, sources)
+    return prepare_card(card, Sources(cache, progress), request.filters, request.share)
+
+
+def prepare_card(
+    card: Card, sources: Sources, filters: Sequence[str] = (), share: bool = True
+) -> Prepared:
+    """Plan the cells of a card, those that match the filters."""
+    cells = only(card.cells(), filters)
+    return Prepared(card, build_graph(cells, planner(card, sources), share=share), sources)
 
 
 def sweep_card(
@@ -117,6 +122,8 @@ def sweep_card(
         if found:
             write_teacher_rows(path, found)
         return Finished(end, (), found, path)
+    if prepared.card.measure == "model":
+        return Finished(end, (), (), path)
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
     done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
     rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done)

@@ -14,7 +14,7 @@ import torch.distributed as distributed
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.data import Dataset
-from omnicost.data.splits import assign
+from omnicost.data.splits import assign, masked_images
 from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.engine.execute import StageContext
 from omnicost.engine.graph import StageKind, by_role
@@ -181,15 +181,13 @@ def teacher(context: StageContext[TeacherParams]) -> None:
         teacher_step.write_released(context.out, told.kind)
         return
     dataset = tuning.data.open()
-    # The masks of a share are the same whatever labels the rest.
-    policy = Policy.cell(AnnotationType.NONE, tuning.mask_share)
     teacher_step.run(
         dataset,
         told.sam.spec,
         tuning.text.spec if tuning.text else "",
         tuning.config,
         kind=told.kind,
-        labelled=_images_of(dataset, policy, tuning.seed, AnnotationType.MASK),
+        labelled=masked_images(dataset, tuning.mask_share, tuning.seed).tolist(),
         seed=tuning.seed,
         embeddings=context.inputs.get("embed"),
         embed=tuning.encoding.config,

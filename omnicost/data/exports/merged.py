@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
@@ -14,6 +15,9 @@ from omnicost.data.dataset import Dataset
 from omnicost.data.exports.regions import HUMAN, Region, own_regions
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class PseudoMasks(NamedTuple):
@@ -140,3 +144,34 @@ def _require_known(dataset: Dataset, pseudo: PseudoMasks) -> None:
     wrong = (classes < 0) | (classes >= len(dataset.class_names))
     if wrong.any():
         raise InputError(where, f"class index {classes[wrong][0]} is not in it", remedy)
+
+
+def read_pseudomasks(paths: Sequence[Path]) -> PseudoMasks:
+    """The pseudo-masks of those folders; none at all of a cell with masks throughout."""
+    import pyarrow as pa
+
+    if not paths:
+        nothing = np.empty(0, np.int64)
+        return PseudoMasks(nothing, nothing, nothing, np.empty(0), [], [])
+    table = pa.concat_tables([_table(path) for path in paths])
+    return PseudoMasks(
+        image_ids=table["image_id"].to_numpy(),
+        annotation_ids=table["annotation_id"].to_numpy(),
+        class_indices=table["class_index"].to_numpy(),
+        scores=table["score"].to_numpy(),
+        sources=table["source"].to_pylist(),
+        counts=table["rle"].to_pylist(),
+    )
+
+
+def _table(path: Path) -> pa.Table:
+    """A table of pseudo-masks, without what the step that wrote it imports."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = path / "pseudomasks.parquet" if path.is_dir() else path
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowInvalid):
+        remedy = "name the folder of a pseudomask stage"
+        raise InputError(file, "no pseudo-masks can be read", remedy) from None

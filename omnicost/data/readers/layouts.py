@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from omnicost.annotation import AnnotationType
 from omnicost.data.columns import Columns, Header
 from omnicost.data.readers.coco_reader import read_coco_columns
 from omnicost.data.readers.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
@@ -116,7 +117,7 @@ def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bo
     def read(progress: Progress) -> tuple[Header, Columns]:
         header, columns = read_coco_columns(annotations, progress)
         whole = part == "all"
-        return header, columns if whole else columns.take(held_out(columns.image_ids, part))
+        return header, columns if whole else columns.take(held_out(columns, part))
 
     return Source(
         name=name,
@@ -130,12 +131,17 @@ def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bo
     )
 
 
-def held_out(image_ids: np.ndarray, part: str) -> np.ndarray:
-    """Indices of the images of a part: an image stays in its part whatever images join the set."""
+def held_out(columns: Columns, part: str) -> np.ndarray:
+    """Indices of the images of a part: an image stays in its part whatever images join the set.
+
+    Of a set with given labels only images with masks validate: nothing else can be scored on.
+    """
+    ids = columns.image_ids.tolist()
     if part == "all":
-        return np.arange(len(image_ids))
-    ids = image_ids.tolist()
+        return np.arange(len(ids))
     validation = np.array([derive_seed("hold out", each) % HOLD_OUT == 0 for each in ids], bool)
+    if columns.given is not None:
+        validation &= np.asarray(columns.given) == AnnotationType.MASK.strength
     return np.flatnonzero(validation if part == "val" else ~validation)
 
 

@@ -1,0 +1,177 @@
+"""From given labels to a model: the same pseudo-masks and student as the simulated cell's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+from given_sets import write_given
+
+from omnicost.annotation import Policy
+from omnicost.data import open_dataset
+from omnicost.data.tiny.disk import write_coco
+from omnicost.data.tiny.world import SPECS
+from omnicost.engine.execute import execute
+from omnicost.engine.store import Store
+from omnicost.errors import InputError
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.project.model_folder import STUDENT, read_description
+from omnicost.project.outcome import MERGED, write_outcome
+from omnicost.project.train import CARD, Training, TrainRequest, prepare_training
+from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.launch import Request, prepare
+from omnicost.sweep.read_card import Changes
+from omnicost.sweep.sources import Sources
+
+MIXTURE = "mask=0.25,box=0.25,point=0.25,class=0.125,none=0.125"
+SMALL = (
+    "recipe.teacher.steps=2",
+    "recipe.teacher.late_step=1",
+    "recipe.teacher.points=32",
+    "recipe.student.schedule.steps=2",
+    "recipe.student.schedule.warmup_steps=0",
+)
+
+
+class World(NamedTuple):
+    """A small set with masks throughout, and the folder of a test."""
+
+    truth: Path
+    root: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("train")
+    write_coco(SPECS["tiny-coco"], root / "truth", {"train": 24, "val": 12})
+    return World(root / "truth", root)
+
+
+def trained(request: TrainRequest, store: Store) -> Training:
+    training = prepare_training(request, Sources(store.data))
+    training.prepared.sources.require()
+    for stage in training.prepared.graph.stages.values():
+        execute(store, stage)
+    return training
+
+
+def drawn(plan: CellPlan) -> dict[str, str]:
+    """Keys of a cell's pseudo-masks by annotation type."""
+    return {str(s.params.annotation): s.key for s in plan.stages if s.name == "pseudomask"}
+
+
+@pytest.fixture(scope="module")
+def given(world: World) -> tuple[Training, Store]:
+    """The mixture's labels as somebody handed them in, and the model trained on them."""
+    policy = Policy.parse(MIXTURE)
+    labelled = write_given(world.root / "labelled", open_dataset(world.truth, "train"), policy)
+    store = Store(world.root / "store")
+    request = TrainRequest(labelled, world.root / "model", "tiny", world.truth, SMALL)
+    return trained(request, store), store
+
+
+def test_given_labels_equal_the_simulated_cell(world: World, given: tuple[Training, Store]) -> None:
+    """The pseudo-mask tables are equal row for row, the students bit for bit."""
+    training, store = given
+    card = {
+        "base": "tiny",
+        "name": "simulated",
+        "datasets": [{"name": str(world.truth)}],
+        "grid": {"mask_shares": [], "types": [], "policies": [Policy.parse(MIXTURE).as_dict()]},
+    }
+    path = world.root / "simulated.yaml"
+    path.write_text(yaml.safe_dump(card))
+    simulated = prepare(Request(path, Changes(SMALL)), world.root / "cache")
+    other = Store(world.root / "other")
+    for stage in simulated.graph.stages.values():
+        execute(other, stage)
+    mine, theirs = training.plan, simulated.graph.plans[0]
+    assert len(drawn(theirs)) == 4
+    for annotation, key in drawn(mine).items():
+        one = pseudomask.read(store.path(key))
+        two = pseudomask.read(other.path(drawn(theirs)[annotation]))
+        assert one.num_rows or annotation == "none"
+        assert one.equals(two), annotation
+    files = [s.path(p.outputs["student"]) / STUDENT for s, p in ((store, mine), (other, theirs))]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_folder_of_a_model(given: tuple[Training, Store]) -> None:
+    """Student, merged labels that open as a set with masks, figures with an interval, the card."""
+    training, store = given
+    outcome = write_outcome(training, store)
+    out = training.request.out
+    assert read_description(out).class_names == SPECS["tiny-coco"].class_names
+    assert (out / STUDENT).is_file()
+    merged = json.loads((out / MERGED).read_text())
+    assert {each["source"] for each in merged["annotations"]} > {"human"}
+    assert all("segmentation" in each for each in merged["annotations"])
+    assert outcome.labels == {"none": 3, "class": 3, "point": 6, "box": 6, "mask": 6}
+    assert sum(outcome.instances.values()) == len(merged["annotations"])
+    assert outcome.held_out is not None
+    assert outcome.held_out.images == 12
+    assert outcome.held_out.low <= outcome.held_out.ap <= outcome.held_out.high
+    assert yaml.safe_load((out / CARD).read_text())["base"] == "tiny"
+    assert "AP" in outcome.lines()[0]
+
+
+def test_every_labelled_instance_is_accounted_for(given: tuple[Training, Store]) -> None:
+    """Each point and box has a mask in the merged labels or is listed as without one."""
+    training, store = given
+    outcome = write_outcome(training, store)
+    content = json.loads((training.request.labelled / "instances.json").read_text())
+    weak = {
+        a["id"]
+        for a in content["annotations"]
+        if "point" in a or ("bbox" in a and "segmentation" not in a)
+    }
+    merged = {
+        a["id"] for a in json.loads((training.request.out / MERGED).read_text())["annotations"]
+    }
+    assert weak == (weak & merged) | {each.annotation_id for each in outcome.empty}
+    assert not merged & {each.annotation_id for each in outcome.empty}
+
+
+@pytest.mark.parametrize("only", ["box", "point", "class", "none"])
+def test_a_set_of_one_weak_type(only: str, world: World) -> None:
+    """Without any mask the released teacher draws all, and a student comes of it, unscored."""
+    train = open_dataset(world.truth, "train").take(np.arange(6))
+    labelled = write_given(world.root / f"only-{only}", train, Policy.of({only: 1.0}))
+    store = Store(world.root / f"store-{only}")
+    training = trained(
+        TrainRequest(labelled, world.root / f"model-{only}", "tiny", None, SMALL), store
+    )
+    assert training.held_out == 0
+    outcome = write_outcome(training, store)
+    assert outcome.held_out is None
+    assert "not known" in outcome.lines()[0]
+    assert (training.request.out / STUDENT).is_file()
+
+
+def test_a_fifth_of_the_masked_images_scores(world: World) -> None:
+    """Without a named set some images with masks are held out, always the same, and said."""
+    train = open_dataset(world.truth, "train")
+    labelled = write_given(world.root / "half", train, Policy.parse("mask=0.9,box=0.1"))
+    held = open_dataset(labelled, "val")
+    assert (held.given == 4).all()
+    rest = open_dataset(labelled, "train")
+    assert len(held) + len(rest) == 24
+    assert not set(held.image_ids.tolist()) & set(rest.image_ids.tolist())
+
+
+def test_what_cannot_be_trained_on(world: World, tmp_path: Path) -> None:
+    """A set with masks throughout, and a validation set of other classes, are refused."""
+    sources = Sources(tmp_path / "cache")
+    with pytest.raises(InputError, match="given labels"):
+        prepare_training(TrainRequest(world.truth, tmp_path / "model", "tiny"), sources)
+    other = tmp_path / "other"
+    write_coco(SPECS["tiny-cityscapes"], other, {"train": 2, "val": 2})
+    labelled = write_given(
+        tmp_path / "labelled", open_dataset(world.truth, "train"), Policy.parse("box=1")
+    )
+    with pytest.raises(InputError, match="classes"):
+        prepare_training(TrainRequest(labelled, tmp_path / "model", "tiny", other), sources)
