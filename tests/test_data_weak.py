@@ -134,7 +134,7 @@ def test_no_image_cannot_be_split() -> None:
 
 
 @given(some_masks(), st.integers(0, 99))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_perfect_labels_tell_the_truth(masks: list[list[np.ndarray]], seed: int) -> None:
     """Tags are the classes present, points lie on their masks, boxes are the tight ones."""
     dataset = in_memory(masks)
@@ -154,7 +154,7 @@ def test_perfect_labels_tell_the_truth(masks: list[list[np.ndarray]], seed: int)
 
 
 @given(some_masks(), st.integers(0, 99))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_noise_does_not_depend_on_the_other_images(
     masks: list[list[np.ndarray]], seed: int
 ) -> None:
@@ -172,7 +172,7 @@ def test_noise_does_not_depend_on_the_other_images(
 
 
 @given(some_masks(), st.floats(0, 1))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_noisy_boxes_stay_boxes(masks: list[list[np.ndarray]], jitter: float) -> None:
     """However shaken, a box is inside the picture and at least a pixel wide and high."""
     dataset = in_memory(masks)
@@ -212,6 +212,38 @@ def test_wrong_tags_come_at_their_rate() -> None:
     assert (truth != said).mean() == pytest.approx(0.25, abs=0.03)
     steps = np.bincount((said - truth) % 5, minlength=5)[1:]
     assert steps.min() > 0.7 * steps.mean()
+
+
+def tags(noise: AnnotatorNoise, classes: int, present: int, images: int = 600) -> list[np.ndarray]:
+    """What annotators said of images that hold the first classes, one instance each."""
+    disc = ellipse(30, 30, 15, 15, 8, 6)
+    dataset = in_memory([[disc] * present] * images, classes)
+    dataset.columns.class_indices[:] = np.tile(np.arange(present), images)
+    return [weak_label(dataset, n, AnnotationType.CLASS, noise)[0] for n in range(images)]
+
+
+def test_tags_are_wrong_at_their_rate() -> None:
+    """A rate of 0.25 names a quarter of the lone tags of images wrong, each other class alike."""
+    said = np.concatenate(tags(AnnotatorNoise(wrong_tag=0.25), classes=5, present=1))
+    assert len(said) == 600
+    assert (said != 0).mean() == pytest.approx(0.25, abs=0.05)
+    wrong = np.bincount(said, minlength=5)[1:]
+    assert wrong.min() > 0.6 * wrong.mean()
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(1, 0), (2, 1)])
+def test_a_wrong_tag_is_another_class(classes: int, expected: int) -> None:
+    """Where one is always wrong, it is the other of two classes; the only class cannot be wrong."""
+    said = tags(AnnotatorNoise(wrong_tag=1.0), classes, present=1, images=20)
+    assert [each.tolist() for each in said] == [[expected]] * 20
+
+
+def test_tags_are_missed_at_their_rate_and_said_once() -> None:
+    """A rate of 0.4 leaves out that share of the tags; no class is named twice."""
+    said = tags(AnnotatorNoise(missed=0.4), classes=5, present=3)
+    assert sum(map(len, said)) / (3 * 600) == pytest.approx(0.6, abs=0.04)
+    confused = tags(AnnotatorNoise(wrong_tag=0.5), classes=3, present=3)
+    assert all(len(set(each.tolist())) == len(each) for each in confused)
 
 
 def test_points_miss_their_object_at_their_rate() -> None:

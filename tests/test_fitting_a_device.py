@@ -23,6 +23,7 @@ from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
 from omnicost.pipeline.student.step import train_step
 from omnicost.pipeline.teacher import train as teacher
+from omnicost.pipeline.teacher import trainer as trainer_module
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
@@ -148,12 +149,12 @@ class TeacherWorld:
         self.text = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
         self.root = root
 
-    def trainer(self, config: TeacherConfig) -> teacher.Trainer:
+    def trainer(self, config: TeacherConfig) -> trainer_module.Trainer:
         model = teacher.build_model(self.sam, POINT_BOX, self.text)
         ready = Teacher(model, POINT_BOX, True, self.text)
         chosen = self.dataset, range(6), self.embeddings, config
         lessons = Lessons(*chosen, POINT_BOX, self.sam.frame, seed=0)
-        return teacher.Trainer(ready, lessons, config, self.root, "cpu")
+        return trainer_module.Trainer(ready, lessons, config, self.root, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_prompt_groups_of_a_teacher_add_up(
     def fixed(logits: torch.Tensor, extent: torch.Tensor, count: int, *_: Any) -> torch.Tensor:
         return POINTS[:count].expand(len(logits), -1, -1)
 
-    monkeypatch.setattr(teacher, "uncertain_points", fixed)
+    monkeypatch.setattr(trainer_module, "uncertain_points", fixed)
     found = {}
     for size in (64, 3, 1):
         trainer = world.trainer(teacher_config(decode_prompts=size))

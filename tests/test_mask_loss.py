@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from omnicost.pipeline.teacher.mask_loss import ce_loss, dice_loss, sample_at, uncertain_points
+from omnicost.pipeline.teacher.mask_loss import (
+    ce_loss,
+    dice_loss,
+    sample_at,
+    true_iou,
+    uncertain_points,
+)
 
 WHOLE = torch.ones(1, 2)
 
@@ -35,6 +41,32 @@ def test_most_points_lie_where_the_mask_is_unsure() -> None:
     # 300 of 1,200 uniform points: those within an eighth of the width on either side.
     assert off[:300].max() < 0.16
     assert off[300:].max() > 0.4
+
+
+def test_each_mask_has_its_own_unsure_place() -> None:
+    """The points of a mask lie where that mask is unsure: not where it is surest, or another is."""
+    rising = ramp(32, 32)
+    masks = torch.cat([rising, rising + 6, rising - 6])  # unsure at the middle, left, right
+    points = uncertain_points(masks, WHOLE.expand(3, 2), 400, 3.0, 0.75, draw())
+    for kept, middle in zip(points[:, :300, 0], (0.5, 0.125, 0.875), strict=True):
+        assert (kept - middle).abs().max() < 0.3
+        assert float(kept.mean()) == pytest.approx(middle, abs=0.03)
+
+
+def test_no_importance_means_uniform_points() -> None:
+    """With importance 0 every point is drawn anew, whatever the mask."""
+    points = uncertain_points(ramp(32, 32), WHOLE, 400, 3.0, 0.0, draw())
+    assert float(points[0, :, 0].std()) == pytest.approx(12**-0.5, rel=0.1)
+
+
+def test_true_iou_of_a_padded_picture() -> None:
+    """Only the picture's part of the frame counts; an untouched instance has 0."""
+    logits = torch.full((2, 8, 8), 1.0)
+    logits[0, :, 2:4] = -1.0  # drawn: columns 0-1 of the picture's 4
+    masks = torch.zeros(2, 16, 8, dtype=torch.uint8)
+    masks[0, :, :6] = 1  # wanted: its first three quarters
+    found = true_iou(logits, masks, torch.tensor([0.5, 1.0]))
+    assert found.tolist() == pytest.approx([2 / 3, 0.0])
 
 
 def test_padding_of_the_frame_is_never_looked_at() -> None:

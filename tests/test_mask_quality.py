@@ -8,7 +8,7 @@ import pytest
 from student_world import NAMES, encode, make_dataset
 
 from omnicost.annotation import AnnotationType
-from omnicost.data import Dataset
+from omnicost.data import Dataset, Instances
 from omnicost.pipeline import mask_quality
 from omnicost.pipeline.mask_quality import Found
 from omnicost.pipeline.pseudomask import generate as pseudomask
@@ -123,6 +123,47 @@ def test_masks_on_crowds_do_not_count(dataset: Dataset) -> None:
     verdicts, hit = mask_quality.match_detections(found, crowded)
     assert set(verdicts.tolist()) == {-1}
     assert not hit.any()
+
+
+def strip(left: int, right: int) -> dict[str, Any]:
+    """Columns of a picture of 10 x 20 pixels."""
+    mask = np.zeros((10, 20), bool)
+    mask[:, left:right] = True
+    return encode(mask)
+
+
+def test_crowds_beside_instances() -> None:
+    """A mask on a crowd of its class is left out; on one of another class it is a miss.
+
+    Columns 0-8 are a crowd of class 0, 8-12 an instance of class 0, 12-16 one of class 1. The
+    masks: inside the crowd; the first instance; half crowd, half instance; on the crowd but of
+    class 1; a miss.
+    """
+    truth = Instances(
+        annotation_ids=np.array([7, 8, 9]),
+        class_indices=np.array([0, 0, 1]),
+        boxes=np.zeros((3, 4), np.float32),
+        areas=np.array([80.0, 40.0, 40.0]),
+        is_crowd=np.array([True, False, False]),
+        rles=(strip(0, 8), strip(8, 12), strip(12, 16)),
+        size=(10, 20),
+    )
+    rles = (strip(0, 4), strip(8, 12), strip(5, 11), strip(0, 8), strip(16, 20))
+    found = Found(np.full(5, -1), np.array([0, 0, 0, 1, 0]), rles)
+    verdicts, hit = mask_quality.match_detections(found, truth)
+    assert verdicts.tolist() == [-1, 1, -1, 0, 0]
+    assert hit.tolist() == [False, True, False]
+
+
+def test_crowds_are_no_instances_to_find(dataset: Dataset, tmp_path: Path) -> None:
+    """Mean IoU and recall are over instances: what is a crowd lowers neither."""
+    truth = dataset.instances(0)
+    crowded = truth._replace(is_crowd=np.arange(len(truth.rles)) == 0)
+    found = Found(truth.annotation_ids[1:], truth.class_indices[1:], truth.rles[1:])
+    figures = mask_quality._instance_figures([(found, crowded)], dataset)
+    assert (figures["instances"], figures["mIoU"]) == (len(truth.rles) - 1, 100)
+    figures = mask_quality._detection_figures([(found, crowded)], dataset)
+    assert (figures["instances"], figures["recall50"]) == (len(truth.rles) - 1, 100)
 
 
 def test_best_score_takes_the_instance(dataset: Dataset, tmp_path: Path) -> None:

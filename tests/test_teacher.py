@@ -25,6 +25,7 @@ SMALL = TeacherConfig(
     points=64,
     learning_rate=1e-3,
     late_learning_rate=1e-4,
+    full_rate_instances=1,
     late_step=4,
     log_every=4,
     checkpoint_every=3,

@@ -112,9 +112,15 @@ class TeacherConfig(Config):
     learning_rate: float = Field(default=1e-5, gt=0)
     late_learning_rate: float = Field(default=1e-6, gt=0)
     late_step: int = Field(default=27_655, ge=0)  # first step at the late rate
+    full_rate_instances: int = Field(default=1_000, ge=1)  # of the rates; in proportion with fewer
     weight_decay: float = Field(default=0.01, ge=0)  # AdamW's usual value; the paper gives none
+    start_token: Literal["single", "best"] = "best"  # of P-SAM: best: the multi-mask token that is
+    held_out_share: float = Field(default=0.2, ge=0, lt=1)  # of the images, to tell if tuning helps
+    held_out_images: int = Field(default=256, ge=0)  # at most
+    held_out_instances: int = Field(default=60, ge=1)  # at least, or none are held out
     ce_weight: float = Field(default=5.0, ge=0)
     dice_weight: float = Field(default=5.0, ge=0)
+    rating_weight: float = Field(default=1.0, ge=0)  # squared error to the true IoU, as released
     points: int = Field(default=112 * 112, ge=1)  # of the loss, per mask
     oversample: float = Field(default=3.0, ge=1)  # Mask2Former
     importance: float = Field(default=0.75, ge=0, le=1)  # Mask2Former

@@ -125,6 +125,20 @@ class SamHead(PromptHead):
         """``(C,)`` dense embedding for the absence of a mask prompt."""
         return self.prompt_encoder.no_mask_embed.weight[0]
 
+    @property
+    def multimask_tokens(self) -> int:
+        """All mask tokens but the single mask's."""
+        return len(self.mask_decoder.output_hypernetworks_mlps) - 1
+
+    @torch.no_grad()
+    def lead_with(self, token: int) -> None:
+        """Copy the token, its hypernetwork and its rating over the single mask's."""
+        decoder, place = self.mask_decoder, token + 1
+        networks, rating = decoder.output_hypernetworks_mlps, decoder.iou_prediction_head.proj_out
+        networks[0].load_state_dict(networks[place].state_dict())
+        for rows in (decoder.mask_tokens.weight, rating.weight, rating.bias):
+            rows[0] = rows[place]
+
     def prompt_tokens(self, prompts: Prompts, class_text: torch.Tensor | None) -> torch.Tensor:
         """``(P, T, C)``: 2 tokens for a box or for a point and its padding, 3 for point and box."""
 

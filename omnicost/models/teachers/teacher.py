@@ -133,6 +133,18 @@ class PromptHead(nn.Module, ABC):
                 would take it from there; what is tuned is the first token alone.
         """
 
+    @property
+    @abstractmethod
+    def multimask_tokens(self) -> int:
+        """How many masks `multimask` gives."""
+
+    @abstractmethod
+    def lead_with(self, token: int) -> None:
+        """Let the single mask start as one of the several, counted from 0, with its rating.
+
+        What gives the single mask was trained for boxes and several points, not for a lone one.
+        """
+
     def tuned_parameters(self) -> dict[str, nn.Parameter]:
         """What training moves, by name: what the optimiser gets and the artefact holds."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}

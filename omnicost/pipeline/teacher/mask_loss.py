@@ -65,3 +65,20 @@ def dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     chances = logits.sigmoid()
     overlap = 2 * (chances * targets).sum(1)
     return 1 - (overlap + 1) / (chances.sum(1) + targets.sum(1) + 1)
+
+
+@torch.no_grad()
+def true_iou(logits: torch.Tensor, masks: torch.Tensor, extent: torch.Tensor) -> torch.Tensor:
+    """``(P,)`` IoU of logits, cut at 0, with the masks of one picture, at the logits' resolution.
+
+    Args:
+        logits: ``(P, h, w)`` of the frame.
+        masks: ``(P, H, W)`` of the picture, 0 or 1.
+        extent: ``(2,)`` width and height of the picture in shares of the frame.
+    """
+    width, height = (extent.cpu() * torch.tensor(logits.shape[:0:-1])).round().int().tolist()
+    drawn = logits[:, :height, :width] > 0
+    scaled = F.interpolate(masks[:, None].float(), (height, width), mode="nearest-exact")
+    wanted = scaled[:, 0] > 0.5
+    union = (drawn | wanted).sum((1, 2))
+    return (drawn & wanted).sum((1, 2)) / union.clamp(min=1)

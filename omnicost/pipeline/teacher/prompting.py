@@ -27,17 +27,19 @@ class Teacher:
         kind: the prompts it was tuned on.
         tuned: False for the released weights.
         class_text: ``(K, D)`` features of the class names; None without class-awareness.
+        token: the multi-mask token that answers, from 0; None to leave that to `multimask`.
     """
 
     model: PromptHead
     kind: TeacherKind
     tuned: bool
     class_text: torch.Tensor | None
+    token: int | None = None
 
     @property
     def multimask(self) -> bool:
         """Whether masks are the best of three: as released for a lone point, never once tuned."""
-        return not self.tuned and self.kind.is_ambiguous
+        return self.token is not None or (not self.tuned and self.kind.is_ambiguous)
 
 
 class Asked(NamedTuple):
@@ -123,6 +125,8 @@ def _decode(
         released=not teacher.tuned,
     )
     best = decoded.iou.argmax(1)
+    if teacher.token is not None:
+        best = torch.full_like(best, teacher.token)
     rows = torch.arange(len(best), device=best.device)
     return decoded.logits[rows, best].float(), decoded.iou[rows, best]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,15 +16,26 @@ from omnicost.pipeline.teacher.prompting import Asked, Teacher, answer
 IMAGES_AT_ONCE = 16
 
 
-def mean_iou(
+class Judged(NamedTuple):
+    """N instances and the masks that a teacher drew for them."""
+
+    ious: np.ndarray  # (N,) float64 in [0, 1]
+    ratings: np.ndarray  # (N,) float64, the teacher's own estimates
+
+    def mean_iou(self) -> float | None:
+        """In [0, 1]; None if there is no instance."""
+        return float(self.ious.mean()) if len(self.ious) else None
+
+
+def judge(
     teacher: Teacher,
     dataset: Dataset,
     images: Sequence[int],
     embeddings: Embeddings,
     device: str | torch.device = "cpu",
     seed: int = 0,
-) -> float | None:
-    """Mean over the instances of the IoU in [0, 1]; None if there is no instance.
+) -> Judged:
+    """How well a teacher's masks fit, and how well it knows.
 
     Args:
         teacher: prompted with ground-truth boxes, with one drawn point, or with both, as tuned.
@@ -33,12 +45,14 @@ def mean_iou(
         device: where the teacher is.
         seed: of the points.
     """
-    ious: list[float] = []
+    ious: list[np.ndarray] = [np.zeros(0)]
+    ratings: list[np.ndarray] = [np.zeros(0)]
     for block in batches([int(index) for index in images], IMAGES_AT_ONCE):
         asked = [_asked(teacher, dataset, index, embeddings, seed) for index in block]
         for index, answered in zip(block, answer(teacher, asked, device), strict=True):
-            ious.extend(_ious(answered.masks, dataset.instances(index)))
-    return float(np.mean(ious)) if ious else None
+            ious.append(_ious(answered.masks, dataset.instances(index)))
+            ratings.append(answered.iou.astype(np.float64))
+    return Judged(np.concatenate(ious), np.concatenate(ratings))
 
 
 def _asked(

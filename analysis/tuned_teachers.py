@@ -1,0 +1,256 @@
+"""Whether tuning helps a teacher: tuned against released, by data set, share of masks and kind.
+
+Each teacher is tuned on the images that a sweep would label and judged on held-out pictures, with
+the prompts of its kind from the ground truth. A row is added as soon as it is measured; run again,
+the script goes on where it stopped. `--show` prints what there is, a line for each setting: means
+and spreads over the seeds, tuned less released on the same instances, and the correlation of the
+decoder's ratings with the true IoU before and after.
+
+    python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl
+    python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl --show
+    python analysis/tuned_teachers.py /tmp/hot.jsonl --set teacher.full_rate_instances=1
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.data import Dataset, open_dataset
+from omnicost.data.splits import assign
+from omnicost.models.teachers.teacher import load_promptable
+from omnicost.models.text import load_text_encoder
+from omnicost.pipeline import embed
+from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
+from omnicost.pipeline.embed import Embeddings, ImageEncoder
+from omnicost.pipeline.teacher import train
+from omnicost.pipeline.teacher.kinds import TeacherKind
+from omnicost.pipeline.teacher.quality import Judged, judge
+from omnicost.resources import shipped
+
+DATASETS = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
+SHARES = (0.01, 0.1)
+KINDS = (
+    "box/plain",
+    "point/plain",
+    "point_box/plain",
+    "box/class",
+    "point/class",
+    "point_box/class",
+)
+
+
+class Row(BaseModel):
+    """One tuned teacher; IoUs in percent."""
+
+    dataset: str
+    mask_share: float
+    kind: str
+    seed: int
+    instances: int
+    """Judged."""
+    released: float
+    tuned: float
+    kept: str
+    """``tuned``, or ``released`` where held-out images said so."""
+    released_correlation: float
+    """Of ratings and true IoU."""
+    tuned_correlation: float
+    difference_error: float
+    """Standard error of tuned less released over the instances."""
+    seconds: float
+
+
+class Bench:
+    """A data set with its embeddings, and what is released."""
+
+    def __init__(self, name: str, root: Path, seeds: int, pictures: int) -> None:
+        self.train = open_dataset(name, "train", root=root)
+        val = open_dataset(name, "val", root=root)
+        self.val = val.take(range(min(pictures, len(val))))
+        self.sam = load_promptable("tiny")
+        self.encoder = ImageEncoder(self.sam, DEFAULT_EMBED)
+        self.root = root / name
+        wanted = {i for seed in range(seeds) for i in self.labelled(max(SHARES), seed)}
+        self.train_cache = self._embedded(f"train-{seeds}", self.train, sorted(wanted))
+        self.val_cache = self._embedded(
+            f"val-{len(self.val)}", self.val, list(range(len(self.val)))
+        )
+        self.released: dict[str, Judged] = {}
+
+    def labelled(self, share: float, seed: int) -> list[int]:
+        """Images with masks, as a sweep draws them."""
+        strengths = assign(self.train, Policy.cell(AnnotationType.NONE, share), seed)
+        return np.flatnonzero(strengths == AnnotationType.MASK.strength).tolist()
+
+    def _embedded(self, name: str, dataset: Dataset, order: Sequence[int]) -> Path:
+        out, work = self.root / f"embed-{name}", self.root / f"work-{name}"
+        if not (out / embed.INDEX).exists():
+            out.mkdir(parents=True, exist_ok=True)
+            work.mkdir(parents=True, exist_ok=True)
+            embed.run(dataset, "tiny", DEFAULT_EMBED, order=order, out=out, work=work)
+        return out
+
+    def judged(self, folder: Path) -> tuple[Judged, bool]:
+        """A teacher's masks on the held-out pictures, and whether it was tuned."""
+
+        def features(template: str) -> torch.Tensor:
+            return load_text_encoder("tiny").encode(self.train.class_names, template)
+
+        teacher = train.load_teacher(folder, self.sam, features)
+        cache = Embeddings(self.val_cache, self.val, lambda: self.encoder)
+        return judge(teacher, self.val, range(len(self.val)), cache), teacher.tuned
+
+    def measure(self, share: float, kind: str, seed: int, config: TeacherConfig) -> Row:
+        """One teacher tuned and judged."""
+        started = time.perf_counter()
+        if kind not in self.released:
+            self.released[kind] = self.judged(self._made(kind, [], 0, config))[0]
+        before = self.released[kind]
+        after, tuned = self.judged(self._made(kind, self.labelled(share, seed), seed, config))
+        gain = 100 * (after.ious - before.ious)
+        return Row(
+            dataset=self.train.name,
+            mask_share=share,
+            kind=kind,
+            seed=seed,
+            instances=len(gain),
+            released=100 * before.ious.mean(),
+            tuned=100 * after.ious.mean(),
+            kept="tuned" if tuned else "released",
+            released_correlation=_correlation(before),
+            tuned_correlation=_correlation(after),
+            difference_error=float(gain.std() / np.sqrt(len(gain))),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _made(self, kind: str, labelled: list[int], seed: int, config: TeacherConfig) -> Path:
+        folder = Path(tempfile.mkdtemp(dir=self.root))
+        out, work = folder / "out", folder / "work"
+        out.mkdir()
+        work.mkdir()
+        train.run(
+            self.train,
+            "tiny",
+            "tiny",
+            config,
+            kind=TeacherKind.parse(kind),
+            labelled=labelled,
+            seed=seed,
+            out=out,
+            work=work,
+            embeddings=self.train_cache,
+        )
+        return out
+
+
+def _correlation(judged: Judged) -> float:
+    return float(np.corrcoef(judged.ious, judged.ratings)[0, 1])
+
+
+def tiny_config(changes: Sequence[str]) -> TeacherConfig:
+    """The teacher of the tiny cards, with ``teacher.name=value`` changed."""
+    values: dict[str, Any] = yaml.safe_load(shipped("sweeps/bases/tiny.yaml").read_text())
+    teacher = values["recipe"]["teacher"]
+    for change in changes:
+        name, _, value = change.removeprefix("teacher.").partition("=")
+        teacher[name] = yaml.safe_load(value)
+    return TeacherConfig.model_validate(teacher)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows measured so far."""
+    return [Row.model_validate_json(line) for line in path.read_text().splitlines()]
+
+
+def compute_table_info(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """A line for each data set, share and kind."""
+    key = lambda row: (row.dataset, row.mask_share, row.kind)  # noqa: E731
+    lines = []
+    for (name, share, kind), group in itertools.groupby(sorted(rows, key=key), key):
+        same = list(group)
+        gains = [row.tuned - row.released for row in same]
+        kept = sum(row.kept == "released" for row in same)
+        lines.append(
+            (
+                name,
+                f"{share:.0%}",
+                kind,
+                f"{mean(row.released for row in same):.1f}",
+                f"{mean(row.tuned for row in same):.1f}",
+                f"{mean(gains):+.2f}",
+                f"{stdev(gains):.2f}" if len(gains) > 1 else "-",
+                f"{min(gains):+.2f}",
+                f"{mean(row.difference_error for row in same):.2f}",
+                f"{kept}/{len(same)}",
+                f"{mean(row.released_correlation for row in same):.2f}",
+                f"{mean(row.tuned_correlation for row in same):.2f}",
+            )
+        )
+    return lines
+
+
+def draw_table(lines: Sequence[tuple[str, ...]]) -> Table:
+    """The lines under their headings."""
+    table = Table("data set", "masks", "kind", title="Teacher mIoU", title_justify="left")
+    for name in ("released", "tuned", "gain", "sd", "worst", "+-", "kept", "r before", "r after"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _todo(rows: Path, settings: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    done = (
+        {(r.dataset, r.mask_share, r.kind, r.seed) for r in read(rows)} if rows.exists() else set()
+    )
+    return (each for each in settings if each not in done)
+
+
+def main(
+    rows: Annotated[Path, typer.Argument(help="JSON Lines to add to.")],
+    show: Annotated[bool, typer.Option(help="Print the table and measure nothing.")] = False,
+    datasets: str = ",".join(DATASETS),
+    shares: str = ",".join(map(str, SHARES)),
+    kinds: str = ",".join(KINDS),
+    seeds: int = 3,
+    pictures: Annotated[int, typer.Option(help="Held-out pictures of each data set.")] = 300,
+    changes: Annotated[list[str] | None, typer.Option("--set")] = None,
+    cache: Annotated[Path, typer.Option(help="Pictures and embeddings.")] = Path(".omnicost/tuned"),
+) -> None:
+    """Measure what is missing, or print the table."""
+    if show:
+        Console(width=140).print(draw_table(compute_table_info(read(rows))))
+        return
+    config = tiny_config(changes or [])
+    for name in datasets.split(","):
+        settings = itertools.product(
+            [name], map(float, shares.split(",")), kinds.split(","), range(seeds)
+        )
+        bench = None
+        for _, share, kind, seed in _todo(rows, settings):
+            bench = bench or Bench(name, cache.resolve(), seeds, pictures)
+            row = bench.measure(share, kind, seed, config)
+            rows.parent.mkdir(parents=True, exist_ok=True)
+            with rows.open("a") as file:
+                file.write(row.model_dump_json() + "\n")
+            print(json.dumps(row.model_dump()), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
