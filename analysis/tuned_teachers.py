@@ -17,7 +17,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any
@@ -215,11 +215,10 @@ def draw_table(lines: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
-def _todo(rows: Path, settings: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    done = (
-        {(r.dataset, r.mask_share, r.kind, r.seed) for r in read(rows)} if rows.exists() else set()
-    )
-    return (each for each in settings if each not in done)
+def done(rows: Path) -> set[tuple[str, float, str, int]]:
+    """What is measured already."""
+    found = read(rows) if rows.exists() else []
+    return {(row.dataset, row.mask_share, row.kind, row.seed) for row in found}
 
 
 def main(
@@ -237,19 +236,20 @@ def main(
     if show:
         Console(width=140).print(draw_table(compute_table_info(read(rows))))
         return
-    config = tiny_config(changes or [])
-    for name in datasets.split(","):
-        settings = itertools.product(
-            [name], map(float, shares.split(",")), kinds.split(","), range(seeds)
-        )
-        bench = None
-        for _, share, kind, seed in _todo(rows, settings):
-            bench = bench or Bench(name, cache.resolve(), seeds, pictures)
-            row = bench.measure(share, kind, seed, config)
-            rows.parent.mkdir(parents=True, exist_ok=True)
-            with rows.open("a") as file:
-                file.write(row.model_dump_json() + "\n")
-            print(json.dumps(row.model_dump()), flush=True)
+    config, root = tiny_config(changes or []), cache.resolve()
+    names, wanted = datasets.split(","), (map(float, shares.split(",")), kinds.split(","))
+    benches: dict[str, Bench] = {}
+    # Seeds last: what is there at any time covers every data set, share and kind.
+    for seed, name, share, kind in itertools.product(range(seeds), names, *wanted):
+        if (name, share, kind, seed) in done(rows):
+            continue
+        if name not in benches:
+            benches[name] = Bench(name, root, seeds, pictures)
+        row = benches[name].measure(share, kind, seed, config)
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        with rows.open("a") as file:
+            file.write(row.model_dump_json() + "\n")
+        print(json.dumps(row.model_dump()), flush=True)
 
 
 if __name__ == "__main__":
