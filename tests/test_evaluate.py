@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from student_world import encode, make_dataset
 
 from omnicost.data import Dataset, SizeBounds, open_dataset
+from omnicost.models.students import mask2former, resize
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline import evaluate
+from omnicost.progress import silent
 
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "coco"
 TWELVE = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L", "AR1", "AR10", "AR100")
@@ -152,3 +155,61 @@ def test_metrics_file_is_plain_json(dataset: Dataset, tmp_path: Path) -> None:
     evaluate.write_metrics(tmp_path, evaluate.coco_metrics(dataset, perfect(dataset)))
     read = json.loads((tmp_path / evaluate.METRICS).read_text())
     assert set(TWELVE) <= set(read)
+
+
+def test_pictures_are_read_within_a_bound(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large pictures are, a few are in memory at once, and predictions stay the same."""
+    from student_world import NAMES, make_backbone, tiny_values
+
+    from omnicost.models.students import student as interface
+    from omnicost.pipeline.student.config import StudentConfig
+    from omnicost.pipeline.student.train import build_student
+
+    config = StudentConfig.model_validate(tiny_values())
+    student = build_student(config, NAMES, make_backbone(tmp_path / "backbone"), seed=0)
+    interface.save(tmp_path / "student.safetensors", student)
+
+    def predicted() -> list[Prediction]:
+        found = evaluate.predict(dataset, tmp_path / "student.safetensors", "cpu", silent)
+        return [prediction for _, prediction in found]
+
+    whole = predicted()
+    read: list[int] = []
+    together: list[tuple[int, int]] = []
+    image, predict = Dataset.image, type(student).predict
+    monkeypatch.setattr(Dataset, "image", lambda self, i: (read.append(i), image(self, i))[1])
+    monkeypatch.setattr(
+        type(student),
+        "predict",
+        lambda self, some: (together.append((len(some), len(read))), predict(self, some))[1],
+    )
+    monkeypatch.setattr(evaluate, "PIXELS_AT_ONCE", 64 * 64 * 2)  # two pictures
+    assert [p.rles for p in predicted()] == [p.rles for p in whole]
+    assert {count for count, _ in together} == {2}
+    monkeypatch.setattr(evaluate, "PIXELS_AT_ONCE", 64 * 64 - 1)  # not even one
+    read.clear()
+    together.clear()
+    assert [p.rles for p in predicted()] == [p.rles for p in whole]
+    assert together == [(1, number) for number in range(1, len(dataset) + 1)]
+
+
+def test_masks_of_a_large_picture_are_made_a_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound on their pixels changes neither codes nor certainty."""
+    logits = torch.randn(7, 16, 16, generator=torch.Generator().manual_seed(0))
+    inner = resize.Inner((64, 64), (60, 48))
+    whole = mask2former.encode_masks(logits, inner, (120, 96))
+    sizes: list[int] = []
+    upsample = mask2former.upsample
+    monkeypatch.setattr(mask2former, "MASK_PIXELS_AT_ONCE", 2 * 120 * 96)
+
+    def watched(part: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(part))
+        return upsample(part, *rest)
+
+    monkeypatch.setattr(mask2former, "upsample", watched)
+    rles, certainty = mask2former.encode_masks(logits, inner, (120, 96))
+    assert sizes == [2, 2, 2, 1]
+    assert rles == whole[0]
+    torch.testing.assert_close(certainty, whole[1])

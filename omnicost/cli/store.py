@@ -27,7 +27,7 @@ def ls(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List artefacts: what they are, their size and what they took.
+    """List artefacts: what they are, their size, what they took, and how long they waited for data.
 
     \b
     Example:
@@ -46,10 +46,15 @@ def ls(
     if as_json:
         print_json([manifest.model_dump(exclude={"files"}) for manifest in manifests])
         return
-    table = Table("key", "stage", "what", "size", "took", box=None, pad_edge=False)
+    table = Table(
+        "key", "stage", "what", "size", "took", "images/s", "waiting", box=None, pad_edge=False
+    )
     for each in manifests:
         size = f"{each.size_bytes / 1e6:.1f} MB"
-        table.add_row(each.key[:10], each.stage, each.label, size, duration(each.wall_seconds))
+        rate = "" if each.images_per_second is None else f"{each.images_per_second:.3g}"
+        took = duration(each.wall_seconds)
+        waiting = f"{each.waiting:.0%}"
+        table.add_row(each.key[:10], each.stage, each.label, size, took, rate, waiting)
     console = Console()
     console.print(table)
     total = sum(each.size_bytes for each in manifests) / 1e9

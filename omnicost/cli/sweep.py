@@ -205,12 +205,12 @@ def _run(
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None
-    _report(prepared, finished, as_json)
+    _report(prepared, finished, store, as_json)
     if finished.end.failed:
         raise typer.Exit(FAILED_CELLS)
 
 
-def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
+def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool) -> None:
     from rich.console import Console
 
     from omnicost.sweep.summary import (
@@ -219,11 +219,12 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         finished_json,
         next_command,
         results_table,
+        starved_stages,
         teacher_table,
     )
 
     plot = _plot(finished)
-    notes = caveats(prepared.graph)
+    notes = [*caveats(prepared.graph), *starved_stages(prepared.graph, store)]
     if as_json:
         print_json({**finished_json(finished, plot), "caveats": notes})
         return

@@ -26,7 +26,7 @@ from omnicost.engine.graph import ParamsT, Stage
 from omnicost.engine.lease import Lease
 from omnicost.engine.store import StageManifest, Store
 from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
-from omnicost.progress import Progress
+from omnicost.progress import Progress, waited_seconds
 
 _PACKAGES: Final = ("omnicost", "numpy", "torch", "torchvision", "transformers", "ray")
 _POLL_SECONDS: Final = 0.25
@@ -131,6 +131,7 @@ class Attempt:
                 self.store.record(key, "lost", lost.wall_seconds, lost.cpu_seconds)
             self.store.record(key, "start")
             self._building = self.store.building(key)
+            self._waited_before = waited_seconds()
             self._started = datetime.now(UTC).isoformat(timespec="seconds")
             undo.pop_all()
         return self
@@ -179,7 +180,9 @@ class Attempt:
             raise StageFailure(f"{self.stage.label}: lost its lease while it was suspended")
         wall_seconds, own_cpu_seconds = self.lease.seconds
         cpu_seconds = own_cpu_seconds + foreign_cpu_seconds
-        published = store.publish(self._building, self._manifest(wall_seconds, cpu_seconds))
+        manifest = self._manifest(wall_seconds, cpu_seconds)
+        self._log_speed(manifest)
+        published = store.publish(self._building, manifest)
         self._has_ended = True
         store.record(key, "done" if published else "discarded", wall_seconds, cpu_seconds)
         shutil.rmtree(store.root / "work" / key, ignore_errors=True)
@@ -208,9 +211,17 @@ class Attempt:
             device=device_name(device_for(stage)),
             threads=stage.resources.threads,
             workers=stage.resources.workers,
+            waited_seconds=self.lease.share * (waited_seconds() - self._waited_before),
             versions=package_versions(),
             files={},
         )
+
+    def _log_speed(self, manifest: StageManifest) -> None:
+        rate = manifest.images_per_second
+        speed = "" if rate is None else f"{rate:.3g} images/s, "
+        with self.store.log(self.stage.key).open("a") as log:
+            log.write(f"{speed}waited for data {manifest.waiting:.0%} of the time\n")
+            log.write(f"{manifest.advice}\n" if manifest.advice else "")
 
 
 def device_for(stage: Stage) -> str:

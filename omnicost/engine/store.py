@@ -42,6 +42,10 @@ class StoredFile(BaseModel):
     sha256: str
 
 
+MOST_WAITING: Final = 0.2  # of a stage's time, before it is told of
+SHORT_SECONDS: Final = 60.0  # starting up is most of a shorter stage
+
+
 class StageManifest(BaseModel):
     """Where an artefact comes from and what it cost.
 
@@ -68,6 +72,7 @@ class StageManifest(BaseModel):
     device: str
     threads: int
     workers: int = 1
+    waited_seconds: float = 0.0  # for data, in the process that reports
     versions: dict[str, str]
     files: dict[str, StoredFile]
 
@@ -75,6 +80,26 @@ class StageManifest(BaseModel):
     def size_bytes(self) -> int:
         """Bytes of all files."""
         return sum(file.size_bytes for file in self.files.values())
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Units over the whole time, start-up included; None where there are none."""
+        return self.units / self.wall_seconds if self.units and self.wall_seconds else None
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time that the stage waited for its data."""
+        return self.waited_seconds / self.wall_seconds if self.wall_seconds else 0.0
+
+    @property
+    def advice(self) -> str | None:
+        """One line if the stage waited too long for its data, with the setting to raise."""
+        if self.wall_seconds < SHORT_SECONDS or self.waiting <= MOST_WAITING:
+            return None
+        return (
+            f"{self.label} waited for data {self.waiting:.0%} of its time: give it more threads "
+            f"(resources.{self.stage}.threads and cpus) or set recipe.{self.stage}.workers"
+        )
 
 
 class Execution(NamedTuple):

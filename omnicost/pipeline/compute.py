@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from omnicost.pipeline.config import Precision
+from omnicost.progress import fed
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -50,11 +51,19 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> 
     """``map(make, items)`` in order, made in threads before they are asked for.
 
     Pictures decode and resize outside the interpreter's lock, so threads keep a GPU fed. No
-    threads for 0 workers.
+    threads for 0 workers. Time that the caller is kept waiting is counted (`progress.fed`).
     """
-    if workers == 0:
-        yield from map(make, items)
-        return
+    return fed(map(make, items) if workers == 0 else _in_threads(make, items, workers))
+
+
+def workers_of(asked: int | None) -> int:
+    """Workers beside this thread: as many as were asked for, else as the stage's threads allow."""
+    return torch.get_num_threads() - 1 if asked is None else asked
+
+
+def _in_threads(
+    make: Callable[[Item], Made], items: Iterable[Item], workers: int
+) -> Iterator[Made]:
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Made]] = deque()
         for item in items:

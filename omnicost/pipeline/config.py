@@ -49,7 +49,8 @@ class EmbedConfig(Config):
         default=50.0, ge=0
     )  # what does not fit is encoded in passing
     shard_images: int = runtime_field(default=256, ge=1)
-    workers: int = runtime_field(default=0, ge=0)  # threads that decode pictures
+    # Threads that decode pictures; None: one fewer than the stage has (`resources.*.threads`).
+    workers: int | None = runtime_field(default=None, ge=0)
 
 
 DEFAULT_EMBED: Final = EmbedConfig()
@@ -62,7 +63,7 @@ class ProposalConfig(Config):
     keep_above: float = Field(default=0.1, ge=0, le=1)  # tau_c: what Algorithm 1 may still use
     precision: Precision = "fp32"
     batch_images: int = Field(default=2, ge=1)
-    workers: int = runtime_field(default=0, ge=0)
+    workers: int | None = runtime_field(default=None, ge=0)
 
 
 class SelectConfig(Config):

@@ -14,7 +14,7 @@ from omnicost.data import AnnotatorNoise, Dataset, weak_label
 from omnicost.data.weak import PERFECT
 from omnicost.files import whole_file
 from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
-from omnicost.pipeline.compute import ahead, autocast, batches, float32_products
+from omnicost.pipeline.compute import ahead, autocast, batches, float32_products, workers_of
 from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
 from omnicost.progress import Progress, silent
@@ -98,7 +98,8 @@ def detect(
     total = len(source.dataset)
     groups = _of_equal_size(source.dataset, images, config.batch_images)
     found: dict[int, Proposals] = {}
-    for question in ahead(lambda group: _question(source, group), groups, config.workers):
+    workers = workers_of(config.workers)
+    for question in ahead(lambda group: _question(source, group), groups, workers):
         for index, parts in zip(question.indices, _ask(source, question, config), strict=True):
             size = source.dataset.sizes[index].tolist()
             found[index] = to_proposals(parts, size, config.keep_above)

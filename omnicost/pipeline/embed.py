@@ -19,7 +19,7 @@ from omnicost.data.splits import permutation
 from omnicost.errors import InputError
 from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import Promptable, load_promptable
-from omnicost.pipeline.compute import ahead, autocast, batches, float32_products
+from omnicost.pipeline.compute import ahead, autocast, batches, float32_products, workers_of
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.progress import Progress, silent
 
@@ -210,7 +210,7 @@ def _write_shard(
     with whole_file(path) as part:
         shape = (len(images), _numbers(encoder))
         shard = np.lib.format.open_memmap(part, "w+", np.float16, shape)
-        for pixels in ahead(prepared, groups, encoder.config.workers):
+        for pixels in ahead(prepared, groups, workers_of(encoder.config.workers)):
             levels = [each.reshape(len(pixels), -1) for each in encoder.encode(pixels)]
             np.concatenate(levels, 1, out=shard[row : row + len(pixels)])
             row += len(pixels)

@@ -19,6 +19,7 @@ import numpy as np
 from omnicost.data import Dataset, SizeBounds
 from omnicost.files import whole_file
 from omnicost.models.students.student import Prediction, load
+from omnicost.pipeline.compute import ahead, workers_of
 from omnicost.progress import Progress
 
 VERSION = 1  # raise when the same parameters give another output
@@ -26,6 +27,7 @@ METRICS = "metrics.json"
 LARGEST_AREA = 1e10  # as pycocotools
 IOUS = (0.5, 0.75)
 SIZES = ("S", "M", "L")
+IMAGES_AT_ONCE, PIXELS_AT_ONCE = 32, 1 << 24  # pictures that are read together: 50 MB
 MOST_DETECTIONS = (1, 10, 100)  # an image, as COCO
 
 
@@ -36,7 +38,6 @@ def run(
     out: Path,
     device: str,
     report: Progress,
-    batch_images: int = 32,
 ) -> None:
     """Score a trained student on a split and write `metrics.json` into `out`.
 
@@ -46,9 +47,8 @@ def run(
         out: folder to write into.
         device: such as ``cpu``.
         report: told of the images done.
-        batch_images: pictures read at once.
     """
-    metrics = coco_metrics(dataset, predict(dataset, student, device, report, batch_images))
+    metrics = coco_metrics(dataset, predict(dataset, student, device, report))
     write_metrics(out, metrics)
 
 
@@ -59,16 +59,42 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
 
 
 def predict(
-    dataset: Dataset, student: Path, device: str, report: Progress, batch_images: int = 32
+    dataset: Dataset, student: Path, device: str, report: Progress
 ) -> Iterator[tuple[int, Prediction]]:
-    """A trained student's prediction for each image of a data set, in order."""
+    """A trained student's prediction for each image of a data set, in order.
+
+    Pictures are decoded in threads while others are predicted; how many wait is bounded by their
+    pixels.
+    """
     model = load(student, device)
-    for start in range(0, len(dataset), batch_images):
-        indices = range(start, min(start + batch_images, len(dataset)))
-        yield from zip(
-            indices, model.predict([dataset.image(index) for index in indices]), strict=True
-        )
-        report(indices.stop, len(dataset), {})
+    groups = list(_groups_of_pixels(dataset))
+    # A picture beyond the limit is read when the one before it is gone.
+    are_small = all(_pixels(dataset, group) <= PIXELS_AT_ONCE for group in groups)
+    workers = workers_of(None) if are_small else 0
+
+    def read(indices: list[int]) -> list[np.ndarray]:
+        return [dataset.image(index) for index in indices]
+
+    for indices, pictures in zip(groups, ahead(read, groups, workers), strict=True):
+        yield from zip(indices, model.predict(pictures), strict=True)
+        report(indices[-1] + 1, len(dataset), {})
+
+
+def _groups_of_pixels(dataset: Dataset) -> Iterator[list[int]]:
+    """Neighbouring images, as many as are read at once."""
+    group: list[int] = []
+    for index in range(len(dataset)):
+        is_full = len(group) == IMAGES_AT_ONCE
+        if group and (is_full or _pixels(dataset, [*group, index]) > PIXELS_AT_ONCE):
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
+
+
+def _pixels(dataset: Dataset, indices: list[int]) -> int:
+    return int(dataset.sizes[indices].astype(np.int64).prod(1).sum())
 
 
 def coco_metrics(dataset: Dataset, predictions: Iterable[tuple[int, Prediction]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from omnicost.annotation import Policy
 from omnicost.engine.graph import Graph
 from omnicost.engine.params import Params
+from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
 from omnicost.results import Row
@@ -241,6 +242,13 @@ def failure_lines(failed: Mapping[str, str]) -> list[str]:
 def caveats(graph: Graph) -> list[str]:
     """One line for each detector and start of a sweep that has learnt from a data set's labels."""
     return [*_detectors(graph), *_starts(graph)]
+
+
+def starved_stages(graph: Graph, store: Store) -> list[str]:
+    """One line for each kind of stage that waited long for its data, with what to raise."""
+    manifests = (store.manifest(key) for key in graph.stages if store.has(key))
+    told = sorted((m for m in manifests if m.advice), key=lambda manifest: manifest.waiting)
+    return [str(worst.advice) for worst in {manifest.stage: manifest for manifest in told}.values()]
 
 
 def stale_steps(graph: Graph) -> list[str]:

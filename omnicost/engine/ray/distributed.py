@@ -24,6 +24,7 @@ from ray.train.torch import TorchTrainer
 from omnicost.engine.execute import StageContext, call_here, prepare_process
 from omnicost.engine.graph import Stage
 from omnicost.files import write_json
+from omnicost.progress import add_waited, waited_seconds
 
 _PROGRESS: Final = "progress.json"
 _REPORT_SECONDS: Final = 1.0
@@ -57,6 +58,7 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
     try:
         with _forwarded(scratch / _PROGRESS, context):
             trainer.fit()
+        add_waited(float((scratch / "waited").read_text()))
         return sum(float(path.read_text()) for path in scratch.glob("cpu.*"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -80,6 +82,8 @@ def _train_loop(config: dict[str, Any]) -> None:
     started = time.process_time()
     prepare_process(stage)
     call_here(stage, context)
+    if rank == 0:
+        (scratch / "waited").write_text(str(waited_seconds()))
     (scratch / f"cpu.{rank}").write_text(str(time.process_time() - started))
 
 

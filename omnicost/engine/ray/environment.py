@@ -14,6 +14,8 @@ _ENVIRONMENT: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # its (raylet) lines; what matters ends in our summary
+    # Eight GPUs come free once the stages of one GPU are done; who asks anew loses the place.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1209600",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -23,6 +23,7 @@ from omnicost.models.students.student import (
     quiet,
 )
 
+MASK_PIXELS_AT_ONCE = 1 << 26  # of logits: 256 MB, a hundred masks of a COCO picture are half
 STRIDE = 32  # of the coarsest feature map; pictures are padded to a multiple of it
 
 
@@ -131,10 +132,9 @@ class Mask2FormerStudent(Student):
         queries = places // self.num_classes
         # Several of the best often come from one query: its mask is worked out once.
         unique, place = queries.unique(return_inverse=True)
-        masks, certainty = score_masks(upsample(mask_logits[unique], inner, size))
+        rles, certainty = encode_masks(mask_logits[unique], inner, size)
         scores = scores * certainty[place]
         order = scores.argsort(descending=True, stable=True).cpu()
-        rles = resize.encode(masks)
         return Prediction(
             rles=tuple(rles[index] for index in place.cpu()[order].tolist()),
             class_indices=(places % self.num_classes).cpu()[order].numpy(),
@@ -151,6 +151,19 @@ class _WeightlessAttention(nn.MultiheadAttention):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As its base, without weights."""
         return super().forward(*args, **{**kwargs, "need_weights": False})
+
+
+def encode_masks(
+    logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]
+) -> tuple[list[dict[str, Any]], torch.Tensor]:
+    """RLE and certainty of each of Q masks, so many at once as memory is meant to hold."""
+    at_once = max(1, MASK_PIXELS_AT_ONCE // (size[0] * size[1]))
+    rles, certainties = [], []
+    for part in logits.split(at_once):
+        masks, certainty = score_masks(upsample(part, inner, size))
+        rles += resize.encode(masks)
+        certainties.append(certainty)
+    return rles, torch.cat(certainties)
 
 
 def upsample(logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]) -> torch.Tensor:

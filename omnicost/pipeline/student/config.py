@@ -85,7 +85,9 @@ class StudentConfig(Config):
     skip_empty_images: bool = True  # as detectron2 does
     channels_last: bool = runtime_field(default=False)
     checkpoint_activations: bool = runtime_field(default=False)
-    workers: int = runtime_field(default=0, ge=0)
+    # Processes that decode and augment; None: one fewer than the stage has threads, none where all
+    # pictures stay decoded in memory.
+    workers: int | None = runtime_field(default=None, ge=0)
     checkpoint_every: int = runtime_field(default=5_000, ge=1)
     log_every: int = runtime_field(default=20, ge=1)
 

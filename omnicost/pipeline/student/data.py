@@ -15,8 +15,10 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 from omnicost.models.students.student import Target
+from omnicost.pipeline.compute import workers_of
 from omnicost.pipeline.student.augment import Patch, Picture, Sample, augment
 from omnicost.pipeline.student.config import StudentConfig
+from omnicost.progress import fed
 
 CACHE_BYTES = 256 << 20  # decoded pictures and masks kept when a whole data set is under this
 
@@ -103,6 +105,11 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether pictures stay in memory once they are decoded."""
+        return self._cache is not None
 
     def labels(self, index: int) -> Labels:
         """What the image of that index in the data set teaches."""
@@ -226,12 +233,13 @@ def _target(view: Sample) -> Target:
 
 
 def loader(batches: StepBatches, start: int, device: str) -> Iterator[Batch]:
-    """The batches from a step on, decoded and augmented in workers where the config asks."""
-    workers = batches.config.workers
+    """The batches from a step on, decoded and augmented in workers where there are any."""
+    asked = batches.config.workers
+    workers = 0 if asked is None and batches.training.is_kept else workers_of(asked)
     steps = range(start, len(batches))
     if workers == 0:
-        return (batches[step] for step in steps)
-    return iter(
+        return fed(batches[step] for step in steps)
+    return fed(
         torch.utils.data.DataLoader(
             batches,
             sampler=steps,

@@ -12,6 +12,7 @@ from omnicost.errors import InputError
 from omnicost.models.students import detectron2_backend as backend
 from omnicost.models.students.settings import Detectron2Settings
 from omnicost.models.students.student import Student
+from omnicost.pipeline.compute import workers_of
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import TrainingSet, World
 from omnicost.progress import Progress
@@ -41,7 +42,7 @@ def train(
         schedule.drop_at,
         config.checkpoint_every,
         config.log_every,
-        config.workers,
+        workers_of(config.workers),
         derive_seed(seed, "student detectron2"),
     )
     names = training.dataset.class_names
