@@ -38,6 +38,15 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6)
 """
 
 
+def outline(rng: np.random.Generator) -> list[float]:
+    """An object of 10 to 60 pixels around, with 8 to 24 corners: COCO's are about as large."""
+    corners = int(rng.integers(8, 25))
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radii = rng.uniform(10, 60) * rng.uniform(0.7, 1, corners)
+    points = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
+    return (points + rng.uniform(70, 400, 2)).ravel().round(2).tolist()
+
+
 def write(path: Path, images: int, instances: int, seed: int = 0) -> None:
     """A COCO-format file of that size, written as it is made: polygons of 8 to 24 corners."""
     rng = np.random.default_rng(seed)
@@ -48,10 +57,7 @@ def write(path: Path, images: int, instances: int, seed: int = 0) -> None:
             file.write(f'{comma}{{"id":{i},"file_name":"{i:012}.jpg","height":480,"width":640}}')
         names = ",".join(f'{{"id":{i + 1},"name":"class {i}"}}' for i in range(CLASSES))
         file.write(f'], "categories": [{names}], "annotations": [')
-        outlines = [
-            json.dumps((rng.random(2 * rng.integers(8, 25)) * 480).round(2).tolist())
-            for _ in range(1000)
-        ]
+        outlines = [json.dumps(outline(rng)) for _ in range(1000)]
         image, kind = rng.integers(images, size=instances), rng.integers(CLASSES, size=instances)
         for i in range(instances):
             file.write(

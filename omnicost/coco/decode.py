@@ -152,7 +152,10 @@ def segmentation_of(raw: Any) -> Any:
     if not isinstance(raw, Raw):
         return raw
     text = bytes(raw)
-    return json.loads(text) if text else None
+    try:
+        return msgspec.json.decode(text) if text else None
+    except msgspec.MsgspecError:
+        return json.loads(text)
 
 
 def _content(path: Path | str) -> bytes | mmap.mmap:

@@ -95,6 +95,8 @@ class Records:
         """A column of lists of so many finite numbers, NaN where left out: (N, length) float64."""
         values = self.column(key, None)
         absent = np.array([value is None for value in values], bool)
+        if absent.all():
+            return np.full((len(values), length), _NAN)
         none = [_NAN] * length
         wrong = np.array([not _is_list(value, length) for value in values], bool) & ~absent
         self.refuse_values(wrong, kind, key, remedy)
