@@ -9,6 +9,7 @@ import typer
 
 from omnicost.cli.door import as_options
 from omnicost.cli.output import ForceOption, JsonOption, print_json
+from omnicost.cli.output import console as new_console
 from omnicost.errors import InputError
 from omnicost.files import output_file
 
@@ -115,17 +116,15 @@ def _parse_only(text: str | None) -> tuple[str, str] | None:
 
 
 def _print_report(result: Calibration, timings: Timings, out: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = new_console()
     console.print(_table(result))
     console.print()
     for line in _findings(result, timings):
         console.print(line)
     for line in result.warnings:
-        console.print(f"[yellow]warning[/yellow] {line}")
+        console.print(f"warning {line}", style="yellow")
     if out is None:
-        console.print("\n[dim]Nothing written: give --out times.yaml for a file.[/dim]")
+        console.print("\nNothing written: give --out times.yaml for a file.", style="dim")
     else:
         console.print(f"\nWrote {out}: use it with --times {out}", soft_wrap=True)
 
@@ -135,6 +134,7 @@ _MOST_ANNOTATORS = 20
 
 def _table(result: Calibration) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("label")
@@ -143,7 +143,7 @@ def _table(result: Calibration) -> Table:
     published = _published()
     for kind, row in result.kinds.items():
         table.add_row(
-            f"[bold]{kind}[/bold]", *_cells(row, f"{result.log_sd[kind]:.2f}"), published[kind]
+            Text(kind, style="bold"), *_cells(row, f"{result.log_sd[kind]:.2f}"), published[kind]
         )
         people = [(who, own) for (what, who), own in result.annotators.items() if what == kind]
         if len(people) > 1:

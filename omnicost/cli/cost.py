@@ -18,6 +18,7 @@ from omnicost.cli.inputs import (
     read_times,
 )
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import console as new_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,20 +90,18 @@ def _print_report(
     wage: float | None,
     currency: str,
 ) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = new_console()
     console.print(
-        f"[bold]{stats.name}[/bold]: {stats.images:,} images, the average one with\n"
+        f"{stats.name}: {stats.images:,} images, the average one with\n"
         f"K = {stats.classes} classes to ask about, c = {stats.classes_per_image:.4g} of them "
-        f"present, n = {stats.instances_per_image:.4g} instances\n"
-        f"[dim]{stats.source}[/dim]\n"
+        f"present, n = {stats.instances_per_image:.4g} instances"
     )
+    console.print(f"{stats.source}\n", style="dim")
     kinds = _kinds([row.policy for row in prices])
     console.print(_arithmetic_table(kinds, stats, times))
     console.print()
     console.print(_price_table(prices, wage, currency))
-    console.print(f"\n[dim]{_note(kinds, times)}[/dim]")
+    console.print(f"\n{_note(kinds, times)}", style="dim")
 
 
 def _arithmetic_table(
@@ -243,7 +242,6 @@ def _list_times(as_json: bool) -> None:
     if as_json:
         print_json([row._asdict() for row in ALTERNATIVES])
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -252,9 +250,10 @@ def _list_times(as_json: bool) -> None:
     for row in ALTERNATIVES:
         source = row.source if row.checked else f"{row.source}*"
         table.add_row(row.constant or "-", row.name, f"{row.seconds:g}", row.per, source)
-    console = Console(highlight=False)
+    console = new_console()
     console.print(table)
     console.print(
-        "\n[dim]Choose one with --time constant=name; '-' is for comparison only.\n"
-        "* quoted second hand, not checked against the publication.[/dim]"
+        "\nChoose one with --time constant=name; '-' is for comparison only.\n"
+        "* quoted second hand, not checked against the publication.",
+        style="dim",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import console as new_console
 from omnicost.cli.progress import progress_bar
 from omnicost.labelling.annotators import Annotators
 
@@ -284,7 +285,6 @@ def print_some(title: str, items: list[str], everything: bool) -> None:
 
 
 def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -292,7 +292,7 @@ def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -
         table.add_column(heading, justify="right" if n else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    new_console().print(table)
 
 
 def _figure(value: float | None) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON instead of tables.")
@@ -13,6 +16,13 @@ JsonOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace inputs, and files that omnicost did not write.")
 ]
+
+
+def console(stderr: bool = False) -> Console:
+    """The console of every verb: names, classes and annotators are shown, never read as markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def print_json(payload: Any) -> None:

@@ -17,6 +17,7 @@ from omnicost.cli.inputs import (
     read_times,
 )
 from omnicost.cli.output import ForceOption, JsonOption, print_json
+from omnicost.cli.output import console as new_console
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -362,18 +363,16 @@ def _write_manifest(
 
 
 def _print(report: Report, listed: ImageList, written: list[Path], image_prefix: str) -> None:
-    from rich.console import Console
-
     from omnicost.campaign.text import render
 
-    console = Console(highlight=False)
+    console = new_console()
     console.print(render(report))
     if written:
-        console.print("\n[bold]Written[/bold]")
+        console.print("\nWritten", style="bold")
         for path in written:
-            console.print(f"  {path}", soft_wrap=True, markup=False)
+            console.print(f"  {path}", soft_wrap=True)
     if any(path.name == "manifest.csv" for path in written):
-        console.print(f"[dim]{_hint(listed, image_prefix)}[/dim]")
+        console.print(_hint(listed, image_prefix), style="dim")
 
 
 def _hint(listed: ImageList, image_prefix: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from omnicost.cli.output import console as new_console
 from omnicost.progress import Progress
 
 
@@ -15,10 +16,9 @@ def progress_bar(title: str) -> Iterator[Progress]:
     Yields:
         What to call with (done, total, figures); repeated totals start it anew.
     """
-    from rich.console import Console
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total, figures: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import console as new_console
 from omnicost.errors import StageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def ls(
       omnicost store ls
       omnicost store ls --stage student --json
     """
-    from rich.console import Console
     from rich.table import Table
 
     from omnicost.engine.store import Store
@@ -55,10 +55,10 @@ def ls(
         took = duration(each.wall_seconds)
         waiting = f"{each.waiting:.0%}"
         table.add_row(each.key[:10], each.stage, each.label, size, took, rate, waiting)
-    console = Console()
+    console = new_console()
     console.print(table)
     total = sum(each.size_bytes for each in manifests) / 1e9
-    console.print(f"{len(manifests)} artefacts, {total:.2f} GB", highlight=False)
+    console.print(f"{len(manifests)} artefacts, {total:.2f} GB")
 
 
 @store.command("verify")

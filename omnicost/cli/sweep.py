@@ -13,6 +13,7 @@ import typer
 from omnicost.cli.completion import complete_cards
 from omnicost.cli.door import as_options
 from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.output import console as new_console
 from omnicost.cli.progress import progress_bar
 from omnicost.errors import InputError
 
@@ -111,18 +112,15 @@ def _describe(schema: bool, as_json: bool) -> None:
     elif as_json:
         print_json(cards)
     else:
-        from rich.console import Console
         from rich.table import Table
 
         table = Table("card", "claim", "takes")
         for name, told in cards.items():
             table.add_row(name, told.get("Claim", ""), told.get("Takes", ""))
-        Console().print(table)
+        new_console().print(table)
 
 
 def _dry_run(request: Request, root: Path, as_json: bool) -> None:
-    from rich.console import Console
-
     from omnicost.sweep.estimate import estimate
     from omnicost.sweep.summary import (
         caveats,
@@ -142,12 +140,12 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
         print_json({**estimate_json(figures), **told})
         return
-    console = Console()
-    console.print(*cells, sep="\n", highlight=False)
+    console = new_console()
+    console.print(*cells, sep="\n")
     console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
     lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
     for line in [*estimate_lines(figures), *lines]:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -178,8 +176,6 @@ def _run(
     cpus: int | None,
     as_json: bool,
 ) -> None:
-    from rich.console import Console
-
     from omnicost.engine.ray.runner import RayOptions
     from omnicost.engine.store import Store
     from omnicost.sweep.launch import sweep_card
@@ -187,12 +183,12 @@ def _run(
     from omnicost.sweep.rows import headline
     from omnicost.sweep.summary import stale_steps
 
-    errors = Console(stderr=True)
+    errors = new_console(stderr=True)
     store = Store(root)
     prepared = _prepare(request, store.data)
     prepared.sources.require()
     for text in stale_steps(prepared.graph):
-        errors.print(f"note: {text}", highlight=False, soft_wrap=True, markup=False)
+        errors.print(f"note: {text}", soft_wrap=True)
     watcher = Watcher(prepared.graph, store)
     if not prepared.graph.needed(store.has):
         count = len(prepared.graph.stages)
@@ -211,8 +207,6 @@ def _run(
 
 
 def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool) -> None:
-    from rich.console import Console
-
     from omnicost.sweep.summary import (
         caveats,
         failure_lines,
@@ -228,7 +222,7 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
     if as_json:
         print_json({**finished_json(finished, plot), "caveats": notes})
         return
-    console = Console()
+    console = new_console()
     title = f"{prepared.card.name} ({prepared.card.schedule} schedule)"
     lines = []
     if finished.teacher_rows:
@@ -241,7 +235,7 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
     lines += [f"note: {text}" for text in notes]
     lines += [f"failed: {line}" for line in failure_lines(finished.end.failed)]
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
 
 
 def _plot(finished: Finished) -> Path | None:

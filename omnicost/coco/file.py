@@ -24,6 +24,7 @@ from omnicost.coco.statistics import CocoStatistics, count
 from omnicost.errors import InputError
 
 MOST_PIXELS: Final = 2**26  # 8,192 x 8,192: a picture takes 200 MB, each of its masks 67
+MOST_ASPECT: Final = 64  # of the sides of a picture: models shrink the longer one
 _BOX: Final = "use [x, y, width, height], finite, width and height not negative"
 _POINT: Final = "use [x, y], finite, or keypoints with one visible point"
 
@@ -302,7 +303,13 @@ def _image_columns(records: Records) -> _Columns:
     vast = ~wrong & (np.clip(sizes, 0, 2**30).prod(axis=1) > MOST_PIXELS)
     remedy = f"cut it into tiles or shrink it: at most {MOST_PIXELS:,} pixels"
     records.refuse_values(vast, "image too large", "height and width", remedy)
+    thin = ~wrong & (sizes.min(axis=1) > 0) & (sizes.max(axis=1) > MOST_ASPECT * sizes.min(axis=1))
+    remedy = f"cut it into tiles: at most {MOST_ASPECT} times as long as wide"
+    records.refuse_values(thin, "image too thin", "height and width", remedy)
     names = records.texts("file_name", "image without file name")
+    out = np.array([leads_out(name) for name in names], bool)
+    remedy = "name pictures relative to their folder, without .."
+    records.refuse_values(out, "picture outside the set", "file_name", remedy)
     declared = _declared(records)
     _refuse_repeated(records, ids, "duplicate image id", "id", "make ids unique")
     _refuse_repeated(records, names, "duplicate file name", "file_name", "name each picture once")
@@ -313,6 +320,11 @@ def _image_columns(records: Records) -> _Columns:
         "file_names": names if len(sound) == len(names) else [names[n] for n in sound.tolist()],
         "declared": declared[sound],
     }
+
+
+def leads_out(name: str) -> bool:
+    """Whether a picture's name leaves the folder of the pictures."""
+    return ".." in name.replace("\\", "/").split("/") or name.startswith("/")
 
 
 def _declared(records: Records) -> np.ndarray:

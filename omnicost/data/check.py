@@ -14,7 +14,7 @@ from omnicost.coco import CocoStatistics, Fault, Faults, read_coco
 from omnicost.coco.given import BOX, MASK, POINT
 from omnicost.data.columns import Columns, Header
 from omnicost.data.dataset import Dataset
-from omnicost.data.images import EXIF_ORIENTATION, TURNED
+from omnicost.data.images import EXIF_ORIENTATION, TURNED, is_cut_off, open_picture
 from omnicost.data.readers.coco_reader import columns_of, require_pictures
 from omnicost.data.readers.label_maps import KINDS, Pair, read_label_maps, read_map
 from omnicost.data.readers.layouts import Source, find, held_out
@@ -214,15 +214,26 @@ def _glanced_at(dataset: Dataset, index: int) -> tuple[str, str] | None:
     path = dataset.path(index)
     height, width = dataset.sizes[index].tolist()
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             stored = picture.size
             # EXIF last: looking for it makes Pillow decode the whole of a PNG.
             if stored == (width, height) or (
                 stored == (height, width) and picture.getexif().get(EXIF_ORIENTATION) in TURNED
             ):
-                return None
+                return _decoded(dataset, index) if is_cut_off(path) else _linked_out(dataset, path)
     except FileNotFoundError:
         return "missing picture", str(path)
-    except (OSError, ValueError, SyntaxError) as fault:
+    except InputError as fault:
+        return "faulty picture", f"{path}: {fault.problem}"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
         return "faulty picture", f"{path}: {fault}"
     return "picture of another size", f"{stored[0]} x {stored[1]}, expected {width} x {height}"
+
+
+def _linked_out(dataset: Dataset, path: Path) -> tuple[str, str] | None:
+    """Links are followed: one that leads out of the set may show what nobody meant to show."""
+    if path.is_symlink():
+        target = path.resolve()
+        if not target.is_relative_to(dataset.picture_folder.resolve()):
+            return "picture outside the set", f"{path} is a link to {target}"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,42 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
+from omnicost.coco.file import MOST_PIXELS
 from omnicost.errors import InputError, MissingError
+from omnicost.files import require_regular
 
 EXIF_ORIENTATION: Final = 0x0112
+_END_BYTES: Final = 2**16  # cameras put things after the end of a JPEG
 TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
+
+
+def open_picture(path: Path, where: str | None = None) -> Image.Image:
+    """A picture's header; a FIFO, which would wait without end, or a device is refused.
+
+    Raises:
+        InputError: if it is no regular file, or has more than `MOST_PIXELS`.
+        OSError, ValueError, SyntaxError, DecompressionBombError: if it is no picture.
+    """
+    require_regular(path)
+    picture = Image.open(path)
+    if picture.width * picture.height > MOST_PIXELS:
+        problem = f"has {picture.width} x {picture.height} pixels"
+        picture.close()
+        remedy = f"cut it into tiles or shrink it: at most {MOST_PIXELS:,} pixels"
+        raise InputError(where or path, problem, remedy)
+    return picture
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a JPEG or a PNG lacks its end, so that part of it is gone; decode it to be sure."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_BYTES))
+        end = file.read()
+    if start.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in end
+    return start == b"\x89PNG" and b"IEND" not in end
 
 
 def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
@@ -33,15 +66,21 @@ def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
     """
     where = f"{path} (image id {image_id})"
     with _opened(path, where) as stored:
+        if (stored.height, stored.width) not in (size, size[::-1]):  # before any pixel is decoded
+            raise _of_another_size(where, (stored.height, stored.width), size)
         picture = _oriented(stored, size)
         found = (picture.height, picture.width)
         if found != size:
-            raise InputError(
-                where,
-                f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
-                "replace the picture, or correct width and height in the annotations",
-            )
+            raise _of_another_size(where, found, size)
         return _rgb(picture)
+
+
+def _of_another_size(where: str, found: tuple[int, int], size: tuple[int, int]) -> InputError:
+    return InputError(
+        where,
+        f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
+        "replace the picture, or correct width and height in the annotations",
+    )
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -49,7 +88,7 @@ def read_photo(path: Path) -> np.ndarray:
 
     Raises:
         MissingError: if there is no such file.
-        InputError: if it is damaged.
+        InputError: if it is damaged, or has more than `MOST_PIXELS`.
     """
     with _opened(path, str(path)) as stored:
         return _rgb(ImageOps.exif_transpose(stored))
@@ -57,16 +96,15 @@ def read_photo(path: Path) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path, where: str) -> Iterator[Image.Image]:
-    """A picture whose pixels are in memory; whatever is wrong with it becomes one line."""
+    """A picture, not yet decoded; whatever is wrong with it becomes one line."""
     try:
-        with Image.open(path) as stored:
-            stored.load()
+        with open_picture(path, where) as stored:
             yield stored
     except FileNotFoundError:
         raise MissingError(
             where, "no such picture", "unpack the pictures there; see `omnicost data check`"
         ) from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
         reason = " ".join(str(fault).split()) or type(fault).__name__
         raise InputError(where, f"damaged picture ({reason})", "download it again") from None
 

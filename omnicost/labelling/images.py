@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnicost.errors import InputError
+from omnicost.files import require_regular
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TURNED: Final = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -65,10 +66,11 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     from PIL import Image
 
     try:
+        require_regular(path)
         with Image.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(_ORIENTATION) in _TURNED
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return (width, height) if turned else (height, width)
 

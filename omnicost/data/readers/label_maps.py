@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
+from omnicost.data.images import open_picture
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
@@ -108,7 +109,9 @@ def read_map(kind: Kind, pair: Pair) -> Found:
     try:
         values = kind.values(pair.label_map)
         return _instances(values, kind.meaning)
-    except (OSError, ValueError, SyntaxError) as fault:
+    except InputError as fault:
+        raise InputError(where, fault.problem, fault.remedy) from None
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
         reason = " ".join(str(fault).split())
         raise InputError(where, f"damaged map ({reason})", "unpack it again") from None
 
@@ -165,7 +168,7 @@ def _compressed(starts: np.ndarray, lengths: np.ndarray, height: int, width: int
 
 
 def _ade20k_values(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         if picture.mode not in ("RGB", "RGBA"):
             raise ValueError(f"mode {picture.mode}, expected RGB")
         channels = np.asarray(picture)
@@ -183,7 +186,7 @@ def _ade20k_meaning(values: np.ndarray) -> Meaning:
 
 
 def _cityscapes_values(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         if not picture.mode.startswith("I") and picture.mode != "L":
             raise ValueError(f"mode {picture.mode}, expected 16-bit grey")
         return np.asarray(picture).astype(np.int32)
