@@ -1,12 +1,12 @@
 # make test   set up everything from nothing, run the tests
 # make demo   set up, then run the main job on the embedded tiny world
-# make check  format, lint, types, generated docs
+# make check  format, lint, types, generated docs, the documentation's site
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: test test-slow demo check format docs clean
+.PHONY: test test-slow demo check format docs dist clean
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (a few minutes, once)"
@@ -28,6 +28,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m omnicost.cli.reference --check docs/cli.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -36,6 +37,12 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python -m omnicost.cli.reference --write docs/cli.md
 	$(BIN)/python -m analysis --out analysis
+
+# Distributions, as the index would take them
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

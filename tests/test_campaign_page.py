@@ -16,7 +16,7 @@ from omnicost.campaign.calendar import Team
 from omnicost.campaign.html import notebook_html, page_html, sample, thumbnail, write_page
 from omnicost.campaign.report import Report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
