@@ -62,7 +62,8 @@ def _write_coco(path: Path) -> None:
         json.dumps(
             {
                 "images": [
-                    {"id": i, "file_name": f"photos/{i}.jpg", "width": 64, "height": 48} for i in range(6)
+                    {"id": i, "file_name": f"photos/{i}.jpg", "width": 64, "height": 48}
+                    for i in range(6)
                 ],
                 "annotations": [
                     {"id": i, "image_id": i // 2, "category_id": 1 + i % 2, "bbox": [1, 1, 8, 8],
