@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -12,15 +13,18 @@ import yaml
 from given_sets import write_given
 
 from omnicost.annotation import Policy
+from omnicost.cost.times import LabellingTimes
 from omnicost.data import open_dataset
 from omnicost.data.tiny.disk import write_coco
 from omnicost.data.tiny.world import SPECS
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
+from omnicost.models.students.student import Prediction
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.project.model_folder import STUDENT, read_description
 from omnicost.project.outcome import MERGED, write_outcome
+from omnicost.project.review import doubt_of, plan_review, write_review
 from omnicost.project.train import CARD, Training, TrainRequest, prepare_training
 from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.launch import Request, prepare
@@ -134,6 +138,48 @@ def test_every_labelled_instance_is_accounted_for(given: tuple[Training, Store])
     }
     assert weak == (weak & merged) | {each.annotation_id for each in outcome.empty}
     assert not merged & {each.annotation_id for each in outcome.empty}
+
+
+def test_what_is_reviewed_first(given: tuple[Training, Store], tmp_path: Path) -> None:
+    """Images come by gain per second, as many as the hours hold; masked ones never."""
+    training, store = given
+    write_outcome(training, store)
+    model = training.request.out
+    everything = plan_review(model, 1e6, LabellingTimes())
+    rates = [doubt.rate for doubt in everything.doubts]
+    assert rates == sorted(rates, reverse=True)
+    assert len(everything.doubts) == 18
+    assert everything.left == 0
+    few = plan_review(model, 0.1, LabellingTimes())
+    assert sum(doubt.seconds for doubt in few.doubts) <= 360
+    assert few.left == 18 - len(few.doubts)
+    assert few.doubts == everything.doubts[: len(few.doubts)]
+    paths = write_review(tmp_path / "tasks", everything)
+    tasks = json.loads(paths[1].read_text())
+    listing = list(csv.DictReader(paths[2].open()))
+    assert [each["data"]["file_name"] for each in tasks] == [each["file_name"] for each in listing]
+    merged = everything.merged
+    masked = set(merged.dataset.file_names[merged.is_human].tolist())
+    assert not masked & {each["file_name"] for each in listing}
+
+
+def test_agreement_lowers_doubt(given: tuple[Training, Store]) -> None:
+    """A student that draws the very masks leaves less doubt than one that sees nothing."""
+    training, store = given
+    write_outcome(training, store)
+    merged = plan_review(training.request.out, 1e6, LabellingTimes()).merged
+    index = next(i for i in range(len(merged.dataset)) if len(merged.rows(i)) > 1)
+    rows = merged.rows(index)
+    classes = np.asarray(merged.pseudo.class_indices)[rows]
+    same = Prediction(
+        tuple(merged.rle(index, row) for row in rows), classes, np.ones(len(rows), np.float32)
+    )
+    nothing = Prediction((), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    other = same._replace(class_indices=classes + 1)
+    agreed, blind, wrong = (doubt_of(merged, index, each, 79.0) for each in (same, nothing, other))
+    assert agreed.gain < blind.gain < wrong.gain
+    assert agreed.unlabelled == 0
+    assert wrong.unlabelled == 0 or wrong.unlabelled <= len(rows)
 
 
 @pytest.mark.parametrize("only", ["box", "point", "class", "none"])

@@ -36,6 +36,7 @@ from omnicost.cli.export import export as _export  # noqa: E402
 from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
 from omnicost.cli.predict import predict as _predict  # noqa: E402
+from omnicost.cli.review import review as _review  # noqa: E402
 from omnicost.cli.store import store as _store  # noqa: E402
 from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
 from omnicost.cli.train import train as _train  # noqa: E402
@@ -49,6 +50,7 @@ app.add_typer(_plot)
 app.add_typer(_data)
 app.command("train")(_train)
 app.command("predict")(_predict)
+app.command("review")(_review)
 app.command("export")(_export)
 
 

@@ -61,19 +61,23 @@ class Merged:
         self._first = np.searchsorted(ids, dataset.image_ids, "left")
         self._end = np.searchsorted(ids, dataset.image_ids, "right")
 
-    def rows(self, index: int) -> list[int]:
-        """Rows of the pseudo-masks of an image that have a pixel; none where it has real ones."""
+    def drawn(self, index: int) -> list[int]:
+        """Rows of the pseudo-masks of an image, empty ones too; none where it has real ones."""
         if self.is_human[index]:
             return []
-        rows = self._order[self._first[index] : self._end[index]].tolist()
-        return [row for row in rows if mask_api.area(self.rle(index, row))]
+        rows: list[int] = self._order[self._first[index] : self._end[index]].tolist()
+        return rows
+
+    def rows(self, index: int) -> list[int]:
+        """Rows of the pseudo-masks of an image that have a pixel; none where it has real ones."""
+        return [row for row in self.drawn(index) if mask_api.area(self.rle(index, row))]
 
     def empty(self) -> list[Empty]:
         """The pseudo-masks without a pixel, which an annotator would have to draw."""
         names = self.dataset.class_names
         found = []
-        for index in np.flatnonzero(~self.is_human).tolist():
-            for row in self._order[self._first[index] : self._end[index]].tolist():
+        for index in range(len(self.dataset)):
+            for row in self.drawn(index):
                 if not mask_api.area(self.rle(index, row)):
                     image, annotation = self.pseudo.image_ids[row], self.pseudo.annotation_ids[row]
                     name = names[int(self.pseudo.class_indices[row])]

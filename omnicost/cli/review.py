@@ -1,0 +1,68 @@
+"""`omnicost review`: which pseudo-masks annotators should correct first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnicost.cli.inputs import TimeOption, TimesOption, read_times
+from omnicost.cli.output import JsonOption, print_json
+from omnicost.cli.progress import progress_bar
+
+
+def review(
+    model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
+    hours: Annotated[float, typer.Option("--hours", min=0, help="Of annotators, to fill.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of tasks to make.")] = Path("review"),
+    times: TimesOption = None,
+    time: TimeOption = None,
+    image_prefix: Annotated[
+        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
+    ] = "",
+    device: Annotated[str, typer.Option("--device", help="Such as cpu or cuda:0.")] = "cpu",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that omnicost did not write.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Order the images by what correcting their pseudo-masks is expected to bring a second.
+
+    Doubtful are masks that the teacher rates low or the student does not agree with,
+    labels without any mask, and instances that only the student sees. The tasks open
+    in Label Studio with the pseudo-masks drawn in; review.csv says why each is there.
+
+    \b
+    Example:
+      omnicost review model/ --hours 40 --out tasks/
+      omnicost review model/ --hours 8 --times times.yaml --out tasks/
+    """
+    from omnicost.files import refuse_to_replace
+    from omnicost.project.review import (
+        CONFIG,
+        CONFIG_HEAD,
+        LISTING,
+        LISTING_HEAD,
+        TASKS,
+        TASKS_HEAD,
+        plan_review,
+        write_review,
+    )
+
+    heads = {CONFIG: CONFIG_HEAD, TASKS: TASKS_HEAD, LISTING: LISTING_HEAD}
+    for name, head in heads.items():
+        refuse_to_replace(out / name, inputs=(times,), force=force, head=head)
+    seconds = read_times(times, time)
+    with progress_bar("asking the student") as progress:
+        planned = plan_review(model, hours, seconds, device, progress)
+    written = write_review(out, planned, image_prefix)
+    spent = sum(doubt.seconds for doubt in planned.doubts) / 3600
+    if as_json:
+        images = len(planned.doubts)
+        files = [str(path) for path in written]
+        print_json({"images": images, "hours": spent, "left": planned.left, "files": files})
+        return
+    typer.echo(
+        f"{len(planned.doubts)} images in {spent:.1f} h, {planned.left} left for later: {out}"
+    )
