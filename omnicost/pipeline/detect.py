@@ -21,6 +21,7 @@ from omnicost.progress import Progress, silent
 
 VERSION = 2  # raise when the same parameters give another output
 PART_IMAGES = 512  # images between two checkpoints
+_BLANK = np.zeros((32, 32, 3), np.uint8)  # where nothing is asked
 Mode = Literal["all", "present"]
 
 
@@ -143,9 +144,6 @@ def _question(source: _Source, indices: list[int]) -> _Question:
     pixels = source.detector.pixels([source.dataset.image(index) for index in asked] or [_BLANK])
     empty = [index for index in indices if not captions[index]]
     return _Question(asked + empty, pixels, [captions[index] for index in asked + empty])
-
-
-_BLANK = np.zeros((32, 32, 3), np.uint8)
 
 
 def _ask(

@@ -10,11 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import criterion, resize
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import (
-    PIXEL_MEAN,
-    PIXEL_STD,
     Backbone,
     Prediction,
     Student,

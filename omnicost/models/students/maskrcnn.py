@@ -17,11 +17,10 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, masks_to_boxes
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import resize
 from omnicost.models.students.settings import MaskRCNNSettings
 from omnicost.models.students.student import (
-    PIXEL_MEAN,
-    PIXEL_STD,
     Backbone,
     Prediction,
     Student,

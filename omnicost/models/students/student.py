@@ -25,9 +25,6 @@ from omnicost.models.students.settings import (
     MaskRCNNSettings,
 )
 
-# ImageNet's, which every released backbone was trained with (in pixels of 0-255).
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
 _KEY = "omnicost_student"
 STAGES = [1, 2, 3, 4]  # of a backbone, at strides 4, 8, 16 and 32
 

@@ -16,14 +16,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-# RGB mean and standard deviation of `segment_anything/build_sam.py` on the 0-255 scale: ImageNet's,
-# and so SAM 2's too.
-PIXEL_MEAN: Final = (123.675, 116.28, 103.53)
-PIXEL_STD: Final = (58.395, 57.12, 57.375)
-# Labels of points, as all of SAM's family count them.
+from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
+
+# Labels of points, as all of SAM's family count them; 0 is a point that is not on the object.
 POSITIVE: Final = 1
-NEGATIVE: Final = 0
-PADDING: Final = -1  # where another prompt of the batch has more points
+NO_POINT: Final = -1  # where another prompt of the batch has more points
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Prompts:
     """
 
     points: torch.Tensor | None  # (P, k, 2) float32, x y as the reference counts: column, row
-    labels: torch.Tensor | None  # (P, k) int64: POSITIVE, NEGATIVE or PADDING
+    labels: torch.Tensor | None  # (P, k) int64: POSITIVE, 0 or NO_POINT
     boxes: torch.Tensor | None  # (P, 4) float32, x0 y0 x1 y1
 
     def __len__(self) -> int:
@@ -66,7 +63,7 @@ def _padded(prompts: Prompts, count: int) -> Prompts:
         return prompts
     lacking = count - prompts.points.shape[1]
     points = F.pad(prompts.points, (0, 0, 0, lacking))
-    return Prompts(points, F.pad(prompts.labels, (0, lacking), value=PADDING), prompts.boxes)
+    return Prompts(points, F.pad(prompts.labels, (0, lacking), value=NO_POINT), prompts.boxes)
 
 
 @dataclass(frozen=True)

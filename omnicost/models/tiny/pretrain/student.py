@@ -22,10 +22,11 @@ from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImagePr
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
+from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
-from omnicost.models.students.student import PIXEL_MEAN, PIXEL_STD, Prediction, Student, Target
+from omnicost.models.students.student import Prediction, Student, Target
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
 from omnicost.models.tiny.pretrain.card import Card, write_card
