@@ -18,13 +18,16 @@ from omnicost.results import Row, append_row
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What trains, draws much or needs data that is not here: the options are read, nothing is run.
-EXPENSIVE = {"sweep", "store", "export", "predict", "data make", "plot masks"}
+EXPENSIVE = {
+    "sweep", "store", "export", "train", "predict", "review",
+    "data make", "data import", "plot masks",
+}  # fmt: skip
 CHEAP_SWEEPS = ("--list", "--schema")
 # In the README, names that stand for the reader's own.
 STANDING_FOR = {
     "photos/": "photos", "path/to/set": "own.json", "pilot.json": "own.json",
     "instances.json": "own.json", "label_studio_export.json": "export.json",
-    "results/demo.jsonl": "tiny.jsonl",
+    "results/demo.jsonl": "tiny.jsonl", "labelled/": "own.json",
 }  # fmt: skip
 
 
