@@ -228,7 +228,7 @@ def main(
     shares: str = ",".join(map(str, SHARES)),
     kinds: str = ",".join(KINDS),
     seeds: int = 3,
-    pictures: Annotated[int, typer.Option(help="Held-out pictures of each data set.")] = 300,
+    pictures: Annotated[int, typer.Option(help="Held-out pictures of each data set.")] = 200,
     changes: Annotated[list[str] | None, typer.Option("--set")] = None,
     cache: Annotated[Path, typer.Option(help="Pictures and embeddings.")] = Path(".omnicost/tuned"),
 ) -> None:

@@ -10,13 +10,14 @@ from safetensors.torch import load_file
 from teacher_world import text_folder, tiny_sam, write_dataset
 
 from omnicost.data.seeding import generator
+from omnicost.data.weak import random_pixel
 from omnicost.errors import InputError, StageError
 from omnicost.models.teachers.frame import Frame
 from omnicost.models.teachers.sam import Sam
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher import train as teacher
-from omnicost.pipeline.teacher.examples import Lessons, random_pixel
+from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import ALL_KINDS, TeacherKind
 
 SMALL = TeacherConfig(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import columns as columns_module
 from omnicost.data.columns import COLUMNS_VERSION
 from omnicost.data.dataset import Dataset
@@ -13,6 +14,8 @@ from omnicost.files import write_folder
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
 
+# Columns of given labels hold positions among the types: another list, another cache.
+TYPES = "".join(kind[0] for kind in AnnotationType)
 TINY = "tiny-"  # how the names of the drawn data sets begin
 
 
@@ -78,7 +81,7 @@ def _open(source: Source, cache: Path | None, progress: Progress) -> Dataset:
     if cache is None:
         header, columns = source.read(progress)
         return Dataset(source.name, source.split, header, columns, source.picture_folder)
-    folder = cache / "columns" / f"{source.key()[:32]}-{COLUMNS_VERSION}"
+    folder = cache / "columns" / f"{source.key()[:32]}-{COLUMNS_VERSION}-{TYPES}"
     if not folder.is_dir():
         header, columns = source.read(progress)
         columns_module.save(folder, header, columns)

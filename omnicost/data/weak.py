@@ -113,7 +113,7 @@ def _tags(class_indices: np.ndarray) -> WeakLabel:
 
 def _points(draw: _Annotator, instances: Instances) -> WeakLabel:
     kept, label = _named(draw, instances)
-    points = [draw.point(instances, n) for n in kept]
+    points = [draw.points(random_pixel, instances, n) for n in kept]
     return label._replace(points=np.array(points, np.float32).reshape(-1, 1, 2))
 
 
@@ -152,6 +152,22 @@ GIVEN: Final[Mapping[AnnotationType, Given]] = {
 }
 
 
+Mark = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From a ``(H, W) bool`` mask with a pixel at least to ``(k, 2) float32`` points on it."""
+
+
+def random_pixel(mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """The centre of a pixel of the mask, any alike."""
+    # Column-major like the RLE, so the draw does not depend on how masks are laid out.
+    pixels = np.flatnonzero(mask.ravel(order="F"))
+    column, row = divmod(int(pixels[draw.integers(len(pixels))]), mask.shape[0])
+    return np.array([[column + 0.5, row + 0.5]], np.float32)
+
+
+MARKS: Final[Mapping[AnnotationType, Mark]] = {AnnotationType.POINT: random_pixel}
+"""How the types that are marks on an instance are drawn."""
+
+
 class _Annotator:
     """One annotator before one image; each answer has a generator of its own."""
 
@@ -175,18 +191,15 @@ class _Annotator:
     def named(self, annotation_id: int, class_index: int) -> int:
         return self._swapped(class_index, self._generator("class", annotation_id))
 
-    def point(self, instances: Instances, n: int) -> np.ndarray:
+    def points(self, mark: Mark, instances: Instances, n: int) -> np.ndarray:
+        """``(k, 2)`` of an instance."""
         annotation_id = int(instances.annotation_ids[n])
         mask = mask_api.decode(instances.rles[n]).astype(bool)
         off = self._happens(self.noise.off_object_point, "off object", annotation_id)
         allowed = _surroundings(mask, instances.boxes[n]) if off else mask
         if not allowed.any():  # no pixel of the object is visible
-            return instances.boxes[n].reshape(2, 2).mean(axis=0)
-        # Column-major like the RLE, so the draw does not depend on how masks are laid out.
-        pixels = np.flatnonzero(allowed.ravel(order="F"))
-        chosen = int(pixels[self._generator("point", annotation_id).integers(len(pixels))])
-        column, row = divmod(chosen, mask.shape[0])
-        return np.array([column + 0.5, row + 0.5])
+            return instances.boxes[n].reshape(1, 2, 2).mean(axis=1)
+        return mark(allowed, self._generator("point", annotation_id))
 
     def box(self, instances: Instances, n: int) -> np.ndarray:
         box = instances.boxes[n].astype(np.float64)

@@ -7,24 +7,17 @@ types from its `LabelTypeEnum`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from omnicost.annotation import AnnotationType
+from omnicost.labelling.controls import CONTROLS
 from omnicost.labelling.label_studio import PLACEHOLDER, address
-
-_SHAPES: Final[Mapping[AnnotationType, str]] = {
-    AnnotationType.CLASS: "tag",
-    AnnotationType.POINT: "points",
-    AnnotationType.BOX: "rectangle",
-    AnnotationType.MASK: "polygon",
-}
 
 
 def task_head(annotation: AnnotationType, class_names: Sequence[str], prefix: str) -> str:
     """A task's JSON text up to its list of resources."""
     labels = [
-        {"name": name, "type": _SHAPES[annotation], "attributes": []}
+        {"name": name, "type": CONTROLS[annotation].cvat, "attributes": []}
         for name in class_names or [PLACEHOLDER]
     ]
     kind = "remote" if _is_web(prefix) else "share"

@@ -6,23 +6,15 @@ Sources: https://labelstud.io/tags (controls), https://labelstud.io/guide/tasks 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from omnicost.annotation import AnnotationType
+from omnicost.labelling.controls import CONTROLS
 
 PICTURE: Final = "image"  # of the picture in the interface, and of its address in a task
-BRUSH: Final = "brush"
-
-# Controls that an annotator of a type is given: tag of the interface, name of the control.
-_CONTROLS: Final[Mapping[AnnotationType, tuple[tuple[str, str], ...]]] = {
-    AnnotationType.CLASS: (("Choices", "tags"),),
-    AnnotationType.POINT: (("KeyPointLabels", "points"),),
-    AnnotationType.BOX: (("RectangleLabels", "boxes"),),
-    AnnotationType.MASK: (("PolygonLabels", "polygons"), ("BrushLabels", BRUSH)),
-}
 PLACEHOLDER: Final = "object"
 """The one label of an interface whose class names are not known."""
 
@@ -30,7 +22,8 @@ PLACEHOLDER: Final = "object"
 def interface(annotation: AnnotationType, class_names: Sequence[str]) -> str:
     """The labelling interface, an XML text that goes into a project's settings."""
     controls = "".join(
-        _control(tag, name, class_names or [PLACEHOLDER]) for tag, name in _CONTROLS[annotation]
+        _control(tag, name, class_names or [PLACEHOLDER])
+        for tag, name in CONTROLS[annotation].label_studio
     )
     picture = f'  <Image name="{PICTURE}" value="${PICTURE}" zoom="true" zoomControl="true"/>\n'
     return f"<View>\n{picture}{controls}</View>\n"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ import torch
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
 from omnicost.data.seeding import generator
+from omnicost.data.weak import MARKS
 from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.pipeline.config import TeacherConfig
 from omnicost.pipeline.embed import Embeddings
@@ -122,18 +122,6 @@ class Lessons:
         ]
         pairs = zip(masks, draws, strict=True)
         return np.array([MARKS[mark](mask, draw) for mask, draw in pairs])
-
-
-def random_pixel(mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """``(1, 2) float32`` x, y of the centre of a pixel of the ``(H, W) bool`` mask, any alike."""
-    pixels = np.flatnonzero(mask)
-    row, column = divmod(int(pixels[draw.integers(len(pixels))]), mask.shape[1])
-    return np.array([[column + 0.5, row + 0.5]], np.float32)
-
-
-MARKS: Final[Mapping[AnnotationType, Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
-    AnnotationType.POINT: random_pixel,
-}
 
 
 def take(instances: Instances, rows: np.ndarray) -> Instances:

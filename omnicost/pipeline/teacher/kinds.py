@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from omnicost.annotation import AnnotationType
+from omnicost.data.weak import MARKS
 from omnicost.errors import InputError
 
 
@@ -19,9 +20,10 @@ class Shown(NamedTuple):
 
 PROMPTS: Final[Mapping[str, Shown]] = {
     "box": Shown(None, True),
-    "point": Shown(AnnotationType.POINT, False),
-    "point_box": Shown(AnnotationType.POINT, True),
+    **{str(mark): Shown(mark, False) for mark in MARKS},
+    **{f"{mark}_box": Shown(mark, True) for mark in MARKS},
 }
+"""A box, the points of each type that is a mark, or both."""
 
 
 class TeacherKind(NamedTuple):

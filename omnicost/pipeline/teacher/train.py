@@ -32,7 +32,7 @@ from omnicost.pipeline.teacher.trainer import LOG, Trainer
 from omnicost.progress import Progress, silent
 
 START_IMAGES = 64  # that choose the token to start from
-VERSION = 4  # raise when the same parameters give another output
+VERSION = 5  # raise when the same parameters give another output
 WEIGHTS, CARD = "teacher.safetensors", "teacher.json"
 
 
