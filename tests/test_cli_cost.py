@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicost.cli import app
+from omnicost.cli.door import line_of
 from omnicost.cost import LabellingTimes
+from omnicost.errors import InputError
 from omnicost.results import recorded_table
 
 RUNNER = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"})
@@ -170,3 +172,34 @@ def test_hardly_any_annotations_are_counted_per_hundred_images(tmp_path: Path) -
     text = CliRunner().invoke(app, ["cost", "--annotations", str(path)]).output
     assert "0.83 tags in 100 images x 1" in text
     assert "0.00833" not in text
+
+
+def test_pictures_and_times_replace_nobody_s_file(tmp_path: Path) -> None:
+    """An input, or a file that omnicost did not write, stays; --force and own files are replaced."""
+    log = tmp_path / "log.csv"
+    log.write_text("seconds,type\n" + "7,box\n8,box\n" * 20)
+    before = log.read_text()
+
+    def refused(*words: object) -> str:
+        with pytest.raises(InputError) as caught:
+            CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+        return line_of(caught.value)
+
+    def run(*words: object) -> None:
+        assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 0
+
+    assert "input of this command" in refused("calibrate", log, "--out", log)
+    assert log.read_text() == before
+    numbers, picture = tmp_path / "p.csv", tmp_path / "p.png"
+    numbers.write_text("mine")
+    for verb in ("pareto", "curves"):
+        assert "--force" in refused("plot", verb, "--out", picture)
+        assert numbers.read_text() == "mine"
+        assert not picture.exists()
+    run("plot", "pareto", "--out", picture, "--force")
+    run("plot", "curves", "--out", picture)
+    times = tmp_path / "times.yaml"
+    run("calibrate", log, "--out", times)
+    run("calibrate", log, "--out", times)
+    times.write_text("box: 9")
+    assert "not written by omnicost" in refused("calibrate", log, "--out", times)

@@ -32,6 +32,7 @@ MOST_ROWS: Final = 40
 _PANEL_GAP: Final = 0.03  # inches
 _NAME_CHARACTER: Final = 0.05  # inches of height that a character of a file name takes
 _CLASS_NAME: Final = 18  # characters
+_MOST_NAMES: Final = 15  # instances of an image that are named: the largest
 
 
 class Drawn(NamedTuple):
@@ -287,9 +288,9 @@ def _paint_masks(name: str) -> Callable[[Axes, MasksRow], None]:
 
 
 def _name_classes(axes: Axes, row: MasksRow) -> None:
-    """Each instance's class at the top of its mask, small ones last, on top."""
+    """The class of the largest instances at the top of their masks, smaller ones over larger."""
     truth, names = row.example.truth, row.example.class_names
-    for place in np.argsort(-truth.masks.sum((1, 2)), kind="stable"):
+    for place in np.argsort(-truth.masks.sum((1, 2)), kind="stable")[:_MOST_NAMES]:
         rows, columns = np.nonzero(truth.masks[place])
         if len(rows):
             top = rows.min()

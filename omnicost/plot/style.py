@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -110,7 +111,9 @@ def save(figure: Figure, path: Path) -> None:
         ".svg": {"Creator": MARK, "Date": None},
         ".pdf": {"Creator": MARK, "CreationDate": None},
     }
-    with styled(), output_file(path) as part:
+    with styled(), output_file(path) as part, warnings.catch_warnings():
+        # A glyph that no font here has is drawn as a box; a warning for each would bury the rest.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(
             part, format=ending[1:], bbox_inches="tight", pad_inches=0.04, metadata=every[ending]
         )
