@@ -175,7 +175,7 @@ def test_hardly_any_annotations_are_counted_per_hundred_images(tmp_path: Path) -
 
 
 def test_pictures_and_times_replace_nobody_s_file(tmp_path: Path) -> None:
-    """An input, or a file that omnicost did not write, stays; --force and own files are replaced."""
+    """Inputs, and files that omnicost did not write, stay; --force and own files are replaced."""
     log = tmp_path / "log.csv"
     log.write_text("seconds,type\n" + "7,box\n8,box\n" * 20)
     before = log.read_text()

@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from omnicost import api
 from omnicost.amounts import read_budget, read_currency, read_date, read_hours, read_share
 from omnicost.annotation import Policy
+from omnicost.campaign.calendar import Team
 from omnicost.campaign.report import Pay, Report
 from omnicost.campaign.text import render
 from omnicost.cli import app
@@ -231,6 +234,22 @@ def test_the_page_fits_80_columns(question: Question) -> None:
     assert max(map(len, page.splitlines())) <= 80
     assert "…" not in page
     for part in ("label", "Expect", "Spend", "Regret", "10% more", "Runners-up", "Rests on"):
+        assert part in page
+
+
+def test_the_page_with_bill_and_calendar_fits_80_columns() -> None:
+    """Large figures, money and dates included."""
+    team = Team(120, 40, weeks=10, start=date(2026, 12, 1))
+    report = api.plan(
+        "90000h", dataset="cityscapes", images=500_000, wage=12.5, team=team, draws=100
+    )
+    console = Console(width=80, record=True, file=None, highlight=False)
+    with console.capture() as captured:
+        console.print(render(report))
+    page = captured.get()
+    assert max(map(len, page.splitlines())) <= 80
+    assert "…" not in page
+    for part in ("Hours go into", "Calendar", "2026-12-01", "left at deadline"):
         assert part in page
 
 
