@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from omnicost.campaign.report import Report
     from omnicost.cost import DatasetStats, LabellingTimes, OverheadsByType
     from omnicost.labelling import ImageList
-    from omnicost.results import Row
+    from omnicost.results import Row, TeacherRow
     from omnicost.sweep.launch import Finished
 
 __all__ = ["calibrate", "cost", "curves", "pareto", "plan", "plan_figure", "rows", "sweep"]
@@ -95,7 +95,8 @@ def plan(
     from omnicost.plan import Plan, Question, make_plan
 
     labelling_times = _times(times)
-    measured = None if results is None else _rows(results, variant)
+    students, teachers = _by_measure(results)
+    measured = _rows(students, variant) if students else None
     stats = _statistics(dataset, annotations, measured, labelling_times)
     listed = None if images is None else _images(images)
     if listed is not None:
@@ -119,6 +120,7 @@ def plan(
             like=like,
             types=None if types is None else [AnnotationType.parse(k, "`types`") for k in types],
             overheads=paid,
+            teachers=teachers,
             in_hand=None if held is None else np.bincount(held, minlength=len(AnnotationType)),
             draws=draws,
             seed=seed,
@@ -313,6 +315,18 @@ def _share(target: str | float | None) -> float | None:
     from omnicost.amounts import read_share
 
     return read_share(target) if isinstance(target, str) else target
+
+
+def _by_measure(
+    results: Iterable[PathLike] | None,
+) -> tuple[list[PathLike], list[TeacherRow]]:
+    """Files of students' rows, and the rows in files of teachers (`CARD.teacher.jsonl`)."""
+    from omnicost.results import read_teacher_rows
+
+    paths = list(results or ())
+    teachers = [path for path in paths if str(path).endswith(".teacher.jsonl")]
+    students = [path for path in paths if path not in teachers]
+    return students, [row for path in teachers for row in read_teacher_rows(path)]
 
 
 def _rows(paths: Iterable[PathLike], variant: str | None) -> list[Row]:

@@ -105,6 +105,27 @@ class Row(BaseModel):
         return weak[0] if len(weak) == 1 else None
 
 
+class TeacherRow(BaseModel):
+    """One teacher's pseudo-masks against the ground truth; percents, None where not defined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: str
+    policy: dict[str, float]
+    seed: int
+    variant: str
+    config_hash: str
+    annotation: str
+    """Annotation type whose pseudo-masks these are."""
+    miou: Percent | None = None
+    precision50: Percent | None = None
+    recall50: Percent | None = None
+    f1: Percent | None = None
+    """At IoU 0.5."""
+    images: int | None = None
+    """Training images, labelled in any way."""
+
+
 def f1_percent(hits: int, found: int, wanted: int) -> float | None:
     """Harmonic mean of precision and recall of so many finds; None where there is neither."""
     return 200.0 * hits / (found + wanted) if found + wanted else None
@@ -158,6 +179,27 @@ def read_rows(path: Path | str) -> list[Row]:
     ]
     if not rows:
         raise InputError(path, "holds no result rows", "give a results file written by a sweep")
+    return rows
+
+
+def read_teacher_rows(path: Path | str) -> list[TeacherRow]:
+    """All rows of a file that a sweep of teachers wrote.
+
+    Raises:
+        InputError: naming the line that is no such row, or that the file has none.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"cannot be read ({error})", "check the path") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows += [TeacherRow.model_validate_json(line)] if line.strip() else []
+        except ValidationError as error:
+            raise ConfigError(f"{path}:{number}", faults_of(error)) from None
+    if not rows:
+        raise InputError(path, "holds no rows of teachers", "give one that a sweep wrote")
     return rows
 
 

@@ -136,3 +136,12 @@ def test_store_verbs_refuse_other_folders(tmp_path: Path) -> None:
         error = invoke("store", verb, "--store", str(tmp_path)).exception
         assert isinstance(error, OmnicostError)
         assert "is not a store" in str(error)
+
+
+def test_teacher_only_trains_no_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same card with --teacher-only ends in the quality of pseudo-masks."""
+    monkeypatch.chdir(tmp_path)
+    card = ("sweep", "tiny-coco", "--dry-run", "--json")
+    whole, teacher = (json.loads(invoke(*card, *more).stdout) for more in ((), ("--teacher-only",)))
+    assert teacher["cells"] == whole["cells"]
+    assert teacher["stages"] < whole["stages"]

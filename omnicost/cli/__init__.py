@@ -33,6 +33,7 @@ from omnicost.cli.calibrate import calibrate as _calibrate  # noqa: E402
 from omnicost.cli.cost import cost as _cost  # noqa: E402
 from omnicost.cli.data import data as _data  # noqa: E402
 from omnicost.cli.export import export as _export  # noqa: E402
+from omnicost.cli.pilot import pilot as _pilot  # noqa: E402
 from omnicost.cli.plan import plan as _plan  # noqa: E402
 from omnicost.cli.plot import plot as _plot  # noqa: E402
 from omnicost.cli.predict import predict as _predict  # noqa: E402
@@ -42,6 +43,7 @@ from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
 from omnicost.cli.train import train as _train  # noqa: E402
 
 app.command("cost")(_cost)
+app.command("pilot")(_pilot)
 app.command("plan")(_plan)
 app.command("calibrate")(_calibrate)
 app.command("sweep")(_sweep)

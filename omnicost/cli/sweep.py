@@ -52,6 +52,10 @@ def sweep(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The card, shrunk to a trial run.")
     ] = False,
+    teacher_only: Annotated[
+        bool,
+        typer.Option("--teacher-only", help="Measure pseudo-masks; train no student."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count, price, say what is missing; run nothing.")
     ] = False,
@@ -84,6 +88,7 @@ def sweep(
       omnicost sweep demo
       omnicost sweep coco --data ~/coco --dry-run
       omnicost sweep coco --data ~/coco --address auto --seeds 3
+      omnicost sweep mine.yaml --teacher-only
       omnicost sweep mine.yaml --only mask=0.1,type=point --set recipe.teacher.steps=500
     """
     if list_cards or schema:
@@ -94,7 +99,8 @@ def sweep(
     from omnicost.sweep.launch import Request
     from omnicost.sweep.read_card import Changes
 
-    changes = Changes(tuple(settings or ()), seeds, smoke, data)
+    changed = [*(settings or ()), *(["measure=teacher"] if teacher_only else [])]
+    changes = Changes(tuple(changed), seeds, smoke, data)
     request = Request(card, changes, tuple(only or ()), not no_share)
     if dry_run:
         _dry_run(request, store, as_json)

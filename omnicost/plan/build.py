@@ -28,7 +28,7 @@ from omnicost.plan.optimise import MASK, Problem
 from omnicost.plan.question import Question
 from omnicost.plan.rule import strongest_affordable
 from omnicost.plan.uncertainty import Expectation, Risk, Worlds, assess, expect
-from omnicost.results import Row
+from omnicost.results import Row, TeacherRow
 
 DRAWS: Final = 1000
 CLEARLY: Final = 0.9
@@ -149,6 +149,7 @@ def make_plan(
     types: Sequence[AnnotationType] | None = None,
     overheads: OverheadsByType | None = None,
     in_hand: np.ndarray | None = None,
+    teachers: Sequence[TeacherRow] = (),
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Plan:
@@ -167,6 +168,7 @@ def make_plan(
             given. Set-up time is left to the caller, who takes it off the budget.
         in_hand: (5,) images that have a label of each type already. They keep it or are raised,
             never lowered, and only new labels are paid for.
+        teachers: quality of the project's pseudo-masks, where no student was trained.
         draws: draws of everything that is uncertain.
         seed: of the draws.
 
@@ -175,7 +177,7 @@ def make_plan(
     """
     times = LabellingTimes() if times is None else times
     surface_rng, spend_rng, overhead_rng = np.random.default_rng(seed).spawn(3)
-    evidence = gather(stats.images, surface_rng, dataset, rows, like, draws)
+    evidence = gather(stats.images, surface_rng, dataset, rows, like, draws, teachers)
     problem = _restrict(stats, times, evidence, types, overheads)
     if in_hand is not None and in_hand[1:].any():
         problem = _with_labels(problem, stats, times, in_hand)

@@ -13,9 +13,10 @@ from omnicost.cost.seconds import COUNTS
 from omnicost.errors import InputError
 from omnicost.forecast.observations import Observations, observe
 from omnicost.forecast.prior import learn_shape
+from omnicost.forecast.quality import qualities, surface_of_quality
 from omnicost.forecast.surface import Surface, fit_surface
 from omnicost.forecast.transfer import WEAK_EVIDENCE, pilot_surface, transfer
-from omnicost.results import PAPER_VARIANT, Row, comparable, paper_rows
+from omnicost.results import PAPER_VARIANT, Row, TeacherRow, comparable, paper_rows
 
 
 class Evidence(NamedTuple):
@@ -40,11 +41,13 @@ class Evidence(NamedTuple):
 
 MEASURED: Final = "measured"
 SINGLE_RUNS: Final = "single runs"
+TEACHER_ONLY: Final = "teacher only"
 MODERATE: Final = "moderate"
 WEAK: Final = "weak"
 HEADINGS: Final = {
     MEASURED: "Measured, with repeats",
     SINGLE_RUNS: "Single runs",
+    TEACHER_ONLY: "Teacher's masks only",
     MODERATE: "Moderate evidence",
     WEAK: "Weak evidence",
 }
@@ -59,6 +62,7 @@ def gather(
     rows: Sequence[Row] | None = None,
     like: Sequence[str] = (),
     draws: int = 1000,
+    teachers: Sequence[TeacherRow] = (),
 ) -> Evidence:
     """The surface of a project of so many images.
 
@@ -70,10 +74,13 @@ def gather(
             that `like` does not name are a pilot of the project.
         like: data sets that the project is like; two or more.
         draws: how many draws of the surface.
+        teachers: quality of the project's pseudo-masks, for a project without a student.
 
     Raises:
         InputError: if rows or names do not fit together.
     """
+    if teachers:
+        return _gather_teachers(images, rng, rows, like, draws, teachers)
     kept = None if rows is None else comparable(rows)
     left_out = _left_out(rows, kept)
     if like:
@@ -91,6 +98,38 @@ def gather(
         notes=left_out,
         tested=_tested([own]),
         reference_images=own.images,
+    )
+
+
+def _gather_teachers(
+    images: int,
+    rng: np.random.Generator,
+    rows: Sequence[Row] | None,
+    like: Sequence[str],
+    draws: int,
+    teachers: Sequence[TeacherRow],
+) -> Evidence:
+    if rows or like:
+        given = "students" if rows else "`like`"
+        problem = f"rows of teachers and {given} are given"
+        raise InputError("`results`", problem, "plan from one of them")
+    found = qualities(teachers)
+    papers = [observe(paper_rows(name)) for name in BUILT_IN]
+    scale = float(np.mean([one.ap[one.is_full].mean() for one in papers]))
+    surface = surface_of_quality(found, learn_shape(papers), images, scale, rng, draws)
+    told = ", ".join(
+        f"{weak} {100 * one.f1[0]:.0f}" + (f" to {100 * one.f1[-1]:.0f}" if len(one.f1) > 1 else "")
+        for weak, one in found.items()
+    )
+    tuned = sorted({int(masks) for one in found.values() for masks in one.masks if masks})
+    return Evidence(
+        surface=surface,
+        grade=TEACHER_ONLY,
+        grounds=f"F1 of the teacher's pseudo-masks ({told}); what they are worth is F1 to a power "
+        "that differs between projects",
+        notes=("No student was trained: shares of full supervision are inferred from masks.",),
+        tested=tuple(tuned),
+        reference_images=None,
     )
 
 

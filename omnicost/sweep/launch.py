@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from omnicost.engine.graph import Graph, build_graph
 from omnicost.engine.store import Store
 from omnicost.progress import Progress, silent
-from omnicost.results import Row
+from omnicost.results import Row, TeacherRow
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.cell_stages import CellPlan, planner
 from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
-    TeacherRow,
     record_row,
     results_path,
     row_of,
@@ -140,8 +139,9 @@ def _teacher_rows(
     plans: Sequence[CellPlan], store: Store, sources: Sources
 ) -> tuple[TeacherRow, ...]:
     """A row for each measured teacher, once where recipes differ in what it does not use."""
-    by_output = {plan.outputs["quality"]: plan for plan in reversed(plans)}
+    drawn = [plan for plan in plans if "quality" in plan.outputs]  # none where all have masks
+    by_output = {plan.outputs["quality"]: plan for plan in reversed(drawn)}
     kept = set(map(id, by_output.values()))
     return tuple(
-        row for plan in plans if id(plan) in kept for row in teacher_rows_of(plan, store, sources)
+        row for plan in drawn if id(plan) in kept for row in teacher_rows_of(plan, store, sources)
     )

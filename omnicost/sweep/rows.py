@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ConfigDict
-
 from omnicost.annotation import AnnotationType
 from omnicost.cost import hours, seconds_per_image
 from omnicost.data.splits import assign
@@ -22,7 +20,7 @@ from omnicost.engine.store import Store
 from omnicost.files import write_text
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
-from omnicost.results import Row, append_row, f1_percent, read_rows
+from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
 from omnicost.sweep.cell_stages import CellPlan, recipe_of
 from omnicost.sweep.sources import Sources
@@ -39,22 +37,6 @@ _FIGURES: Final = {
     "ap50": "AP50",
     "ap75": "AP75",
 }
-
-
-class TeacherRow(BaseModel):
-    """One teacher's pseudo-masks against the ground truth; percents, None where not defined."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    dataset: str
-    policy: dict[str, float]
-    seed: int
-    variant: str
-    config_hash: str
-    annotation: str
-    miou: float | None = None
-    precision50: float | None = None
-    recall50: float | None = None
-    f1: float | None = None
 
 
 def row_of(
@@ -95,6 +77,8 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
     """A row for each annotation type whose pseudo-masks a cell made."""
     cell = plan.target
     figures = read_metrics(store, plan.outputs["quality"])
+    dataset = sources.dataset(cell.dataset, cell.dataset.train)
+    assert dataset is not None  # a cell without data cannot have run
     return [
         TeacherRow(
             dataset=cell.dataset.name,
@@ -107,6 +91,7 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
             precision50=own.get("precision50"),
             recall50=own.get("recall50"),
             f1=own.get("f1_50"),
+            images=len(dataset),
         )
         for kind, own in figures.items()
     ]

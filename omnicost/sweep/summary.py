@@ -15,11 +15,11 @@ from omnicost.engine.params import Params
 from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
-from omnicost.results import Row
+from omnicost.results import Row, TeacherRow
 from omnicost.sweep.estimate import SweepEstimate
 from omnicost.sweep.launch import Finished
 from omnicost.sweep.progress import duration
-from omnicost.sweep.rows import DEFAULT_VARIANT, TeacherRow
+from omnicost.sweep.rows import DEFAULT_VARIANT
 from omnicost.sweep.stage_functions import DetectParams, StudentParams
 from omnicost.sweep.step_versions import changes
 
