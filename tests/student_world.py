@@ -95,7 +95,7 @@ def make_backbone(folder: Path) -> str:
 def tiny_values(**schedule: Any) -> dict[str, Any]:
     """Settings of a student that trains in seconds."""
     return {
-        "preset": "tiny",
+        "preset": "tiny/scratch",
         "architecture": {
             "queries": 8,
             "encoder_layers": 1,

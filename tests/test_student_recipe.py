@@ -171,7 +171,7 @@ def test_bad_settings_are_refused(values: dict[str, Any], message: str) -> None:
 
 def test_unknown_preset_names_those_there_are() -> None:
     """A preset that does not exist is an input error that lists the others."""
-    with pytest.raises(InputError, match=r"coco/published.*use tiny, coco/published"):
+    with pytest.raises(InputError, match=r"coco/published.*use tiny, tiny/scratch, coco/published"):
         StudentConfig.preset("coco/publishedd")
 
 

@@ -27,7 +27,8 @@ def untrained() -> nn.Module:
 
 def test_the_recipe_trains_what_the_preset_builds() -> None:
     """The pretrained student has the architecture of every tiny student, or none could start."""
-    assert StudentConfig.preset("tiny").architecture == TINY_MASK2FORMER
+    for preset in ("tiny", "tiny/scratch"):
+        assert StudentConfig.preset(preset).architecture == TINY_MASK2FORMER
 
 
 def test_saved_weights_load_like_a_released_mask2former(

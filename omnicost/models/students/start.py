@@ -156,13 +156,17 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
     network: Any = student.network
     config = network.config
     config = type(config).from_dict({**config.to_dict(), "id2label": dict(enumerate(class_names))})
+    config.backbone_config.name_or_path = ""  # of this machine
     with quiet():
         model = Mask2FormerForUniversalSegmentation(config)
         model.model.load_state_dict(network.state_dict())
         model.class_predictor = student.class_predictor
         model.save_pretrained(folder)
     path = folder / "model.safetensors"
-    halves = {name: value.half() for name, value in load_file(path).items()}
+    halves = {
+        name: value.half() if value.is_floating_point() else value  # batch norm counts
+        for name, value in load_file(path).items()
+    }
     save_file(halves, path, metadata={"format": "pt"})
 
 

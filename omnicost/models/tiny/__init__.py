@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from omnicost.errors import MissingError
 
 TinyModel = Literal["sam", "detector", "clip", "backbone", "student"]
-TINY_MODELS: tuple[TinyModel, ...] = ("sam", "detector", "clip", "backbone")
+TINY_MODELS: tuple[TinyModel, ...] = get_args(TinyModel)
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -21,9 +21,8 @@ def weights_path(name: TinyModel) -> Path:
     Raises:
         MissingError: there is no such model, or its weights are not in this installation.
     """
-    known = get_args(TinyModel)
-    if name not in known:
-        raise MissingError("tiny model", f"no {name!r}", f"choose from {', '.join(known)}")
+    if name not in TINY_MODELS:
+        raise MissingError("tiny model", f"no {name!r}", f"choose from {', '.join(TINY_MODELS)}")
     folder = _WEIGHTS / name
     if not (folder / "config.json").exists():
         raise MissingError(

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from hotcoco import COCO, COCOeval
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
+from transformers import Mask2FormerImageProcessor
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
@@ -26,6 +25,7 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
+from omnicost.models.students.start import write_folder
 from omnicost.models.students.student import Prediction, Student, Target
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
@@ -136,24 +136,8 @@ def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
 
 
 def save(model: Any, folder: Path) -> None:
-    """Write the model like a released Mask2Former, its weights in half precision.
-
-    transformers reads them into single precision, which its config names.
-    """
-    names = dict(enumerate(SPECS[WEB].class_names))
-    config = copy.deepcopy(model.network.config)
-    config.id2label, config.label2id = names, {name: index for index, name in names.items()}
-    config.backbone_config.name_or_path = ""  # a path of this machine's
-    whole = Mask2FormerForUniversalSegmentation(config)
-    whole.model.load_state_dict(model.network.state_dict())
-    whole.class_predictor.load_state_dict(model.class_predictor.state_dict())
-    whole.save_pretrained(folder)
-    path = folder / "model.safetensors"
-    halves = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in load_file(path).items()
-    }
-    save_file(halves, path, {"format": "pt"})
+    """Write the model and its image processor like a released Mask2Former's."""
+    write_folder(model, SPECS[WEB].class_names, folder)
     Mask2FormerImageProcessor(
         size={"shortest_edge": 64, "longest_edge": 128},
         image_mean=[value / 255 for value in PIXEL_MEAN],
