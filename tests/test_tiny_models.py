@@ -24,8 +24,9 @@ from omnicost.data.tiny.world import SPECS
 from omnicost.errors import InputError, MissingError
 from omnicost.models.checkpoint import FILE
 from omnicost.models.detectors.detector import load_detector
+from omnicost.models.students.start import begin_from, read_start
 from omnicost.models.tiny import TINY_MODELS, weights_path
-from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, text
+from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, student, text
 from omnicost.models.tiny.pretrain.__main__ import ORDER
 from omnicost.models.tiny.pretrain.card import Card, read_figures, write_card
 from omnicost.models.tiny.pretrain.detection_loss import (
@@ -338,7 +339,14 @@ def measure_detector(pictures: int) -> dict[str, float]:
     return detection_figures.figures(tiny.model, tiny.tokenizer, pictures)
 
 
+def measure_student(pictures: int) -> dict[str, float]:
+    model = student.build(str(weights_path("backbone")))
+    begin_from(model, read_start("tiny"), NAMES)
+    return student.figures(model.eval(), pictures)
+
+
 HELD_OUT = {
+    "student": student.HELD_OUT,
     "clip": text.HELD_OUT,
     "backbone": backbone.PROBE_PICTURES,
     "detector": detection_figures.HELD_OUT,
@@ -347,6 +355,7 @@ MEASURES: dict[str, Callable[[int], dict[str, float]]] = {
     "clip": measure_clip,
     "backbone": measure_backbone,
     "detector": measure_detector,
+    "student": measure_student,
 }
 
 
@@ -362,7 +371,7 @@ def assert_as_on_card(name: str, pictures: int | None, tolerance: float) -> None
 @pytest.mark.parametrize("name", MEASURES)
 def test_figures_are_near_those_of_the_card(name: str) -> None:
     """The shipped weights do on some of the held-out pictures what their card says of all."""
-    few = {"clip": 60, "backbone": 100, "detector": 40}[name]
+    few = {"clip": 60, "backbone": 100, "detector": 40, "student": 60}[name]
     assert_as_on_card(name, few, tolerance=0.12)
 
 

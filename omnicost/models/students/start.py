@@ -155,7 +155,11 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
 
     network: Any = student.network
     config = network.config
-    config = type(config).from_dict({**config.to_dict(), "id2label": dict(enumerate(class_names))})
+    names = {
+        "id2label": dict(enumerate(class_names)),
+        "label2id": {name: index for index, name in enumerate(class_names)},
+    }
+    config = type(config).from_dict({**config.to_dict(), **names})
     config.backbone_config.name_or_path = ""  # of this machine
     with quiet():
         model = Mask2FormerForUniversalSegmentation(config)
