@@ -33,7 +33,7 @@ from omnicost.errors import MissingError
 from omnicost.models.detectors.detector import load_detector
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.tiny import TINY_MODELS, TinyModel, weights_path
-from omnicost.models.tiny.pretrain import backbone, detection_figures, sam, text
+from omnicost.models.tiny.pretrain import backbone, detection_figures, sam, student, text
 from omnicost.models.tiny.pretrain.card import read_figures
 from omnicost.models.tiny.pretrain.pictures import DATASETS, scenes, tight_boxes, to_pixel_values
 
@@ -52,6 +52,8 @@ def load(name: TinyModel) -> tuple[Any, Any]:
         return detector.model, detector.tokenizer
     if name == "backbone":
         return ResNetBackbone.from_pretrained(path).eval(), None
+    if name == "student":
+        return student.shipped(), None
     return CLIPModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
 
 
@@ -61,6 +63,8 @@ def measure(name: TinyModel, model: Any, tokenizer: Any) -> dict[str, float]:
         return sam.figures(model)
     if name == "backbone":
         return backbone.figures(model)
+    if name == "student":
+        return student.figures(model)
     module: Any = detection_figures if name == "detector" else text
     return dict(module.figures(model, tokenizer))
 
@@ -173,7 +177,7 @@ def named_crops(clip: tuple[Any, Any], pictures: list[Scene], world: str) -> Ima
 
 
 def sheet(name: TinyModel, model: Any, tokenizer: Any, world: str) -> Image.Image | None:
-    """The contact sheet of a model on a data set; the backbone has none."""
+    """The contact sheet of a model on a data set; backbone and student have none."""
     pictures = scenes(world, "val", range(PICTURES))
     if name == "sam":
         answers = [partial(sam_masks, model, pictures, world, kind) for kind in ("box", "point")]

@@ -24,7 +24,6 @@ from omnicost.data.tiny.world import SPECS
 from omnicost.errors import InputError, MissingError
 from omnicost.models.checkpoint import FILE
 from omnicost.models.detectors.detector import load_detector
-from omnicost.models.students.start import begin_from, read_start
 from omnicost.models.tiny import TINY_MODELS, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, student, text
 from omnicost.models.tiny.pretrain.__main__ import ORDER
@@ -340,9 +339,7 @@ def measure_detector(pictures: int) -> dict[str, float]:
 
 
 def measure_student(pictures: int) -> dict[str, float]:
-    model = student.build(str(weights_path("backbone")))
-    begin_from(model, read_start("tiny"), NAMES)
-    return student.figures(model.eval(), pictures)
+    return student.figures(student.shipped(), pictures)
 
 
 HELD_OUT = {

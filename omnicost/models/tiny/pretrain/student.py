@@ -25,7 +25,7 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
-from omnicost.models.students.start import write_folder
+from omnicost.models.students.start import begin_from, read_start, write_folder
 from omnicost.models.students.student import Prediction, Student, Target
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
@@ -52,6 +52,14 @@ def build(start: str) -> Any:
     """The model before training, on the backbone in the folder ``start``."""
     torch.manual_seed(derive_seed("tiny", "student", "weights"))
     return interface.build(TINY_MASK2FORMER, len(SPECS[WEB].class_names), start)
+
+
+def shipped() -> Any:
+    """The model that travels with the package, ready to predict tiny-web's classes."""
+    start = read_start("tiny")
+    model = interface.build(TINY_MASK2FORMER, len(start.class_names), start.backbone)
+    begin_from(model, start, start.class_names)
+    return model.eval()
 
 
 def batch_of(pictures: Sequence[Scene]) -> tuple[Tensor, list[Target]]:
