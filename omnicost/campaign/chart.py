@@ -50,7 +50,12 @@ def chart(report: Report) -> dict[str, Any]:
         "x_ticks": [(scale.x(h), compact(h)) for h in round_ticks(scale.ends.low, scale.ends.high)],
         "y_ticks": [(scale.y(p), f"{p:g}%") for p in _percent_ticks(scale.ends)],
         "types": [
-            {"name": str(kind), "colour": COLOURS[kind], "points": _points(curve, scale)}
+            {
+                "name": str(kind),
+                "colour": COLOURS[kind],
+                "points": _points(curve.tuned(), scale),
+                "alone": _alone(curve, scale),
+            }
             for kind, curve in info.types.items()
         ],
         "best": _points(info.best, scale),
@@ -60,8 +65,23 @@ def chart(report: Report) -> dict[str, Any]:
             "x": scale.x(info.hours), "y": scale.y(info.percent),
             "x0": scale.x(cheap), "x1": scale.x(dear), "y0": scale.y(low), "y1": scale.y(high),
         },
+        "rule": _rule(report, scale),
         "front": _front(report, info, scale),
     }  # fmt: skip
+
+
+def _alone(curve: Curve, scale: Scale) -> dict[str, float] | None:
+    """Where the type stands without a mask; None where that is free."""
+    hours, percent = float(curve.hours[0]), float(curve.percent[0])
+    return {"x": scale.x(hours), "y": scale.y(percent)} if hours >= scale.ends.low else None
+
+
+def _rule(report: Report, scale: Scale) -> dict[str, float] | None:
+    """The rule of thumb, where it is another plan and costs something."""
+    plan, rule = report.plan, report.plan.rule
+    if rule is None or not rule.hours or np.array_equal(rule.images, plan.images):
+        return None
+    return {"x": scale.x(rule.hours), "y": scale.y(100 * rule.share)}
 
 
 def _points(curve: Curve, scale: Scale) -> str:

@@ -22,7 +22,8 @@ def render(report: Report) -> RenderableType:
     if report.calendar is not None and report.calendar.types:
         parts += [Text(), Text("Calendar", style="bold"), _calendar(report)]
     if runners_up := list(words.runner_up_rows(report.plan)):
-        asked = "the same question" if report.question.target is not None else "the same money"
+        by_cost = report.question.target is not None and report.question.confidence is None
+        asked = "the same question" if by_cost else "the same money"
         headings = ("labels", "hours", "of full", "against plan", "chance better")
         parts += [Text(), Text(f"Runners-up for {asked}", style="bold")]
         parts.append(_table(headings, runners_up))

@@ -30,6 +30,11 @@ class Curve(NamedTuple):
     percent: np.ndarray  # (N,)
     images: np.ndarray  # (N, T)
 
+    def tuned(self) -> Curve:
+        """Its part with masks: none at all is a regime of its own, not the line's end."""
+        with_masks = self.images[:, MASK] > 0
+        return Curve(self.hours[with_masks], self.percent[with_masks], self.images[with_masks])
+
 
 class PlanInfo(NamedTuple):
     """What the picture of a plan shows."""
@@ -142,10 +147,10 @@ def _draw_lines(axes: Axes, info: PlanInfo) -> None:
     axes.plot(info.best.hours, info.best.percent, color="#111111", linewidth=3.2, alpha=0.18,
               solid_capstyle="butt", zorder=1, label="best for the money")  # fmt: skip
     for kind, curve in info.types.items():
-        paid = curve.hours > 0
+        line = curve.tuned()
         label = f"masks + {kind}"
-        axes.plot(curve.hours[paid], curve.percent[paid], color=style.COLOURS[kind], label=label)
-        if paid[0]:
+        axes.plot(line.hours, line.percent, color=style.COLOURS[kind], label=label)
+        if curve.hours[0] > 0:
             # Where the type stands alone, without a mask.
             axes.plot(curve.hours[0], curve.percent[0], marker=style.MARKERS[kind],
                       color=style.COLOURS[kind], markersize=4.6)  # fmt: skip
