@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class LabelParams(Params):
 
 class StudentParams(Params):
     steps: int
+    fate: str = ""
     gain: float = 1.0
     step_seconds: float = runtime_field(0.0)
 
@@ -81,6 +83,10 @@ def _label(context: StageContext[LabelParams]) -> None:
 
 
 def fit_student(context: StageContext[StudentParams]) -> None:
+    if context.params.fate == "raises":
+        raise OSError(28, "No space left on device")
+    if context.params.fate == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     x = np.load(context.inputs["data"] / "x.npy")
     if "labels" in context.inputs:
         x = x + np.load(context.inputs["labels"] / "labels.npy")[:, None]
@@ -227,7 +233,8 @@ def plan_toy(toy: Toy, resources: Mapping[str, Resources], salt: str) -> TargetP
         )
     kind = COMPARE if recipe.get("compare") else STUDENT
     kind = TOGETHER if recipe.get("distributed") else kind
-    params = StudentParams(steps=steps, gain=recipe.get("gain", 1.0), step_seconds=pace)
+    fate = recipe.get("fates", {}).get(toy.type, "") if toy.share == 0 else ""
+    params = StudentParams(steps=steps, fate=fate, gain=recipe.get("gain", 1.0), step_seconds=pace)
     student = book.add(kind, params, inputs=inputs, label=f"student {toy.id}")
     score = book.add(SCORE, ScoreParams(), inputs={"student": student}, label=f"score {toy.id}")
     salvage = Stage(SALVAGE, StoppedParams(), scratch={"student": student.key})

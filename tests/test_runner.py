@@ -97,6 +97,26 @@ def test_failing_stage_takes_down_only_the_cells_that_need_it(
     assert len(end.computed) == 1 + 2 * 4 + 2  # data, two whole cells, the fully supervised one
 
 
+def test_lost_worker_and_failing_student_take_down_their_own_cells(
+    ray_on_two_cores: None, store: Store
+) -> None:
+    """A killed worker (as for want of memory) and a full disk are told as such; the rest ends."""
+    fates = {"none": "killed", "box": "raises"}
+    toys = Toys(recipe={"steps": 2, "fates": fates}, resources={"default": Resources(retries=1)})
+    graph = graph_of(toys)
+    end = complete(graph, store)
+    assert set(end.failed) == {"toys/none=1/seed=0", "toys/box=1/seed=0"}
+    assert "its worker was killed" in end.failed["toys/none=1/seed=0"]
+    full = end.failed["toys/box=1/seed=0"]
+    assert full.startswith("student toys/box=1/seed=0: OSError: [Errno 28] No space left on device")
+    assert "\n" not in full
+    rest = [plan for plan in graph.plans if plan.target.id not in end.failed]
+    assert all(store.has(plan.outputs["score"]) for plan in rest)
+    students = [s for s in graph.stages.values() if s.name == "student"]
+    starts = {s.params.fate: events(store, s.key).count("start") for s in students}
+    assert starts == {"killed": 2, "raises": 2, "": 1}  # each tried once more
+
+
 @pytest.mark.slow
 def test_scheduler_stops_variants_within_their_group(ray_on_two_cores: None, store: Store) -> None:
     """ASHA stops the worse variant of each cell; no cell is stopped for another policy's sake."""

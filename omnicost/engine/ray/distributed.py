@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,12 +22,13 @@ from ray import train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from omnicost.engine.execute import StageContext, call_here, prepare_process
+from omnicost.engine.execute import StageContext, StageFailure, call_here, prepare_process
 from omnicost.engine.graph import Stage
 from omnicost.files import write_json
 from omnicost.progress import add_waited, waited_seconds
 
 _PROGRESS: Final = "progress.json"
+_FAILED: Final = "failed"  # traceback of a worker, by its rank
 _REPORT_SECONDS: Final = 1.0
 
 
@@ -58,10 +60,22 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
     try:
         with _forwarded(scratch / _PROGRESS, context):
             trainer.fit()
+    except Exception as error:
+        raise _own_failure(stage, scratch) or error from None
+    else:
         add_waited(float((scratch / "waited").read_text()))
         return sum(float(path.read_text()) for path in scratch.glob("cpu.*"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _own_failure(stage: Stage, scratch: Path) -> StageFailure | None:
+    """What the first of the workers that raised has to say, instead of Ray Train; also logged."""
+    told = [path.read_text().strip() for path in sorted(scratch.glob(f"{_FAILED}.*"))]
+    if not told:
+        return None
+    print(told[0])
+    return StageFailure(f"{stage.label}: {told[0].splitlines()[-1]}")
 
 
 def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:
@@ -80,8 +94,12 @@ def _train_loop(config: dict[str, Any]) -> None:
         (scratch / f"out.{rank}").mkdir()
         context = replace(context, out=scratch / f"out.{rank}")
     started = time.process_time()
-    prepare_process(stage)
-    call_here(stage, context)
+    try:
+        prepare_process(stage)
+        call_here(stage, context)
+    except Exception:
+        (scratch / f"{_FAILED}.{rank}").write_text(traceback.format_exc())
+        raise
     if rank == 0:
         (scratch / "waited").write_text(str(waited_seconds()))
     (scratch / f"cpu.{rank}").write_text(str(time.process_time() - started))

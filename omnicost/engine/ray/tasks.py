@@ -13,6 +13,7 @@ from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
 from omnicost.engine.ray.cluster import ray_options
 from omnicost.engine.store import Store
+from omnicost.errors import StageError
 
 
 def submit(store: Store, stages: Iterable[Stage]) -> dict[str, Any]:
@@ -108,6 +109,13 @@ def failure_of(reference: Any) -> str | None:
     except ray.exceptions.RayError as error:
         return f"{type(error).__name__}: {first_line(error)}"
     return None
+
+
+def told_by(error: Exception, stage: Stage) -> str:
+    """One line on why a stage failed, whether here or in a task of its own."""
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    text = first_line(cause)
+    return text if isinstance(cause, StageError) else f"{stage.label}: {text}"
 
 
 def first_line(error: BaseException | str) -> str:

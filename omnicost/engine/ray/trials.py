@@ -15,7 +15,7 @@ from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import Stage, TargetPlan
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.ray.target_states import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
-from omnicost.engine.ray.tasks import submit_one
+from omnicost.engine.ray.tasks import first_line, submit_one, told_by
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
@@ -23,7 +23,9 @@ from omnicost.progress import Progress
 
 STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
+_FAILED = "failed"  # reported before it is raised: why, should Tune not try again
 _NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
+_LOST = "its worker was killed, mostly for want of memory: give its stages more, or fewer at once"
 _SCHEDULERS = {"asha": ASHAScheduler, "median": MedianStoppingRule}
 # Of a trial whose training reserves its own workers: a byte, since any share of a CPU would leave
 # too little for as many workers as there are CPUs.
@@ -38,29 +40,48 @@ def conduct_trials(
     Args:
         scratch: folder for what Tune writes; nothing is ever restored from it.
     """
-    if not board.wait_for_ready():  # Tune must not start without a target: it would block
-        return
     stages = {target: trial_stages(plan) for target, plan in board.plans.items()}
     trial = _trial(store.root, stages, None if scheduler is None else scheduler.metric)
-    retries = max(stage.resources.retries for own in stages.values() for stage in own)
-    tuner = tune.Tuner(
+    retries = max((s.resources.retries for own in stages.values() for s in own), default=0)
+    while board.wait_for_ready():  # again, if Tune itself fell over one trial
+        tuner = _tuner(board, trial, stages, retries, scratch, scheduler)
+        try:
+            tuner.fit()
+        except Exception as error:  # of Tune: a trial's own never get here
+            _drop(board, f"Ray Tune failed: {first_line(error)}")
+        else:
+            _drop(board, "Ray Tune ended before it did")
+
+
+def _drop(board: Board, cause: str) -> None:
+    """What was running has failed; if nothing was, all that waits: it would end likewise."""
+    for target in board.in_state(RUNNING) or board.in_state(WAITING):
+        board.change(target, FAILED, cause)
+
+
+def _tuner(
+    board: Board,
+    trial: Callable[[dict[str, Any]], None],
+    stages: Mapping[str, tuple[Stage, ...]],
+    retries: int,
+    scratch: Path,
+    scheduler: SchedulerSpec | None,
+) -> tune.Tuner:
+    return tune.Tuner(
         tune.with_resources(trial, lambda config: trial_resources(stages[config["target"]])),
         tune_config=tune.TuneConfig(
             search_alg=TargetSearcher(board),
             scheduler=None if scheduler is None else GroupedScheduler(scheduler, board.groups),
-            num_samples=len(stages),
+            num_samples=len(board.in_state(WAITING)),
             reuse_actors=scheduler is None,  # a process that is kept need not import torch again
         ),
         run_config=tune.RunConfig(
-            name="targets",
+            name=f"targets-{len(board.in_state(WAITING))}",
             storage_path=str(scratch),
             failure_config=tune.FailureConfig(max_failures=retries),
             verbose=0,
         ),
     )
-    tuner.fit()
-    for target in (*board.in_state(RUNNING), *board.in_state(WAITING)):
-        board.change(target, FAILED, "Ray Tune ended before it did")
 
 
 def trial_stages(plan: TargetPlan) -> tuple[Stage, ...]:
@@ -95,14 +116,16 @@ def _trial(
     """The function that Tune calls for a target."""
 
     def trial(config: dict[str, Any]) -> None:
+        own = stages[config["target"]]
         try:
-            execute_trial(root, stages[config["target"]], _reporter(metric))
-        except StageFailure:
-            raise
-        except StageError as error:
-            tune.report({_REFUSED: str(error)})
-            return
-        tune.report({"finished": True})
+            execute_trial(root, own, _reporter(metric))
+        except Exception as error:
+            refused = isinstance(error, StageError) and not isinstance(error, StageFailure)
+            tune.report({_REFUSED if refused else _FAILED: told_by(error, own[0])})
+            if not refused:
+                raise
+        else:
+            tune.report({"finished": True})
 
     return trial
 
@@ -142,6 +165,7 @@ class TargetSearcher(Searcher):
         super().__init__()
         self._board = board
         self._targets: dict[str, str] = {}  # trial -> target
+        self._causes: dict[str, str] = {}  # trial -> why it failed last
 
     def suggest(self, trial_id: str) -> Any:
         """The next target; None while all are waiting."""
@@ -158,13 +182,19 @@ class TargetSearcher(Searcher):
         board.change(target, RUNNING)
         return {"target": target}
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note why a trial is about to fail."""
+        if _FAILED in result:
+            self._causes[trial_id] = str(result[_FAILED])
+
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Note how a target's trial ended."""
         target = self._targets.pop(trial_id, None)
+        cause = self._causes.pop(trial_id, _LOST) if error else ""
         if target is not None:
-            _settle_trial(self._board, target, result or {}, error)
+            _settle_trial(self._board, target, result or {}, cause)
 
     def __deepcopy__(self, memo: object) -> TargetSearcher:
         return self  # it stays in this process
@@ -181,9 +211,9 @@ class TargetSearcher(Searcher):
         raise NotImplementedError("a sweep resumes from its store")
 
 
-def _settle_trial(board: Board, target: str, result: dict[str, Any], error: bool) -> None:
-    if error:
-        board.change(target, FAILED, "its trial failed")
+def _settle_trial(board: Board, target: str, result: dict[str, Any], cause: str) -> None:
+    if cause:
+        board.change(target, FAILED, cause)
     elif _REFUSED in result:
         board.change(target, FAILED, str(result[_REFUSED]))
     elif result.get("finished"):

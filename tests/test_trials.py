@@ -1,0 +1,76 @@
+"""Trials: what of them Tune pickles, and what happens when Tune itself falls over."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_toys import Toys, toy_planner
+
+from omnicost.engine.graph import build_graph
+from omnicost.engine.resources import SchedulerSpec
+from omnicost.engine.store import Store
+
+pytest.importorskip("ray")
+from omnicost.engine.ray import trials
+from omnicost.engine.ray.target_states import DONE, FAILED, RUNNING, WAITING, Board
+from omnicost.engine.ray.trials import GroupedScheduler, TargetSearcher, conduct_trials
+
+
+def board_with(on_change: Any) -> Board:
+    toys = Toys()
+    return Board(build_graph(toys.targets(), toy_planner(toys)).plans, {}, on_change)
+
+
+def test_what_watches_does_not_travel_into_tunes_pickle() -> None:
+    """The progress display, which has locks, hangs on the board; Tune pickles neither."""
+    lock = threading.RLock()
+    board = board_with(lambda plan, state: lock)
+    scheduler = GroupedScheduler(SchedulerSpec(name="asha"), board.groups)
+    assert pickle.loads(pickle.dumps(scheduler))._groups == board.groups
+    pickle.dumps(TargetSearcher(board))
+    assert len(set(board.groups.values())) == len(board.plans)
+
+
+def test_cells_that_wait_go_on_after_tune_fell_over_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ran then has failed, with the cause; the others get a Tune of their own."""
+    board = board_with(lambda plan, state: None)
+    names: list[int] = []
+
+    class Tune:
+        def fit(self) -> None:
+            waiting = board.in_state(WAITING)
+            names.append(len(waiting))
+            board.change(waiting[0], RUNNING)
+            if len(names) == 1:
+                raise RuntimeError("no more memory\nand a traceback")
+            for target in waiting:
+                board.change(target, DONE)
+
+    monkeypatch.setattr(trials, "_tuner", lambda *_: Tune())
+    conduct_trials(board, Store(tmp_path / "store"), tmp_path, None)
+    first, *others = board.plans
+    assert board.states[first] == FAILED
+    assert board.causes[first] == "Ray Tune failed: no more memory"
+    assert [board.states[target] for target in others] == [DONE] * 4
+    assert names == [5, 4]
+
+
+def test_tune_that_starts_nothing_ends_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even one cell starts, all fail instead of being tried for ever."""
+    board = board_with(lambda plan, state: None)
+
+    class Tune:
+        def fit(self) -> None:
+            raise RuntimeError("refused")
+
+    monkeypatch.setattr(trials, "_tuner", lambda *_: Tune())
+    conduct_trials(board, Store(tmp_path / "store"), tmp_path, None)
+    assert set(board.states.values()) == {FAILED}
