@@ -160,7 +160,7 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def read_rows(path: Path | str) -> list[Row]:
+def read_rows(path: Path | str, *, may_be_empty: bool = False) -> list[Row]:
     """All rows of a results file, in the order they were appended.
 
     A line that its writer did not finish is reported as a `TornLineWarning` and left out.
@@ -177,7 +177,7 @@ def read_rows(path: Path | str) -> list[Row]:
         for number, line in enumerate(lines, start=1)
         if line.strip() and (row := _parse_line(line, f"{path}:{number}")) is not None
     ]
-    if not rows:
+    if not rows and not may_be_empty:
         raise InputError(path, "holds no result rows", "give a results file written by a sweep")
     return rows
 

@@ -116,6 +116,16 @@ def test_only_what_is_missing_is_needed() -> None:
     assert labels not in graph.needed(lambda key: key in scores - missing or key == labels)
 
 
+def test_a_trial_waits_for_what_its_own_stages_read() -> None:
+    """Data and labels, which the student reads; not the teacher, nor what the trial makes."""
+    toys = Toys(shares=[0.1, 1.0], types=["box"])
+    mixed, full = build_graph(toys.targets(), toy_planner(toys)).plans
+    by_name = {stage.name: stage.key for stage in mixed.stages}
+    assert mixed.waits_for == {by_name["data"], by_name["label"]}
+    assert full.waits_for == {by_name["data"]}
+    assert mixed.trial == (by_name["student"], by_name["score"])
+
+
 def test_another_grid_finds_the_same_teacher() -> None:
     """Targets of different grids that need the same stage have the same key for it."""
     one, two = Toys(), Toys(seeds=[0, 1], shares=[0.1])

@@ -17,12 +17,12 @@ from omnicost.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def ray_on_two_cores() -> Iterator[None]:
+def ray_on_two_cores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local Ray for the whole module: starting it takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import the toy stages
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves them on a busy machine
-        with ray_session(cpus=2):
+        with ray_session(tmp_path_factory.mktemp("ray"), cpus=2):
             yield
 
 
@@ -69,7 +69,7 @@ def test_sweep_on_ray_equals_one_stage_after_the_other(
     assert done_counts(graph, store) == {1}
     for plan in graph.plans:
         assert [state for cell, state in states if cell == plan.target.id] == ["running", "done"]
-    assert sorted(path.name for path in (store.root / "building").iterdir()) == []
+    assert [*(store.root / "building").iterdir(), *(store.root / "ray").iterdir()] == []
 
 
 def test_finished_sweep_does_not_start_ray(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from omnicost.engine.execute import execute
 from omnicost.engine.ray.runner import RayOptions
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
-from omnicost.results import read_rows
+from omnicost.results import TornLineWarning, read_rows
 from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.launch import Prepared, Request, prepare, sweep_card
 from omnicost.sweep.lookup import find_masks
@@ -141,6 +142,38 @@ def test_stale_row_is_replaced(world: World, tmp_path: Path) -> None:
     newer = rows[0].model_copy(update={"ap": 99.0})
     record_row(path, newer)
     assert read_rows(path) == [rows[1], newer]
+
+
+def test_torn_or_foreign_results_are_met_before_anything_is_computed(
+    world: World, tmp_path: Path
+) -> None:
+    """A file with nothing but a torn row takes rows; one that holds something else is refused."""
+    results = tmp_path / "results"
+    results.mkdir()
+    path = results / "small.jsonl"
+    path.write_text('{"dataset": "small", "pol')
+    with pytest.warns(TornLineWarning):
+        finished = sweep_card(world.prepared, world.stores[0], results, RayOptions())
+    with pytest.warns(TornLineWarning):
+        rows = read_rows(path)
+    assert rows == list(finished.rows)
+    path.write_text("notes of mine\n")
+    empty = Store(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"small\.jsonl:1: is not a line of JSON"):
+        sweep_card(world.prepared, empty, results, RayOptions())
+    assert path.read_text() == "notes of mine\n"
+    assert list((empty.root / "executions").iterdir()) == []
+
+
+def test_edited_figures_make_no_row(world: World, tmp_path: Path) -> None:
+    """A metrics.json that somebody wrote AP 99 into is refused, not believed."""
+    store = Store(shutil.copytree(world.stores[1].root, tmp_path / "store"), create=False)
+    plan = repeated(world.prepared)[1]
+    row_of(plan, store, world.prepared.sources)
+    path = store.path(plan.outputs["evaluate"]) / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"AP": 99.0}))
+    with pytest.raises(InputError, match="is not what its stage wrote"):
+        row_of(plan, store, world.prepared.sources)
 
 
 def test_card_of_teachers_writes_teacher_rows(world: World, tmp_path: Path) -> None:

@@ -59,6 +59,9 @@ def ls(
     console.print(table)
     total = sum(each.size_bytes for each in manifests) / 1e9
     console.print(f"{len(manifests)} artefacts, {total:.2f} GB")
+    damaged = len(list(opened.keys())) - len(list(opened.manifests()))
+    if damaged:
+        console.print(f"{damaged} more cannot be read: omnicost store verify")
 
 
 @store.command("verify")

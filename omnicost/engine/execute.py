@@ -153,6 +153,11 @@ class Attempt:
         missing = [role for role, key in stage.inputs.items() if not store.has(key)]
         if missing:
             raise StageError(f"{stage.label}: its input {missing[0]} is not in {store.root}")
+        for key in stage.inputs.values():
+            try:
+                store.require_whole(key)
+            except InputError as error:
+                raise StageError(f"{stage.label}: {error}") from None
 
         def report(done: int, total: int, figures: dict[str, Any]) -> None:
             self.lease.report(done, total, figures)

@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from omnicost.files import write_json
 
+T = TypeVar("T")
 LEASE_SECONDS: Final = 60.0
 BEAT_SECONDS: Final = 2.0
 
@@ -126,8 +127,7 @@ class Locks:
 
     def holder(self, name: str) -> Owner | None:
         """Who holds the lock, dead or alive."""
-        payload = _read_json(self._lock_path(name))
-        return None if payload is None else Owner(**payload)
+        return _read(Owner, self._lock_path(name))
 
     def held(self) -> Iterator[tuple[str, Owner]]:
         """Every lock with its owner, dead or alive."""
@@ -137,8 +137,7 @@ class Locks:
 
     def beat(self, owner: Owner) -> Beat:
         """The owner's last heartbeat."""
-        payload = _read_json(self._beat_path(owner.owner))
-        return NO_BEAT if payload is None else Beat(**payload)
+        return _read(Beat, self._beat_path(owner.owner)) or NO_BEAT
 
     def is_alive(self, owner: Owner) -> bool:
         """Whether the owner still works; sure at once on this host, elsewhere after a lease."""
@@ -226,8 +225,9 @@ class Lease:
         write_json(self._locks._beat_path(self.owner.owner), asdict(beat))
 
 
-def _read_json(path: Path) -> Any | None:
+def _read(kind: type[T], path: Path) -> T | None:
+    """What a file holds; None if it is not there, or is garbage, which no owner writes."""
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        return kind(**json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
         return None

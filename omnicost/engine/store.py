@@ -9,13 +9,17 @@ locks/                 who computes what, with heartbeats
 logs/<key>.log         what a stage printed, every attempt
 data/                  converted annotations and drawn data sets
 executions/<key>.jsonl every start and end of a stage
+ray/                   what Ray writes while a sweep runs
 ```
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -31,6 +35,9 @@ from omnicost.files import file_digest, flush, write_json
 
 STORE_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
+_REMEDY: Final = "run `omnicost store verify --delete`"
+_KEY: Final = re.compile("[0-9a-f]{64}")
+_READ_BYTES: Final = 1 << 30  # of an artefact whose bytes are compared whenever it is read
 _FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions", "data")
 
 
@@ -158,9 +165,11 @@ class Store:
         return (self.path(key) / MANIFEST).is_file()
 
     def keys(self) -> Iterator[str]:
-        """Keys of all artefacts, sorted."""
+        """Keys of all artefacts, sorted; what else lies among them is left alone."""
         for manifest in sorted(self.root.glob(f"artefacts/*/*/{MANIFEST}")):
-            yield manifest.parent.name
+            key = manifest.parent.name
+            if _KEY.fullmatch(key) and manifest.parent == self.path(key):
+                yield key
 
     def manifest(self, key: str) -> StageManifest:
         """The artefact's manifest.
@@ -170,19 +179,46 @@ class Store:
         """
         path = self.path(key) / MANIFEST
         try:
-            return StageManifest.model_validate_json(path.read_bytes())
+            found = StageManifest.model_validate_json(path.read_bytes())
+            if found.key != key:
+                raise ValueError("of another artefact")
+            return found
         except FileNotFoundError:
             raise InputError(self.root, f"no artefact {key[:12]}", "run the sweep") from None
-        except ValueError:
-            raise InputError(path, "is damaged", "run `omnicost store verify --delete`") from None
+        except (OSError, ValueError):
+            raise InputError(path, "is damaged", _REMEDY) from None
 
     def manifests(self) -> Iterator[StageManifest]:
-        """Manifests of all artefacts, in the order of their keys.
+        """Manifests of all artefacts that have a readable one, in the order of their keys."""
+        for key in self.keys():
+            with contextlib.suppress(InputError):  # `faults` tells
+                yield self.manifest(key)
+
+    def read(self, key: str, name: str) -> bytes:
+        """A small file of an artefact, as it was when it was published.
 
         Raises:
-            InputError: if one cannot be read.
+            InputError: if there is no such file or its bytes changed.
         """
-        return map(self.manifest, self.keys())
+        path, stored = self.path(key) / name, self.manifest(key).files.get(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", _REMEDY) from None
+        if stored is None or hashlib.sha256(content).hexdigest() != stored.sha256:
+            raise InputError(path, "is not what its stage wrote", _REMEDY)
+        return content
+
+    def require_whole(self, key: str) -> None:
+        """Check an artefact that is about to be read: names and sizes, and bytes up to 1 GB in all.
+
+        Raises:
+            InputError: naming what is wrong with it.
+        """
+        manifest = self.manifest(key)
+        faults = self._changed(manifest, is_read=manifest.size_bytes <= _READ_BYTES)
+        if faults:
+            raise InputError(self.path(key), f"is damaged ({faults[0]})", _REMEDY)
 
     def find(self, prefix: str) -> str:
         """The one key that starts with the prefix.
@@ -267,7 +303,8 @@ class Store:
         path = self.root / "executions" / f"{key}.jsonl"
         if not path.exists():
             return ()
-        return tuple(Execution(**json.loads(line)) for line in path.read_text().splitlines())
+        lines = path.read_text(errors="replace").splitlines()
+        return tuple(found for line in lines if (found := _execution(line)) is not None)
 
     # Housekeeping -------------------------------------------------------------------------------
 
@@ -277,12 +314,24 @@ class Store:
             manifest = self.manifest(key)
         except InputError as error:
             return (str(error),)
+        foreign = sorted(self._present(key) - set(manifest.files))
+        changed = self._changed(manifest, is_read=True)
+        return (*(f"{name}: not in the manifest" for name in foreign), *changed)
+
+    def _present(self, key: str) -> set[str]:
         folder = self.path(key)
-        present = {str(path.relative_to(folder)) for path in _files(folder)} - {MANIFEST}
-        found = [f"{name}: missing" for name in sorted(set(manifest.files) - present)]
-        found += [f"{name}: not in the manifest" for name in sorted(present - set(manifest.files))]
-        for name in sorted(present & set(manifest.files)):
-            if file_digest(folder / name) != manifest.files[name].sha256:
+        return {str(path.relative_to(folder)) for path in _files(folder)} - {MANIFEST}
+
+    def _changed(self, manifest: StageManifest, is_read: bool) -> tuple[str, ...]:
+        """What the manifest lists and is missing or, by size or bytes, another file."""
+        present, found = self._present(manifest.key), []
+        for name, stored in sorted(manifest.files.items()):
+            path = self.path(manifest.key) / name
+            if name not in present:
+                found.append(f"{name}: missing")
+            elif path.stat().st_size != stored.size_bytes or (
+                is_read and file_digest(path) != stored.sha256
+            ):
                 found.append(f"{name}: its bytes changed")
         return tuple(found)
 
@@ -297,8 +346,9 @@ class Store:
             raise StageError(f"{key[:12]} is being computed; try again later")
         with lease:
             aside = self.root / "building" / f"{key}.{uuid.uuid4().hex[:12]}"
-            self.path(key).rename(aside)
-            shutil.rmtree(aside)
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                self.path(key).rename(aside)
+                shutil.rmtree(aside)
 
     def leftovers(self) -> Iterator[Path]:
         """Scratch that no living owner needs: dead locks, abandoned folders, finished work.
@@ -310,6 +360,7 @@ class Store:
         for path in sorted((self.root / "building").iterdir()):
             if path.name.partition(".")[0] not in alive:
                 yield path
+        yield from (path for path in sorted(self.root.glob("ray/*")) if path.name not in alive)
         for path in sorted((self.root / "work").iterdir()):
             if path.name not in alive and self.has(path.name):
                 yield path
@@ -335,6 +386,14 @@ def _create_marker(marker: Path) -> None:
 
 def _is_marker_part(path: Path) -> bool:
     return path.name.startswith((".store.", "..store."))  # another process is creating the store
+
+
+def _execution(line: str) -> Execution | None:
+    """A line of a record; None if its writer was stopped in the middle."""
+    try:
+        return Execution(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.cell_stages import CellPlan, planner
 from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
+    existing_rows,
     record_row,
     results_path,
     row_of,
@@ -108,6 +109,9 @@ def sweep_card(
 
     prepared.sources.require()
     path = results_path(results, prepared.card.name, prepared.card.measure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if prepared.card.measure == "student":
+        existing_rows(path)  # found to be no results file now, not after days
 
     def on_cell(plan: CellPlan, state: str) -> None:
         if _is_finished(plan, store) and prepared.card.measure == "student":

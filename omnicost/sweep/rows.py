@@ -20,6 +20,7 @@ from omnicost.engine.store import Store
 from omnicost.files import write_text
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
+from omnicost.pipeline.evaluate import METRICS
 from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
 from omnicost.sweep.cell_stages import CellPlan, recipe_of
@@ -98,8 +99,12 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
 
 
 def read_metrics(store: Store, key: str) -> dict[str, Any]:
-    """The figures of an artefact of the evaluate or quality stage."""
-    return json.loads((store.path(key) / "metrics.json").read_text())
+    """The figures of an artefact of the evaluate or quality stage.
+
+    Raises:
+        InputError: if they are not what the stage wrote.
+    """
+    return json.loads(store.read(key, METRICS))
 
 
 def headline(plan: CellPlan, store: Store) -> str:
@@ -151,7 +156,7 @@ def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
 def record_row(path: Path, row: Row) -> None:
     """Have the row in its file: appended, or in place of an older one of the same cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = _existing(path)
+    rows = existing_rows(path)
     places = [place for place, other in enumerate(rows) if _identity(other) == _identity(row)]
     if not places:
         append_row(path, row)
@@ -160,10 +165,13 @@ def record_row(path: Path, row: Row) -> None:
         _rewrite(path, [other.model_dump_json(exclude_none=True) for other in [*kept, row]])
 
 
-def _existing(path: Path) -> list[Row]:
-    if not path.exists() or not path.stat().st_size:
-        return []
-    return read_rows(path)
+def existing_rows(path: Path) -> list[Row]:
+    """The rows of a file that a sweep is to add to; none if it is not there yet.
+
+    Raises:
+        InputError: if it holds something else.
+    """
+    return read_rows(path, may_be_empty=True) if path.exists() else []
 
 
 def _identity(row: Row) -> tuple[Any, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
+from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omnicost.engine.graph import Stage
@@ -26,13 +30,19 @@ _WATCH_SECONDS: Final = 2.0
 _NODE_DIED: Final = getattr(signal, "SIGUSR2", signal.SIGINT)  # Tune listens to SIGUSR1
 _START_ATTEMPTS: Final = 4
 _CONNECT_SECONDS: Final = 10.0
+_TOKEN: Final = secrets.token_hex(32)  # of every local Ray of this process, which caches it
+_PRIVATE: Final = "omnicost-"
+_WAY: Final = "short-way"  # names the private folder that has a link to Ray's own
 
 
 @contextmanager
-def ray_session(address: str | None = None, cpus: int | None = None) -> Iterator[None]:
+def ray_session(
+    folder: Path, address: str | None = None, cpus: int | None = None
+) -> Iterator[None]:
     """A connection to Ray: to the cluster at `address`, or a local one that ends with the block.
 
-    An existing connection of this process is used as it is.
+    A local Ray listens on the loopback interface only, to those who have this process's token, and
+    keeps its files in `folder`. An existing connection of this process is used as it is.
 
     Raises:
         InputError: if there is no cluster at the address.
@@ -42,34 +52,74 @@ def ray_session(address: str | None = None, cpus: int | None = None) -> Iterator
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        _start_local(cpus, quiet)
-        session = Path(ray._private.worker._global_node.get_session_dir_path())
-    else:
-        _connect(address, quiet)
-        session = None
-    try:
+    with contextlib.ExitStack() as ended:
+        if address is None:
+            files = ended.enter_context(_short_way_to(folder))
+            ended.callback(ray.shutdown)
+            _start_local(files, cpus, quiet)
+        else:
+            ended.callback(ray.shutdown)
+            _connect(address, quiet)
         with _watched_node():
             yield
+
+
+@contextmanager
+def _short_way_to(folder: Path) -> Iterator[Path]:
+    """A path to the folder in which Ray's sockets stay under the 107 bytes that Linux allows them.
+
+    Their paths are 65 longer than the folder's. Where the folder's file system takes no sockets,
+    a private folder of this machine in its place.
+    """
+    with tempfile.TemporaryDirectory(prefix=_PRIVATE, ignore_cleanup_errors=True) as private:
+        (folder / _WAY).write_text(private)  # for who cleans up, should this process be killed
+        short = Path(private) / "ray"
+        short.symlink_to(folder, target_is_directory=True)
+        if not _takes_sockets(short):
+            short.unlink()
+            short.mkdir()
+        yield short
+
+
+def _takes_sockets(folder: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(folder / "probe"))
+        (folder / "probe").unlink()
+    except OSError:
+        return False
+    return True
+
+
+def remove_ray_folder(folder: Path) -> None:
+    """Remove what a local Ray left in a folder, and the short way to it."""
+    with contextlib.suppress(OSError):
+        way = Path((folder / _WAY).read_text())
+        if way.name.startswith(_PRIVATE) and way.parent == Path(tempfile.gettempdir()):
+            shutil.rmtree(way, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _kept_to_ourselves() -> Iterator[None]:
+    """Have a local Ray that starts within listen on loopback only, to those who have our token."""
+    os.environ.pop("RAY_AUTH_MODE", None)  # Ray then turns tokens on by itself
+    os.environ["RAY_AUTH_TOKEN"] = _TOKEN  # else it writes one into ~/.ray
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # else it replaces loopback by an outer address
+    try:
+        yield
     finally:
-        ray.shutdown()
-        if session is not None:
-            _remove_session(session)
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _remove_session(session: Path) -> None:
-    """Remove the files of an ended local Ray, and the link to them, which would dangle."""
-    latest = session.parent / "session_latest"
-    if latest.is_symlink() and Path(os.readlink(latest)) == session:
-        latest.unlink()
-    shutil.rmtree(session, ignore_errors=True)
-
-
-def _start_local(cpus: int | None, quiet: Mapping[str, Any]) -> None:
+def _start_local(files: Path, cpus: int | None, quiet: Mapping[str, Any]) -> None:
     """Start Ray here; it gives a node 30 s, which a busy machine may need more than once."""
+    where: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "_temp_dir": str(files)}
     for attempts_left in reversed(range(_START_ATTEMPTS)):
         try:
-            ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+            with _kept_to_ourselves():
+                ray.init(num_cpus=cpus, include_dashboard=False, **where, **quiet)
             return
         except Exception as error:
             ray.shutdown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from omnicost.engine.graph import Graph, TargetPlan
-from omnicost.engine.ray.cluster import ray_session, require_resources, require_shared_store
+from omnicost.engine.ray.cluster import (
+    ray_session,
+    remove_ray_folder,
+    require_resources,
+    require_shared_store,
+)
 from omnicost.engine.ray.stopped_trials import Stopped, remembered, salvage
 from omnicost.engine.ray.target_states import Board
 from omnicost.engine.ray.tasks import submit
@@ -70,7 +74,7 @@ def complete(
     needed = wanted.needed(store.has)
     if not needed:
         return Completion(stopped=stopped)
-    with ray_session(options.address, options.cpus), _scratch(store) as scratch:
+    with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
         references = submit(store, (stage for stage in graph.shared if stage.key in needed))
@@ -101,14 +105,23 @@ def _failures(graph: Graph[Any], store: Store, board: Board) -> dict[str, str]:
 
 @contextmanager
 def _scratch(store: Store) -> Iterator[Path]:
-    """A folder that every node sees, for what Ray Tune insists on writing; gone afterwards."""
+    """A private folder that every node sees, for all that Ray insists on writing; gone afterwards.
+
+    Those of drivers that were killed go now.
+    """
+    home = store.root / "ray"
+    home.mkdir(mode=0o700, exist_ok=True)
+    for left in home.iterdir():
+        owner = store.locks.holder(left.name)
+        if owner is None or not store.locks.is_alive(owner):
+            remove_ray_folder(left)
     name = f"sweep-{uuid.uuid4().hex[:12]}"
     lease = store.locks.try_acquire(name)
     assert lease is not None  # the name is new
     with lease:
-        folder = store.root / "building" / f"{name}.tune"
-        folder.mkdir()
+        folder = home / name
+        folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_ray_folder(folder)
