@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from engine_toys import Toys, toy_planner
 from typer.testing import CliRunner
 
@@ -145,3 +146,45 @@ def test_teacher_only_trains_no_student(tmp_path: Path, monkeypatch: pytest.Monk
     whole, teacher = (json.loads(invoke(*card, *more).stdout) for more in ((), ("--teacher-only",)))
     assert teacher["cells"] == whole["cells"]
     assert teacher["stages"] < whole["stages"]
+
+
+@pytest.mark.slow
+def test_card_with_a_scheduler_runs_from_the_command_line(tmp_path: Path) -> None:
+    """Two variants of a cell under ASHA, with the progress display: each ends in a row."""
+    pytest.importorskip("torch")
+    from student_world import make_backbone, tiny_values
+    from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
+
+    tiny_sam().save_pretrained(tmp_path / "sam")
+    write_dataset(tmp_path / "data", images=8)
+    student = tiny_values(steps=4, batch_images=2) | {"checkpoint_every": 1, "log_every": 1}
+    card = {
+        "name": "raced",
+        "datasets": [{"name": str(tmp_path / "data"), "train": "all", "val": "all"}],
+        "grid": {"mask_shares": [1], "types": ["none"]},
+        "recipe": {
+            "models": {
+                "sam": str(tmp_path / "sam"),
+                "detector": detector_folder(tmp_path / "detector"),
+                "text": text_folder(tmp_path / "text"),
+                "backbone": make_backbone(tmp_path / "backbone"),
+            },
+            "student": student,
+        },
+        "variants": {
+            "slow": {"student.optimizer.learning_rate": 1e-9},
+            "fast": {"student.optimizer.learning_rate": 1e-3},
+        },
+        "scheduler": {"name": "asha", "options": {"grace_period": 1, "reduction_factor": 2}},
+        "resources": {"default": {"retries": 0}},
+    }
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    folders = ("--store", str(tmp_path / "store"), "--results", str(tmp_path / "results"))
+    done = invoke("sweep", str(tmp_path / "card.yaml"), *folders, "--cpus", "2", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["failed"] == {}
+    rows = {row["variant"]: row["truncated"] for row in told["rows"]}
+    assert set(rows) == {"slow", "fast"}
+    assert not all(rows.values())
+    assert len(told["stopped"]) == sum(rows.values())
