@@ -189,22 +189,9 @@ def calibrate(
 
 def rows(*paths: PathLike) -> pd.DataFrame:
     """Measured students, a row each, as a DataFrame: those of the files, or the paper's Table 2."""
-    import pandas as pd
+    from omnicost.results import to_frame
 
-    records = []
-    for row in _rows(paths, None) if paths else _paper_rows():
-        plain = row.model_dump(mode="json")
-        policy = row.policy
-        weak = policy.weak_types
-        records.append(
-            {
-                **plain,
-                "policy": str(policy),
-                "mask_share": policy.mask_share,
-                "annotation_type": str(weak[0]) if len(weak) == 1 else "mixed" if weak else "mask",
-            }
-        )
-    return pd.DataFrame.from_records(records)
+    return to_frame(_rows(paths, None) if paths else _paper_rows())
 
 
 def pareto(*paths: PathLike, unit: str = "seconds", wage: float | None = None) -> Figure:

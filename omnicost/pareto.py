@@ -1,4 +1,4 @@
-"""Cost against value: dominance, front, concave hull, mixtures, hypervolume.
+"""Cost against value: dominance, front, concave hull, mixtures.
 
 Costs are to be small, values large; both are plain numbers of any unit. Every function reads its
 points along the last axis, and those that say so are vectorised over the axes before it.
@@ -132,28 +132,6 @@ def _best_single(cost: np.ndarray, value: np.ndarray, budget: np.ndarray) -> Mix
 
 def _pick(points: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.take_along_axis(points, index[..., None], -1)[..., 0]
-
-
-def hypervolume(
-    cost: np.ndarray, value: np.ndarray, worst_cost: float, worst_value: float
-) -> np.ndarray:
-    """Area that the front dominates, up to the worst cost and down to the worst value.
-
-    Args:
-        cost: ``(..., N)``.
-        value: ``(..., N)``; vectorised over the leading axes.
-        worst_cost: points that cost more count for nothing.
-        worst_value: points that are worth less count for nothing.
-
-    Returns:
-        ``(...,)`` in units of cost times value.
-    """
-    cost, value = _points(cost, value)
-    order = np.argsort(cost, axis=-1, kind="stable")
-    steps = np.minimum(np.take_along_axis(cost, order, -1), worst_cost)
-    height = np.maximum(np.take_along_axis(value, order, -1) - worst_value, 0.0)
-    ends = np.concatenate([steps[..., 1:], np.full((*steps.shape[:-1], 1), worst_cost)], axis=-1)
-    return (np.maximum.accumulate(height, axis=-1) * (ends - steps)).sum(axis=-1)
 
 
 def _points(cost: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

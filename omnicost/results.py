@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PAPER_VARIANT: Final = "paper"
 PUBLISHED: Final = "published"
 """Label of the schedule of students that others published."""
+SMOKE: Final = "smoke"
+"""Schedule of a sweep's trial run, which shows that things fit together and measures nothing."""
 TABLES: Final = (1, 2, 3, 4, 5)
 
 
@@ -267,19 +269,20 @@ def require_one_variant(rows: Sequence[Row]) -> None:
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """The rows as a table, one column a field, plus `mask_share` and `weak_type`.
+    """The rows as a table, a column a field, with `mask_share` and `annotation_type`.
 
-    `policy` is text such as ``mask=0.1,point=0.9``; `weak_type` is empty for masks and mixtures.
+    `policy` is text such as ``mask=0.1,point=0.9``; `annotation_type` is what images without masks
+    have: `mixed` for several, `mask` for none.
     """
     import pandas as pd
 
     records = []
     for row in rows:
-        record = row.model_dump() | {"policy": str(row.policy)}
-        weak = row.weak_type
-        record |= {"mask_share": row.mask_share, "weak_type": "" if weak is None else str(weak)}
-        records.append(record)
-    columns = [*Row.model_fields, "mask_share", "weak_type"]
+        weak = row.policy.weak_types
+        rest = str(weak[0]) if len(weak) == 1 else "mixed" if weak else "mask"
+        plain = row.model_dump(mode="json") | {"policy": str(row.policy)}
+        records.append(plain | {"mask_share": row.mask_share, "annotation_type": rest})
+    columns = [*Row.model_fields, "mask_share", "annotation_type"]
     return pd.DataFrame.from_records(records, columns=columns)
 
 

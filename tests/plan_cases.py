@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from omnicost.annotation import WEAK_TYPES
 from omnicost.forecast.surface import Surface
-from omnicost.plan.optimise import MASK, Problem
+from omnicost.plan.optimise import MASK, Problem, mix_beside
 
 
 def surface(worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=WEAK_TYPES) -> Surface:
@@ -79,3 +79,14 @@ def enumerate_whole(problem: Problem) -> np.ndarray:
 
     divide(problem.images, 0, [])
     return np.array(found)
+
+
+def relaxed_share(problem: Problem, budget: float) -> float:
+    """The best share if weak types could be mixed in fractions of an image."""
+    masks = problem.masks()
+    rest = problem.images - masks
+    fits = masks * problem.seconds[MASK] <= budget * (1 + 1e-12)
+    beside = np.where(rest > 0, mix_beside(problem, masks, budget).value, 0.0)
+    return float(np.where(fits, masks + rest * np.where(rest > 0, beside, 0), -np.inf).max()) / (
+        problem.images
+    )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from omnicost.annotation import Policy
 from omnicost.cli import app
 from omnicost.cost import BUILT_IN, seconds_per_image
-from omnicost.results import Row, append_row
+from omnicost.results import Row, TeacherRow, append_row
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +28,8 @@ STANDING_FOR = {
     "photos/": "photos", "path/to/set": "own.json", "pilot.json": "own.json",
     "instances.json": "own.json", "label_studio_export.json": "export.json",
     "results/demo.jsonl": "tiny.jsonl", "labelled/": "own.json",
+    "pilot/labelled/instances.json": "own.json", "pilot/manifest.csv": "out/manifest.csv",
+    "results/pilot.teacher.jsonl": "pilot.teacher.jsonl",
 }  # fmt: skip
 
 
@@ -49,8 +51,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the documentation names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    for index in range(6):
-        Image.new("RGB", (64, 48), (40 * index, 90, 60)).save(f"photos/{index}.jpg")
+    for index in range(100):
+        Image.new("RGB", (64, 48), (2 * index, 90, 60)).save(f"photos/{index}.jpg")
+    _write_teachers(Path("pilot.teacher.jsonl"))
     _write_coco(Path("own.json"))
     _write_logs()
     for name, dataset in [("rows.jsonl", "own"), ("tiny.jsonl", "tiny-coco")]:
@@ -95,6 +98,18 @@ def _write_logs() -> None:
     Path("out/manifest.csv").write_text(
         "image_id,file_name,annotation_type\n" + "".join(f"{i + 1},{i}.jpg,box\n" for i in range(6))
     )
+
+
+def _write_teachers(path: Path) -> None:
+    rows = [
+        TeacherRow(
+            dataset="pilot", policy={weak: 1 - share, "mask": share}, seed=0, variant="default",
+            config_hash="", annotation=weak, f1=f1, images=80,
+        )
+        for weak, f1 in [("none", 60), ("class", 65), ("point", 80), ("box", 90)]
+        for share in (0.0, 0.5)
+    ]  # fmt: skip
+    path.write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
 
 
 def _write_rows(path: Path, dataset: str) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from omnicost.errors import InputError
-from omnicost.forecast.observations import SMOKE, observe
-from omnicost.results import Row, paper_rows
+from omnicost.forecast.observations import observe
+from omnicost.results import SMOKE, Row, paper_rows
 
 
 def changed(**fields: object) -> list[Row]:

@@ -1,6 +1,7 @@
 """The smoothed surface: its laws, its exactness, its predictions; transfer and pilots."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,12 @@ def test_like_beats_plain_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scores["pilot: p"]["mean_error"] < 0.7 * scores["--like"]["mean_error"]
     assert scores["--like"]["covered"] >= 24
     sys.modules.pop("leave_one_dataset_out")
+
+
+def test_a_project_takes_the_fewest_masks_that_any_reference_tuned_on() -> None:
+    """What is untried is untried by all of them; without tuned teachers there is no number."""
+    references = [fitted("coco"), fitted("cityscapes")]
+    one = transfer(references, 1000, np.random.default_rng(0), 50)
+    assert one.fewest_tested == round(0.01 * paper("cityscapes").images)
+    bare = [replace(each, fewest_tested=None) for each in references]
+    assert transfer(bare, 1000, np.random.default_rng(0), 50).fewest_tested is None

@@ -1,6 +1,4 @@
-"""Dominance, front, hull, mixtures and hypervolume: closed forms and laws."""
-
-from itertools import product
+"""Dominance, front, hull and mixtures: closed forms and laws."""
 
 import numpy as np
 import pytest
@@ -30,7 +28,6 @@ def test_closed_form() -> None:
     assert pareto.is_dominated(COST, VALUE).tolist() == [False, False, True, False, True]
     assert pareto.front(COST, VALUE).tolist() == [0, 1, 3]
     assert pareto.hull(COST, VALUE).tolist() == [0, 1, 3]
-    assert pareto.hypervolume(COST, VALUE, 5.0, 0.0) == pytest.approx(1 + 3 * 2 + 4)
 
 
 def test_mixture_by_hand() -> None:
@@ -96,29 +93,6 @@ def test_hull_is_concave_and_over_every_point(data: tuple[np.ndarray, np.ndarray
     assert (np.diff(slopes) < 1e-12).all()
     assert (slopes > 0).all()
     assert (value <= np.interp(cost, cost[corners], value[corners]) + 1e-9).all()
-
-
-@given(points())
-def test_hypervolume_counts_unit_squares(data: tuple[np.ndarray, np.ndarray]) -> None:
-    """On a lattice the area is the number of unit squares that some point dominates."""
-    cost, value = data
-    squares = sum(
-        bool(((cost <= x) & (value >= y + 1)).any()) for x, y in product(range(6), range(6))
-    )
-    assert pareto.hypervolume(cost, value, 6.0, 0.0) == pytest.approx(squares)
-
-
-@given(points(), st.integers(0, 6), st.integers(0, 6))
-def test_hypervolume_never_falls(
-    data: tuple[np.ndarray, np.ndarray], cost: int, value: int
-) -> None:
-    """One more point never takes area away, and a dominated one adds none."""
-    costs, values = np.append(data[0], cost), np.append(data[1], value)
-    before = pareto.hypervolume(*data, 6.0, 0.0)
-    after = pareto.hypervolume(costs, values, 6.0, 0.0)
-    assert after >= before
-    if pareto.is_dominated(costs, values)[-1]:
-        assert after == pytest.approx(before)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from plan_cases import enumerate_budget, enumerate_whole, problems, surface
+from plan_cases import enumerate_budget, enumerate_whole, problems, relaxed_share, surface
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
@@ -12,7 +12,6 @@ from omnicost.plan.optimise import (
     Problem,
     best_for_budget,
     cheapest_for_target,
-    relaxed_share,
 )
 
 BUDGETS = st.floats(0.0, 4000.0, allow_subnormal=False)

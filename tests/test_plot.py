@@ -153,3 +153,14 @@ def test_fill_grows_with_the_mask_share() -> None:
     """Hollow at the smallest share, full at the largest short of all masks."""
     (panel,) = toy_info().panels
     assert fill_levels(panel.points) == {0.0: 0.0, 0.1: 1.0, 1.0: 1.0}
+
+
+def test_smoke_rows_are_marked(tmp_path: Path) -> None:
+    """A picture of a trial run says that it measures nothing; one of a sweep does not."""
+    real = [row(Policy.cell("box", 0), 30.0), row(Policy.of({"mask": 1}), 40.0)]
+    smoke = [one.model_copy(update={"schedule": "smoke", "dataset": "trial"}) for one in real]
+    info = compute_pareto_info([*real, *smoke])
+    assert [panel.is_smoke for panel in info.panels] == [False, True]
+    path = tmp_path / "pareto.svg"
+    draw_pareto(info, path)
+    assert path.read_text().count("smoke run: no measurement") == 1

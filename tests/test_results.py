@@ -138,7 +138,7 @@ def test_frame_has_a_column_a_field() -> None:
     """Rows become a table with the policy as text."""
     frame = to_frame([row(), row(policy={"mask": 1.0})])
     assert frame["policy"].tolist() == ["mask=0.1,point=0.9", "mask=1"]
-    assert frame["weak_type"].tolist() == ["point", ""]
+    assert frame["annotation_type"].tolist() == ["point", "mask"]
     assert frame["mask_share"].tolist() == [0.1, 1.0]
     assert set(Row.model_fields) <= set(to_frame([]).columns)
 

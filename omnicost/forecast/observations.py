@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
-from omnicost.results import Row, require_one_variant
-
-SMOKE: Final = "smoke"
-"""Schedule of a sweep's trial run, which shows that things fit together and measures nothing."""
+from omnicost.results import SMOKE, Row, require_one_variant
 
 
 class Cells(NamedTuple):

@@ -172,24 +172,7 @@ def _chunks(problem: Problem, masks: np.ndarray | None = None) -> Iterator[np.nd
         yield masks[start : start + _CHUNK]
 
 
-def relaxed_share(problem: Problem, budget_seconds: float) -> float:
-    """The best expected share if weak types could be mixed in fractions of an image.
-
-    Never under that of `best_for_budget`, and over it by less than one image's worth.
-    """
-    shares = [_relaxed(problem, masks, budget_seconds) for masks in _chunks(problem)]
-    return float(np.concatenate(shares).max())
-
-
-def _relaxed(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
-    rest = problem.images - masks
-    mix = _mix_beside(problem, masks, budget)
-    value = np.where(rest > 0, mix.value, np.where(_fits(problem, masks, budget), 0.0, -np.inf))
-    shares: np.ndarray = (masks + np.where(rest > 0, rest, 1) * value) / problem.images
-    return shares
-
-
-def _mix_beside(problem: Problem, masks: np.ndarray, budget: float) -> Mix:
+def mix_beside(problem: Problem, masks: np.ndarray, budget: float) -> Mix:
     """The best mixture of weak types that is left for beside each number of masks: (M,)."""
     rest = np.maximum(problem.images - masks, 1)
     # A hair more than is left, or the division could cost a policy that fits exactly its place.
@@ -205,7 +188,7 @@ def _fits(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
 
 def _best_beside(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
     """The best affordable allocation beside each number of masks: (M', 5), others left out."""
-    mix = _mix_beside(problem, masks, budget)
+    mix = mix_beside(problem, masks, budget)
     images = _allocate(problem, masks, mix)
     # The rounding tolerance may have let one image too many through.
     over = problem.cost(images) > budget * (1 + _TIE)

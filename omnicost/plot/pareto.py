@@ -76,7 +76,8 @@ def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     costs = np.array([p.cost for p in panel.points] + [b.cost for b in panel.baselines])
     axis = cost_axis(costs)
-    axes.set_title(title_of(panel.dataset))
+    smoke = " (smoke run: no measurement)" if panel.is_smoke else ""
+    axes.set_title(title_of(panel.dataset) + smoke)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
     dress(axes, axis)
     _draw_hull(axes, axis, panel)

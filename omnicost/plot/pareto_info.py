@@ -12,7 +12,7 @@ from omnicost import pareto
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.plot.points import CostUnit, Point, points_by_dataset, price_of
-from omnicost.results import Row, published_baselines
+from omnicost.results import SMOKE, Row, published_baselines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,8 @@ class Panel(NamedTuple):
     hull: tuple[int, ...]
     """Indices into `points` of the concave hull's corners, by cost."""
     baselines: tuple[Baseline, ...]
+    is_smoke: bool = False
+    """Whether a row is of a smoke run, which measures nothing."""
 
 
 class ParetoInfo(NamedTuple):
@@ -66,9 +68,13 @@ def compute_pareto_info(
     Raises:
         InputError: if no row is left or variants are mixed.
     """
-    groups = points_by_dataset(rows, price_of(unit, wage_per_hour))
+    kept = tuple(rows)
+    groups = points_by_dataset(kept, price_of(unit, wage_per_hour))
+    smoke = {row.dataset for row in kept if row.schedule == SMOKE}
     panels = tuple(
-        _panel(dataset, points, baselines and unit is CostUnit.SECONDS)
+        _panel(dataset, points, baselines and unit is CostUnit.SECONDS)._replace(
+            is_smoke=dataset in smoke
+        )
         for dataset, points in groups.items()
     )
     labels = {
