@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from omnicost.calibrate import Calibration, ReadOptions
-    from omnicost.campaign.calendar import Team
-    from omnicost.campaign.report import Report
+    from omnicost.campaign.report import PlanReport
+    from omnicost.campaign.team import Team
     from omnicost.cost import DatasetStats, LabellingTimes, OverheadsByType
     from omnicost.labelling import ImageList
     from omnicost.results import Row, TeacherRow
@@ -58,7 +58,7 @@ def plan(
     hours_a_day: float = 8.0,
     draws: int = 1000,
     seed: int = 0,
-) -> Report:
+) -> PlanReport:
     """Which images get which annotation, with bill and calendar.
 
     Args:
@@ -91,7 +91,7 @@ def plan(
 
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
-    from omnicost.campaign.report import Pay, Report
+    from omnicost.campaign.report import Pay, PlanReport
     from omnicost.plan import Plan, Question, make_plan
 
     labelling_times = _times(times)
@@ -127,7 +127,7 @@ def plan(
         )
 
     made = plan_with_setup(question, make, paid)
-    return Report(
+    return PlanReport(
         plan=made,
         question=question,
         bill=bill_of(made, paid),
@@ -212,7 +212,7 @@ def curves(*paths: PathLike) -> Figure:
     return curves_figure(compute_pareto_info(_rows(paths, None) if paths else _paper_rows()))
 
 
-def plan_figure(report: Report) -> Figure:
+def plan_figure(report: PlanReport) -> Figure:
     """A plan among all others, as `omnicost plan --plot` draws it."""
     from omnicost.plot.plan import compute_plan_info, plan_figure
 

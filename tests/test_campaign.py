@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from omnicost.annotation import AnnotationType
 from omnicost.campaign.bill import bill_of, plan_with_setup
-from omnicost.campaign.calendar import Team, annotator_log_sd, simulate, slowness
+from omnicost.campaign.calendar import simulate
+from omnicost.campaign.days import slowness
+from omnicost.campaign.team import Team
+from omnicost.campaign.worlds import annotator_log_sd
 from omnicost.cost import BUILT_IN, LabellingTimes, Overheads, draw_spend
 from omnicost.cost.overheads import draw_shares
 from omnicost.cost.times import Learning

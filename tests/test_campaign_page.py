@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from omnicost import api
-from omnicost.campaign.calendar import Team
 from omnicost.campaign.html import notebook_html, page_html, sample, thumbnail, write_page
-from omnicost.campaign.report import Report
+from omnicost.campaign.report import PlanReport
+from omnicost.campaign.team import Team
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -24,7 +24,7 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> PlanReport:
     """A plan with everything on its page, and file names that are markup."""
     folder = tmp_path_factory.mktemp("photos")
     for index in range(30):
@@ -62,7 +62,7 @@ def read(text: str) -> Reader:
     return reader
 
 
-def test_the_page_says_all_without_script(report: Report) -> None:
+def test_the_page_says_all_without_script(report: PlanReport) -> None:
     """Plan, bill, calendar, grounds: everything stands in the document itself."""
     text = " ".join(read(page_html(report)).text.split())
     for part in (
@@ -73,7 +73,7 @@ def test_the_page_says_all_without_script(report: Report) -> None:
         assert part in text
 
 
-def test_the_page_is_one_file(report: Report) -> None:
+def test_the_page_is_one_file(report: PlanReport) -> None:
     """Nothing is loaded from anywhere: pictures are data, and the policy forbids the rest."""
     page = page_html(report)
     reader = read(page)
@@ -85,7 +85,7 @@ def test_the_page_is_one_file(report: Report) -> None:
     assert policies[0].startswith("default-src 'none'")
 
 
-def test_names_are_text(report: Report) -> None:
+def test_names_are_text(report: PlanReport) -> None:
     """A file name that is markup is shown, not run."""
     shown = [one for one in sample(report, most=200) if "onerror" in one["name"]]
     assert shown
@@ -97,7 +97,7 @@ def test_names_are_text(report: Report) -> None:
     assert report._repr_html_() == notebook_html(report)
 
 
-def test_the_slider_s_plans_are_the_front(report: Report) -> None:
+def test_the_slider_s_plans_are_the_front(report: PlanReport) -> None:
     """Shares of each budget's plan add up, and budgets rise."""
     found = re.search(r'id="omnicost-front">(.*?)</script>', page_html(report), re.S)
     front = json.loads(found[1])
@@ -138,7 +138,7 @@ root.dataset.wide = wide.length;
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [500, 900, 1600])
-def test_the_page_in_a_browser(report: Report, tmp_path: Path, width: int) -> None:
+def test_the_page_in_a_browser(report: PlanReport, tmp_path: Path, width: int) -> None:
     """It fits the window at three widths, and its slider moves the plan."""
     path = tmp_path / "plan.html"
     path.write_text(page_html(report).replace("</body>", PROBE), encoding="utf-8")
@@ -153,7 +153,7 @@ def test_the_page_in_a_browser(report: Report, tmp_path: Path, width: int) -> No
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_the_page_prints(report: Report, tmp_path: Path) -> None:
+def test_the_page_prints(report: PlanReport, tmp_path: Path) -> None:
     """On A4, a few pages."""
     path = write_page(report, tmp_path / "plan.html")
     out = tmp_path / "plan.pdf"

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from omnicost import api
 from omnicost.amounts import read_budget, read_currency, read_date, read_hours, read_share
 from omnicost.annotation import Policy
-from omnicost.campaign.calendar import Team
-from omnicost.campaign.report import Pay, Report
+from omnicost.campaign.report import Pay, PlanReport
+from omnicost.campaign.team import Team
 from omnicost.campaign.text import render
 from omnicost.cli import app
 from omnicost.cli.door import line_of
@@ -229,7 +229,7 @@ def test_the_page_fits_80_columns(question: Question) -> None:
     plan = make_plan(question, BUILT_IN["coco"].with_images(20_000), dataset="coco", draws=100)
     console = Console(width=80, record=True, file=None, highlight=False)
     with console.capture() as captured:
-        console.print(render(Report(plan, question, pay=Pay(9.0))))
+        console.print(render(PlanReport(plan, question, pay=Pay(9.0))))
     page = captured.get()
     assert max(map(len, page.splitlines())) <= 80
     assert "…" not in page

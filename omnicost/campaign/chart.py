@@ -8,9 +8,9 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.campaign import words
-from omnicost.campaign.report import Report
+from omnicost.campaign.report import PlanReport
 from omnicost.plot.axes import compact, round_ticks
-from omnicost.plot.plan import Curve, Limits, PlanInfo, compute_plan_info, limits
+from omnicost.plot.plan import AxisLimits, Curve, PlanInfo, axis_limits, compute_plan_info
 from omnicost.plot.style import COLOURS
 
 WIDTH, HEIGHT = 720, 330
@@ -20,7 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 14, 40
 class Scale(NamedTuple):
     """From hours and percent of full supervision to pixels of the drawing."""
 
-    ends: Limits
+    ends: AxisLimits
 
     def x(self, hours: float) -> float:
         """Pixels from the left of hours on a logarithmic axis."""
@@ -34,10 +34,10 @@ class Scale(NamedTuple):
         return round(float(HEIGHT - _BOTTOM - np.clip(part, 0, 1) * (HEIGHT - _TOP - _BOTTOM)), 1)
 
 
-def chart(report: Report) -> dict[str, Any]:
+def chart(report: PlanReport) -> dict[str, Any]:
     """Everything that the drawing needs, in pixels, and the front's plans for the slider."""
     info = compute_plan_info(report.plan)
-    scale = Scale(limits(info))
+    scale = Scale(axis_limits(info))
     low, high = info.percent_interval
     cheap, dear = info.hours_interval
     return {
@@ -76,7 +76,7 @@ def _alone(curve: Curve, scale: Scale) -> dict[str, float] | None:
     return {"x": scale.x(hours), "y": scale.y(percent)} if hours >= scale.ends.low else None
 
 
-def _rule(report: Report, scale: Scale) -> dict[str, float] | None:
+def _rule(report: PlanReport, scale: Scale) -> dict[str, float] | None:
     """The rule of thumb, where it is another plan and costs something."""
     plan, rule = report.plan, report.plan.rule
     if rule is None or not rule.hours or np.array_equal(rule.images, plan.images):
@@ -97,12 +97,12 @@ def _maybe(place: Any, value: float | None) -> float | None:
 _STEPS: Final = (1, 2, 5, 10, 20)
 
 
-def _percent_ticks(ends: Limits) -> list[float]:
+def _percent_ticks(ends: AxisLimits) -> list[float]:
     step = next(s for s in _STEPS if (100 - ends.bottom) / s <= 7)
     return [float(p) for p in np.arange(np.ceil(ends.bottom / step) * step, 100.1, step)]
 
 
-def _front(report: Report, info: PlanInfo, scale: Scale) -> list[dict[str, Any]]:
+def _front(report: PlanReport, info: PlanInfo, scale: Scale) -> list[dict[str, Any]]:
     """The best plan of every budget on the curve, as the slider shows it."""
     plans = []
     best = info.best

@@ -13,7 +13,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.campaign import words
 from omnicost.campaign.calendar import Calendar
 from omnicost.campaign.chart import chart, shares
-from omnicost.campaign.report import Report
+from omnicost.campaign.report import PlanReport
 from omnicost.files import MARK, output_file
 from omnicost.labelling import ImageList, assign
 from omnicost.plot.style import COLOURS
@@ -23,7 +23,7 @@ _THUMBNAIL: Final = (320, 240)
 _PARTS: Final = ("labelling", "review", "rework", "idle", "setup")
 
 
-def write_page(report: Report, path: Path) -> Path:
+def write_page(report: PlanReport, path: Path) -> Path:
     """Write the page; returns its file.
 
     Raises:
@@ -34,12 +34,12 @@ def write_page(report: Report, path: Path) -> Path:
     return path
 
 
-def page_html(report: Report) -> str:
+def page_html(report: PlanReport) -> str:
     """The whole page."""
     return _template("page.html.j2").render(mark=MARK, script=True, **_content(report))
 
 
-def notebook_html(report: Report) -> str:
+def notebook_html(report: PlanReport) -> str:
     """The page's content for a notebook's cell, without script."""
     return _template("notebook.html.j2").render(script=False, **_content(report))
 
@@ -57,7 +57,7 @@ def _template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _content(report: Report) -> dict[str, Any]:
+def _content(report: PlanReport) -> dict[str, Any]:
     plan, pay = report.plan, report.pay
     *rows, total = words.allocation_rows(report)
     return {
@@ -83,7 +83,7 @@ def _content(report: Report) -> dict[str, Any]:
     }
 
 
-def _headlines(report: Report) -> list[tuple[str, str, str]]:
+def _headlines(report: PlanReport) -> list[tuple[str, str, str]]:
     """Name, figure and small print of what a reader looks for first."""
     expected, risk, calendar = report.plan.expectation, report.plan.risk, report.calendar
     low, high = expected.share_interval
@@ -123,7 +123,7 @@ def _grouped(lines: Any) -> list[tuple[str, list[str]]]:
     return groups
 
 
-def _bill(report: Report) -> dict[str, Any]:
+def _bill(report: PlanReport) -> dict[str, Any]:
     bill = report.bill
     assert bill is not None
     longest = max(line.hours for line in bill.lines)
@@ -180,7 +180,7 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sample(report: Report, most: int = SAMPLE) -> list[dict[str, str]]:
+def sample(report: PlanReport, most: int = SAMPLE) -> list[dict[str, str]]:
     """Some pictures with what each gets; none where they are not on this disk.
 
     A few of every type that is used, those first that the manifest lists first.

@@ -25,7 +25,7 @@ class Pay(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class PlanReport:
     """A plan and what goes with it.
 
     Attributes:

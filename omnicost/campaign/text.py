@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from omnicost.campaign import words
-from omnicost.campaign.report import Report
+from omnicost.campaign.report import PlanReport
 
 
-def render(report: Report) -> RenderableType:
+def render(report: PlanReport) -> RenderableType:
     """The whole page."""
     parts: list[RenderableType] = [Text(words.title(report), style="bold"), Text()]
     parts += [_allocation(report), Text(), _outlook(report)]
@@ -31,7 +31,7 @@ def render(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def _allocation(report: Report) -> Table:
+def _allocation(report: PlanReport) -> Table:
     money = () if report.pay is None else (report.pay.currency,)
     *rows, total = words.allocation_rows(report)
     table = _table(("label", "images", "share", "s/image", "hours", *money), rows)
@@ -40,7 +40,7 @@ def _allocation(report: Report) -> Table:
     return table
 
 
-def _calendar(report: Report) -> Table:
+def _calendar(report: PlanReport) -> Table:
     calendar = report.calendar
     assert calendar is not None
     with_left = calendar.in_time is not None
@@ -49,7 +49,7 @@ def _calendar(report: Report) -> Table:
     return _table(words.CALENDAR_HEADINGS[:cut], rows)
 
 
-def _outlook(report: Report) -> Table:
+def _outlook(report: PlanReport) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

@@ -10,7 +10,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import SURE, Calendar
-from omnicost.campaign.report import Pay, Report
+from omnicost.campaign.report import Pay, PlanReport
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
 from omnicost.plan.build import MORE, Alternative, Plan
 from omnicost.plan.evidence import HEADINGS
@@ -71,7 +71,7 @@ def deadline_text(weeks: float) -> str:
 # --- the question
 
 
-def title(report: Report) -> str:
+def title(report: PlanReport) -> str:
     """What the plan answers."""
     stats = report.plan.stats
     return f"{stats.images:,} images, statistics of {stats.name}: " + _asked(
@@ -95,7 +95,7 @@ def _asked(question: Question, pay: Pay | None) -> str:
 # --- what to expect
 
 
-def outlook(report: Report) -> Iterator[tuple[str, str]]:
+def outlook(report: PlanReport) -> Iterator[tuple[str, str]]:
     """Name and text of each line on what the plan may come to."""
     yield from _expectation(report.plan)
     yield from _spend(report)
@@ -132,7 +132,7 @@ def _rule(plan: Plan, rule: Alternative) -> str:
     )
 
 
-def _spend(report: Report) -> Iterator[tuple[str, str]]:
+def _spend(report: PlanReport) -> Iterator[tuple[str, str]]:
     plan, risk, pay = report.plan, report.plan.risk, report.pay
     setup = 0.0 if report.bill is None else report.bill.setup_hours
     low, high = (end + setup for end in risk.hours_interval)
@@ -232,7 +232,7 @@ def _deadline(calendar: Calendar) -> str:
 # --- what it rests on
 
 
-def grounds(report: Report) -> Iterator[str]:
+def grounds(report: PlanReport) -> Iterator[str]:
     """What the plan rests on, one sentence or two each."""
     plan = report.plan
     yield f"{HEADINGS[plan.evidence.grade]}: {plan.evidence.grounds}."
@@ -289,7 +289,7 @@ def _names_line(plan: Plan) -> Iterator[str]:
 # --- tables
 
 
-def allocation_rows(report: Report) -> Iterator[list[str]]:
+def allocation_rows(report: PlanReport) -> Iterator[list[str]]:
     """Label, images, share, seconds an image, hours and, with pay, money; the total last."""
     plan = report.plan
     for kind in reversed(ORDER):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from omnicost.annotation import AnnotationType
-    from omnicost.campaign.calendar import Team
-    from omnicost.campaign.report import Report
+    from omnicost.campaign.report import PlanReport
+    from omnicost.campaign.team import Team
     from omnicost.cost import LabellingTimes, OverheadsByType
     from omnicost.labelling import ImageList
 
@@ -323,7 +323,7 @@ def _read_team(
     annotators: int | None, hours_a_week: float, weeks: float | None, start: str | None
 ) -> Team | None:
     from omnicost.amounts import read_date
-    from omnicost.campaign.calendar import Team
+    from omnicost.campaign.team import Team
 
     first = read_date(start, "`start`")
     if annotators is None:
@@ -334,7 +334,7 @@ def _read_team(
     return Team(annotators, hours_a_week, weeks, first)
 
 
-def _images(report: Report, annotations: Path | None) -> ImageList:
+def _images(report: PlanReport, annotations: Path | None) -> ImageList:
     """The project's images, with categories of the annotation file where they have none."""
     from omnicost.labelling import ImageList
     from omnicost.labelling.images import read_categories
@@ -345,7 +345,7 @@ def _images(report: Report, annotations: Path | None) -> ImageList:
 
 
 def _write_manifest(
-    report: Report,
+    report: PlanReport,
     listed: ImageList,
     folder: Path,
     image_prefix: str,
@@ -362,7 +362,7 @@ def _write_manifest(
     return done.files
 
 
-def _print(report: Report, listed: ImageList, written: list[Path], image_prefix: str) -> None:
+def _print(report: PlanReport, listed: ImageList, written: list[Path], image_prefix: str) -> None:
     from omnicost.campaign.text import render
 
     console = new_console()

@@ -41,9 +41,9 @@ from omnicost.cost.stats import (
 from omnicost.cost.times import (
     ALTERNATIVES,
     CONSTANTS,
-    Alternative,
     LabellingTime,
     LabellingTimes,
+    PublishedTime,
     alternative,
 )
 
@@ -53,7 +53,6 @@ __all__ = [
     "CONSTANTS",
     "ORDER",
     "SECONDS_PER_HOUR",
-    "Alternative",
     "DatasetStats",
     "Interval",
     "LabellingTime",
@@ -61,6 +60,7 @@ __all__ = [
     "Overheads",
     "OverheadsByType",
     "Price",
+    "PublishedTime",
     "SpendDraws",
     "Term",
     "alternative",

@@ -22,7 +22,7 @@ PROJECT_LOG_SD: Final = 0.3
 PROJECT_CORRELATION: Final = 0.5
 
 
-class Alternative(NamedTuple):
+class PublishedTime(NamedTuple):
     """A published labelling time.
 
     Attributes:
@@ -43,27 +43,27 @@ class Alternative(NamedTuple):
 
 
 ALTERNATIVES: Final = (
-    Alternative("tag", "tag", 1.0, "class asked", "Bearman ECCV16 code"),
-    Alternative("point-first", "point_first", 2.4, "first of class", "Bearman ECCV16 code"),
-    Alternative("point-further", "point_further", 0.9, "further point", "Bearman ECCV16", False),
-    Alternative("centre-click", "point_first", 1.87, "point", "Papadopoulos CVPR17", False),
-    Alternative("extreme-clicks", "box", 7.0, "box", "Papadopoulos ICCV17"),
-    Alternative("staff-clicks", "box", 7.4, "box", "Open Images V4"),
-    Alternative("drawn", "box", 25.5, "box (median)", "Su 2012", False),
-    Alternative("drawn-checked", "box", 42.4, "box with checks", "Su 2012", False),
-    Alternative("polygon", "mask", 79.0, "mask", "Bearman ECCV16 code"),
-    Alternative("coco-workers", "mask", 79.2, "mask", "COCO, 22 h per 1000"),
-    Alternative("sam-early", "mask", 34.0, "SAM-aided mask", "SAM paper, sec. 4"),
-    Alternative("sam-late", "mask", 14.0, "SAM-aided mask", "SAM paper, sec. 4"),
-    Alternative("point-verdict", None, 0.9, "in or out?", "Cheng CVPR22", False),
-    Alternative("squiggle", None, 10.9, "class", "Bearman ECCV16 code"),
-    Alternative("box-verdict", None, 1.6, "is it right?", "Papadopoulos CVPR16", False),
-    Alternative("cityscapes-fine", None, 5400.0, "image, at least", "Cityscapes paper"),
-    Alternative("cityscapes-coarse", None, 420.0, "image, at most", "Cityscapes paper"),
+    PublishedTime("tag", "tag", 1.0, "class asked", "Bearman ECCV16 code"),
+    PublishedTime("point-first", "point_first", 2.4, "first of class", "Bearman ECCV16 code"),
+    PublishedTime("point-further", "point_further", 0.9, "further point", "Bearman ECCV16", False),
+    PublishedTime("centre-click", "point_first", 1.87, "point", "Papadopoulos CVPR17", False),
+    PublishedTime("extreme-clicks", "box", 7.0, "box", "Papadopoulos ICCV17"),
+    PublishedTime("staff-clicks", "box", 7.4, "box", "Open Images V4"),
+    PublishedTime("drawn", "box", 25.5, "box (median)", "Su 2012", False),
+    PublishedTime("drawn-checked", "box", 42.4, "box with checks", "Su 2012", False),
+    PublishedTime("polygon", "mask", 79.0, "mask", "Bearman ECCV16 code"),
+    PublishedTime("coco-workers", "mask", 79.2, "mask", "COCO, 22 h per 1000"),
+    PublishedTime("sam-early", "mask", 34.0, "SAM-aided mask", "SAM paper, sec. 4"),
+    PublishedTime("sam-late", "mask", 14.0, "SAM-aided mask", "SAM paper, sec. 4"),
+    PublishedTime("point-verdict", None, 0.9, "in or out?", "Cheng CVPR22", False),
+    PublishedTime("squiggle", None, 10.9, "class", "Bearman ECCV16 code"),
+    PublishedTime("box-verdict", None, 1.6, "is it right?", "Papadopoulos CVPR16", False),
+    PublishedTime("cityscapes-fine", None, 5400.0, "image, at least", "Cityscapes paper"),
+    PublishedTime("cityscapes-coarse", None, 420.0, "image, at most", "Cityscapes paper"),
 )
 
 
-def alternative(name: str, constant: str) -> Alternative:
+def alternative(name: str, constant: str) -> PublishedTime:
     """The published time of that name, if it can stand for `constant`.
 
     Raises:

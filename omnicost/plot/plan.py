@@ -185,7 +185,7 @@ def _draw_point(axes: Axes, info: PlanInfo) -> None:
     )
 
 
-class Limits(NamedTuple):
+class AxisLimits(NamedTuple):
     """Ends of the axes: hours from low to high, percent of full from bottom to top."""
 
     low: float
@@ -194,7 +194,7 @@ class Limits(NamedTuple):
     top: float
 
 
-def limits(info: PlanInfo) -> Limits:
+def axis_limits(info: PlanInfo) -> AxisLimits:
     """Axes that hold every line, the plan and its intervals."""
     paid = np.concatenate([c.hours[c.hours > 0] for c in (*info.types.values(), info.best)])
     high = max(float(paid.max()), info.hours_interval[1]) * 1.3
@@ -203,13 +203,13 @@ def limits(info: PlanInfo) -> Limits:
     low = min([*starts, max(info.hours_interval[0], high / 3000), high / 30]) / 1.6
     seen = [c.percent[c.hours >= low] for c in info.types.values()]
     bottom = min([float(p.min()) for p in seen if len(p)] + [info.percent_interval[0]])
-    return Limits(low, high, max(bottom - 3, 0), 102)
+    return AxisLimits(low, high, max(bottom - 3, 0), 102)
 
 
 def _dress(axes: Axes, info: PlanInfo) -> None:
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-    low, high, bottom, top = limits(info)
+    low, high, bottom, top = axis_limits(info)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = round_ticks(low, high)
