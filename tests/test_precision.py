@@ -41,12 +41,15 @@ def test_tf32_is_for_a_step_and_only_where_it_is_asked_for(
     assert how_cuda_multiplies() == before
 
 
-def test_tf32_on_a_cpu_is_fp32() -> None:
-    """Nothing is rounded where there is no such thing."""
-    factors = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
+def test_tf32_is_left_to_cuda_and_known_to_torch_compile() -> None:
+    """Processors multiply as before; what torch.compile asks for can be told."""
+    before = torch.backends.mkldnn.matmul.fp32_precision
     with float32_products("tf32"), autocast("cpu", "tf32"):
-        assert torch.equal(factors[0] @ factors[1], torch.matmul(*factors))
-    assert factors.dtype == torch.float32
+        assert torch.backends.mkldnn.matmul.fp32_precision == before
+        assert torch.get_float32_matmul_precision() == "high"
+        product = torch.ones(4, 4) @ torch.ones(4, 4)
+    assert product.dtype == torch.float32
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -161,6 +161,27 @@ def test_at_step_0_a_class_aware_teacher_is_the_released_model_bit_for_bit(
     assert torch.equal(got.iou, expected.iou)
 
 
+@pytest.mark.parametrize("token", [0, 1, 2])
+@torch.no_grad()
+def test_single_mask_can_start_as_any_of_the_three(family: Family, token: int) -> None:
+    """After `lead_with` the single mask and its rating are those of that multi-mask token."""
+    head = family.ours.head()
+    assert head.multimask_tokens == 3
+    rest = (first(family.features), None, PROMPTS["point"], None)
+    before = head(*rest)
+    three = head(*rest, True)
+    head.lead_with(token)
+    single = head(*rest)
+    # Not to the last bit: tokens attend to each other, and the first has changed.
+    wanted, spread = three.logits[:, token], float(three.logits.std())
+    changed = float((before.logits[:, 0] - wanted).abs().mean())
+    assert float((single.logits[:, 0] - wanted).abs().mean()) < 0.5 * changed
+    assert changed > 0.1 * spread
+    decoder, rating = head.mask_decoder, head.mask_decoder.iou_prediction_head.proj_out
+    for rows in (decoder.mask_tokens.weight, rating.weight, rating.bias):
+        assert torch.equal(rows[0], rows[token + 1])
+
+
 @torch.no_grad()
 def test_prompts_of_several_pictures_are_drawn_together(family: Family) -> None:
     """One batch over two pictures gives what each gives alone."""

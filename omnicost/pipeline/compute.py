@@ -30,21 +30,19 @@ def float32_products(precision: Precision) -> Iterator[None]:
     """How CUDA multiplies what is in fp32, in all threads: exactly for ``fp32``, else in TF32.
 
     Around a whole step, backward passes included: torch reads it when a product starts. Its own
-    setting is exact for matrices and TF32 for convolutions. Once `fp32_precision` is set, torch
-    refuses to tell torch.compile what it is, hence the older names.
+    setting is exact for matrices and TF32 for convolutions. The older names, since torch refuses to
+    tell torch.compile what it is once `fp32_precision` is set; and processors have TF32 too, which
+    `set_float32_matmul_precision` would turn on.
     """
-    rounded = precision != "fp32"
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [kind.allow_tf32 for kind in kinds]
     try:
-        _multiply("high" if rounded else "highest", rounded)
+        for kind in kinds:
+            kind.allow_tf32 = precision != "fp32"
         yield
     finally:
-        _multiply(*before)
-
-
-def _multiply(matrices: str, convolutions: bool) -> None:
-    torch.set_float32_matmul_precision(matrices)
-    torch.backends.cudnn.allow_tf32 = convolutions
+        for kind, old in zip(kinds, before, strict=True):
+            kind.allow_tf32 = old
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
