@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: test test-slow demo check format docs dist clean
+.PHONY: test test-slow fuzz demo check format docs dist clean
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (a few minutes, once)"
@@ -19,6 +19,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz.py 1
 
 demo: $(READY)
 	$(BIN)/omnicost sweep demo

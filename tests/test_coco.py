@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicost.coco import CocoFile, parse_coco, read_coco
+from omnicost.coco import CocoFile, decode, file, parse_coco, read_coco
 from omnicost.cost import stats_of_file
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -136,3 +136,24 @@ def test_real_files(
     assert (found.images, found.classes) == (images, classes)
     if instances is not None:
         assert (found.instances, int(coco.is_crowd.sum())) == (instances, crowds)
+
+
+def test_a_mapped_file_reads_as_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files too large to be held are mapped, and read the same in pieces."""
+    data = small()
+    data["annotations"] = [
+        {"id": n, "image_id": 1, "category_id": 7, "segmentation": SQUARE} for n in range(9)
+    ]
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps(data))
+    one = read_coco(path)
+    monkeypatch.setattr(decode, "MAPPED_BYTES", 10)
+    monkeypatch.setattr(decode, "CHUNK", 2)
+    monkeypatch.setattr(file, "CHUNK", 2)
+    other = read_coco(path)
+    assert isinstance(other.segmentations, decode.Drawings)
+    np.testing.assert_array_equal(one.annotation_ids, other.annotation_ids)
+    drawn = [[decode.segmentation_of(each) for each in coco.segmentations] for coco in (one, other)]
+    assert drawn == [[SQUARE] * 9] * 2

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -46,9 +46,10 @@ class Sections(NamedTuple):
     """A COCO file decoded but for its annotations, which are texts of records."""
 
     images: Any
-    annotations: list[Raw]
+    annotations: list[Any]
     categories: Any
     info: Any
+    content: bytes | mmap.mmap
 
 
 class Duplicate(ValueError):
@@ -117,6 +118,7 @@ def decode_sections(path: Path | str) -> Sections | None:
             annotations=msgspec.json.decode(top["annotations"], type=list[Raw]),
             categories=msgspec.json.decode(top["categories"]),
             info=msgspec.json.decode(top["info"]) if "info" in top else None,
+            content=content,
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
         return None
@@ -141,6 +143,35 @@ def has_mask(segmentation: Any) -> bool:
             len(text) > 20 or bytes(text.translate(None, b" \n\r\t")) not in _NO_MASK
         )
     return segmentation not in (None, [], [[]])
+
+
+class Drawings(Sequence[Any]):
+    """Segmentations as texts within a file, decoded when they are asked for.
+
+    A mapped file's pages are given back from time to time, so that reading all does not hold all.
+    """
+
+    def __init__(self, raws: Sequence[Any], mapped: mmap.mmap) -> None:
+        self._raws, self._mapped, self._asked = raws, mapped, 0
+
+    def __len__(self) -> int:
+        return len(self._raws)
+
+    def __getitem__(self, row: Any) -> Any:
+        self._asked += 1
+        if self._asked % CHUNK == 0:
+            forget(self._mapped)
+        return self._raws[row]
+
+    def take(self, rows: Iterable[int]) -> Drawings:
+        """Those of some annotations."""
+        return Drawings([self._raws[row] for row in rows], self._mapped)
+
+
+def forget(content: bytes | mmap.mmap) -> None:
+    """Give back the memory of a mapped file's pages; they are read again when needed."""
+    if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.madvise(mmap.MADV_DONTNEED)
 
 
 def segmentation_of(raw: Any) -> Any:

@@ -37,7 +37,7 @@ class Faults:
         """
         if not self.collect:
             raise InputError(self.path, f"{where}: {problem}", remedy)
-        self.found.append(Fault(kind, item, problem))
+        self.found.append(Fault(kind, item, f"{problem}; {remedy}"))
 
     def note(self, kind: str, item: str, detail: str) -> None:
         """Something that a rule of ours settles, worth telling and no reason to stop."""

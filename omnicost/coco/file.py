@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 from omnicost.coco import given as given_module
 from omnicost.coco.decode import (
     CHUNK,
+    Drawings,
+    Sections,
     decode_annotations,
     decode_sections,
+    forget,
     has_mask,
     load_json,
 )
@@ -125,7 +129,7 @@ def read_coco(
     faults = faults or Faults(path)
     sections = decode_sections(path)
     if sections is not None and isinstance(sections.images, list):
-        columns = _decoded_columns(sections.annotations, faults, segmentations)
+        columns = _decoded_columns(sections, faults, segmentations)
         if columns is not None:
             return _assembled(faults, sections.images, columns, sections.categories, sections.info)
         faults.found.clear()
@@ -171,9 +175,9 @@ def _objects(records: Any, section: str, faults: Faults) -> list[dict[str, Any]]
     return [record if isinstance(record, dict) else {} for record in records]
 
 
-def _decoded_columns(raws: list[Any], faults: Faults, segmentations: bool) -> _Columns | None:
+def _decoded_columns(sections: Sections, faults: Faults, segmentations: bool) -> _Columns | None:
     """The columns of annotations, decoded some at a time; None if one is not as it should be."""
-    chunks = []
+    chunks, raws = [], sections.annotations
     for start in range(0, max(len(raws), 1), CHUNK):
         decoded = decode_annotations(raws[start : start + CHUNK])
         if decoded is None:
@@ -181,12 +185,16 @@ def _decoded_columns(raws: list[Any], faults: Faults, segmentations: bool) -> _C
         raws[start : start + CHUNK] = [None] * len(decoded)
         records = Records(faults, "annotations", decoded, start, getattr)
         chunks.append(_annotation_columns(records, segmentations))
+        forget(sections.content)
     joined: _Columns = {
         key: np.concatenate([chunk[key] for chunk in chunks])
         for key in chunks[0]
         if key != "segmentations"
     }
-    return joined | {"segmentations": [each for chunk in chunks for each in chunk["segmentations"]]}
+    drawings: Sequence[Any] = [each for chunk in chunks for each in chunk["segmentations"]]
+    if isinstance(sections.content, mmap.mmap) and drawings:
+        drawings = Drawings(drawings, sections.content)
+    return joined | {"segmentations": drawings}
 
 
 def _annotation_columns(records: Records, segmentations: bool) -> _Columns:
@@ -282,6 +290,8 @@ def _assembled(
 
 
 def _chosen(drawings: Sequence[Any], sound: np.ndarray) -> Sequence[Any]:
+    if isinstance(drawings, Drawings):
+        return drawings if sound.all() else drawings.take(np.flatnonzero(sound).tolist())
     if sound.all():
         return tuple(drawings)
     return tuple(drawings[row] for row in np.flatnonzero(sound).tolist())

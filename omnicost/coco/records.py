@@ -129,7 +129,11 @@ class Records:
         for index in np.flatnonzero(wrong & self._nameable).tolist():
             place = f"{self.section}[{self.start + index}]"
             identity = self._get(self.records[index], "id", None)
-            where = place if identity is None else f"{place} (id {shown(identity)})"
+            where = (
+                place
+                if identity is None or identity is MISSING
+                else f"{place} (id {shown(identity)})"
+            )
             item = f"{self.noun} {int(identity)}" if is_whole(identity) else place
             self.faults.add(kind, item, where, problem(index), remedy)
         self.sound &= ~wrong

@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.coco import CocoFile, Faults, read_coco
-from omnicost.coco.decode import segmentation_of
+from omnicost.coco.decode import CHUNK, segmentation_of
 from omnicost.coco.faults import shown
 from omnicost.coco.given import CLASS, MASK, POINT
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
@@ -187,20 +187,25 @@ def _rles(
     progress: Progress,
 ) -> list[bytes]:
     rles: list[bytes] = []
-    rows = zip(order.tolist(), sizes.tolist(), needed.tolist(), strict=True)
-    for row, (height, width), wanted in rows:
-        try:
-            drawing = segmentation_of(file.segmentations[row]) if wanted else []
-            rles.append(to_rle(drawing, height, width) if wanted else empty(height, width))
-            for corners in degenerate(drawing) if faults.collect and wanted else ():
-                item = f"annotation {file.annotation_ids[row]}"
-                faults.note("degenerate polygon", item, f"{corners} corners")
-        except (ValueError, RecursionError) as fault:
-            item = f"annotation {file.annotation_ids[row]}"
-            where = f"annotation id {file.annotation_ids[row]}"
-            faults.add("unreadable mask", item, where, str(fault), f"mend or drop it; {CHECK}")
-            rles.append(empty(height, width))
-        if len(rles) % 1000 == 0:
-            progress(len(rles), len(order), {})
-    progress(len(order), len(order), {})
+    for start in range(0, len(order), CHUNK):  # plain lists of all rows would take a gigabyte
+        part = slice(start, start + CHUNK)
+        rows = zip(order[part].tolist(), sizes[part].tolist(), needed[part].tolist(), strict=True)
+        for row, size, wanted in rows:
+            rles.append(_rle(file, row, size, faults) if wanted else empty(*size))
+        progress(len(rles), len(order), {})
     return rles
+
+
+def _rle(file: CocoFile, row: int, size: list[int], faults: Faults) -> bytes:
+    """Compressed counts of an annotation's mask; a faulty one is told, and empty."""
+    item, (height, width) = f"annotation {file.annotation_ids[row]}", size
+    try:
+        drawing = segmentation_of(file.segmentations[row])
+        for corners in degenerate(drawing) if faults.collect else ():
+            faults.note("degenerate polygon", item, f"{corners} corners")
+        return to_rle(drawing, height, width)
+    except (ValueError, RecursionError) as fault:
+        where = f"annotation id {file.annotation_ids[row]}"
+        remedy = "mend or drop it" if faults.collect else f"mend or drop it; {CHECK}"
+        faults.add("unreadable mask", item, where, str(fault), remedy)
+        return empty(height, width)
