@@ -1,4 +1,4 @@
-"""The training loop that the four tiny models share: schedule, averaging, log, checkpoints.
+"""The training loop that the five tiny models share: schedule, averaging, log, checkpoints.
 
 A run is a function of its schedule and of ``loss_at(step)`` alone: whoever draws a batch seeds it
 with the step, so a run that was killed and started again ends with the same bits as one that was
