@@ -192,6 +192,30 @@ def test_bill_and_calendar_from_the_command_line(tmp_path: Path) -> None:
     assert "--weeks" in refused(*BASE, "--budget", "5h", "--weeks", "3")
 
 
+def test_an_annotator_s_work_survives_another_plan(tmp_path: Path) -> None:
+    """A list that was filled in stays as it is, also where it is what the plan reads."""
+    records = [{"id": i, "file_name": f"{i}.jpg", "width": 9, "height": 9} for i in range(20)]
+    source, out = tmp_path / "images.json", tmp_path / "out"
+    source.write_text(json.dumps({"images": records, "annotations": [],
+                                  "categories": [{"id": 1, "name": "cat"}]}))  # fmt: skip
+    ask = ["plan", "--dataset", "coco", "--draws", "100", "--types", "box", "--manifest", str(out)]
+    run(*ask, "--budget", "2h", "--images", str(source))
+    boxes = out / "coco_box.json"
+    listed = json.loads(boxes.read_text())
+    listed["annotations"] = [
+        {"id": i, "image_id": one["id"], "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25,
+         "iscrowd": 0, "segmentation": [[1, 1, 6, 1, 6, 6, 1, 6]]}
+        for i, one in enumerate(listed["images"])
+    ]  # fmt: skip
+    boxes.write_text(json.dumps(listed))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "filled in" in refused(*ask, "--budget", "3h", "--images", str(source))
+    own = ["plan", "--like", "coco,ade20k", "--draws", "100", "--manifest", str(out)]
+    told = refused(*own, "--budget", "3h", "--annotations", str(boxes), "--force")
+    assert "input of this command" in told
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_assumed_shares_are_said(tmp_path: Path) -> None:
     """Without a word about review, rework or idle time the page says what it assumed."""
     text = " ".join(run(*BASE, "--budget", "500h").split())
