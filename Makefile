@@ -1,4 +1,5 @@
 # make test   set up everything from nothing, run the tests
+# make test-gpu   the tests that need CUDA, minutes
 # make demo   set up, then run the main job on the embedded tiny world
 # make check  format, lint, types, generated docs, the documentation's site
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: test test-slow fuzz demo check format docs dist clean
+.PHONY: test test-slow test-gpu fuzz demo check format docs dist clean
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (a few minutes, once)"
@@ -22,6 +23,9 @@ test-slow: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz.py 1
+
+test-gpu: $(READY)
+	$(BIN)/pytest -m gpu
 
 demo: $(READY)
 	$(BIN)/omnicost sweep demo

@@ -155,6 +155,16 @@ def test_saved_student_predicts_the_same(dataset: Dataset, backbone: str, tmp_pa
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
+def test_equal_students_are_equal_files(tmp_path: Path) -> None:
+    """A student's file says nothing of the folder that its backbone came from."""
+    files = []
+    for name in ("one", "quite-another"):
+        built = student.build_student(config_of(), NAMES, make_backbone(tmp_path / name), seed=0)
+        files.append(tmp_path / f"{name}.safetensors")
+        interface.save(files[-1], built)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_damaged_student_is_one_line(tmp_path: Path) -> None:
     """A missing or damaged file is an error that names it and says what to do."""
     (tmp_path / "bad.safetensors").write_bytes(b"not weights")

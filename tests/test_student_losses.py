@@ -181,9 +181,91 @@ def test_weights_scale_an_instance() -> None:
 
     def mask_loss(weights: list[float]) -> float:
         torch.manual_seed(0)
-        truth = criterion.collate([target._replace(weights=torch.tensor(weights))])
+        truth = criterion.collate(
+            [target._replace(weights=torch.tensor(weights, dtype=torch.float32))]
+        )
         matches = criterion.match(masks, classes, truth, settings_)
         return criterion.mask_losses(masks, truth, matches, settings_)[0].item()
 
     assert mask_loss([0.0, 0.0]) == 0
     assert mask_loss([1.0, 0.0]) + mask_loss([0.0, 1.0]) == pytest.approx(mask_loss([1.0, 1.0]))
+
+
+def weighted_target(*weights: float) -> Target:
+    (target,) = make_targets(len(weights))
+    return target._replace(weights=torch.tensor(weights, dtype=torch.float32))
+
+
+FEW = SETTINGS.model_copy(update={"queries": 8, "no_object_weight": 0.1})
+BATCH = [weighted_target(1, 1), weighted_target(0.5, 0.25, 0.75), weighted_target(*[0.2] * 10)]
+
+
+@pytest.mark.parametrize(
+    ("part", "class_share", "mask_share"),
+    [
+        # Queries weigh 2 + 6 x 0.1, 1.5 + 5 x 0.1 and, with more instances than queries, 8 x 0.2.
+        ([0], 2.6 / 6.2, 2 / 15),
+        ([1], 2.0 / 6.2, 3 / 15),
+        ([2], 1.6 / 6.2, 10 / 15),
+        ([0, 2], 4.2 / 6.2, 12 / 15),
+        ([0, 1, 2], 1.0, 1.0),
+    ],
+)
+def test_share_of_a_micro_batch(part: list[int], class_share: float, mask_share: float) -> None:
+    """By its queries' weights for classes and by its instances for masks, worked out by hand."""
+    found = criterion.shares([BATCH[place] for place in part], BATCH, FEW)
+    assert found["class"].item() == pytest.approx(class_share, rel=1e-6)
+    assert found["mask"].item() == pytest.approx(mask_share, rel=1e-6)
+    assert found["dice"].item() == pytest.approx(mask_share, rel=1e-6)
+
+
+def test_empty_pictures_count_for_classes_only() -> None:
+    """A picture without instances is eight times "no object", and nothing to the masks."""
+    empty = Target(torch.zeros(0, 40, 56, dtype=torch.uint8), *map(torch.zeros, ((0,), (0,))))
+    found = criterion.shares([BATCH[0]], [BATCH[0], empty], FEW)
+    assert found["class"].item() == pytest.approx(2.6 / (2.6 + 0.8), rel=1e-6)
+    assert found["mask"].item() == pytest.approx(1.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=5), st.integers(0, 99))
+def test_class_losses_of_micro_batches_add_up(counts: list[int], seed: int) -> None:
+    """At their shares, the class losses of single pictures are that of the batch, and its share is
+    what the class loss divides by."""
+    if not any(counts):
+        counts[0] = 1
+    generator = torch.Generator().manual_seed(seed)
+    targets = [  # one weight a picture: with more instances than queries any of them may match
+        target._replace(weights=torch.rand(1, generator=generator).expand(len(target.weights)))
+        for target in make_targets(*counts, seed=seed)
+    ]
+    masks, classes = make_logits(len(counts), FEW.queries, seed)
+
+    def class_loss(places: list[int]) -> torch.Tensor:
+        truth = criterion.collate([targets[place] for place in places])
+        matches = criterion.match(masks[places], classes[places], truth, FEW)
+        return criterion.class_loss(classes[places], truth, matches, FEW.no_object_weight)
+
+    everywhere = torch.Generator().manual_seed(seed)
+    points = torch.rand(FEW.points, 2, generator=everywhere)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(criterion.torch, "rand", lambda *size, device=None: points.expand(size))
+        whole = class_loss(list(range(len(counts))))
+        parts = [
+            class_loss([place]) * criterion.shares([targets[place]], targets, FEW)["class"]
+            for place in range(len(counts))
+        ]
+    torch.testing.assert_close(torch.stack(parts).sum(), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_instances_are_counted_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The masks' losses divide by the instances of an average process, at least one."""
+
+    def other_has_seven(total: torch.Tensor) -> None:
+        total += 7
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", other_has_seven)
+    assert criterion.collate(make_targets(3, 2), 2).normaliser.item() == 6.0
+    assert criterion.collate(make_targets(3, 2), 1).normaliser.item() == 5.0
+    empty = [Target(torch.zeros(0, 4, 4, dtype=torch.uint8), torch.zeros(0), torch.zeros(0))]
+    assert criterion.collate(empty, 1).normaliser.item() == 1.0

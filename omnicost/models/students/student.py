@@ -223,11 +223,18 @@ def save(path: Path, student: Student) -> None:
     described = {
         "settings": student.settings.model_dump(mode="json"),
         "num_classes": student.num_classes,
-        "backbone": None if student.backbone_config is None else student.backbone_config.to_dict(),
+        "backbone": _described(student.backbone_config),
     }
     weights = {name: value.contiguous() for name, value in student.state_dict().items()}
     # One key: safetensors writes several in any order, and equal students should be equal files.
     save_file(weights, path, metadata={_KEY: json.dumps(described, sort_keys=True)})
+
+
+def _described(config: Any) -> dict[str, Any] | None:
+    """A backbone's config without the folder that it came from: equal students are equal files."""
+    if config is None:
+        return None
+    return {name: value for name, value in config.to_dict().items() if name != "_name_or_path"}
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Student:
