@@ -197,6 +197,14 @@ def test_missing_data_and_weights_are_one_line(without_data: None) -> None:
         assert part in text
 
 
+def test_dry_run_says_what_its_students_assume(without_data: None) -> None:
+    """Full-size students are priced with a compiled kernel that we lack; tiny ones were timed."""
+    for name, said in (("coco", 1), ("demo", 0)):
+        card = load_card(name)
+        figures = estimate(plan(name), None, card.hardware)
+        assert len([line for line in figures.assumptions if "30-50% more" in line]) == said
+
+
 def test_dry_run_prices_the_papers_grid(without_data: None) -> None:
     """Thirteen COCO students are about 7,500 of the hours; sharing saves most of the rest."""
     card = load_card("coco")

@@ -86,6 +86,10 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
     (640, 640): 0.2055,
     (512, 1024): 0.25,
 }
+COMPILED_ATTENTION: Final = (
+    "students are priced by their authors' times, with a compiled kernel for deformable attention; "
+    "in plain PyTorch, as here, a step may take 30-50% more (the first recorded student tells)"
+)
 # facebook/sam-vit-huge, whose priors the above are.
 VIT_H: Final = Size(6.37e8, 2.98e12, 1.34e9, 1_048_576, 2.68e8)
 _TINY: Final = "tiny"  # name of the embedded models
@@ -107,6 +111,7 @@ class SweepEstimate:
     Args:
         recorded: groups whose times come from stages that ran before.
         memory_gb: of a device, the most that a stage needs; by stage.
+        assumptions: what the priors rest on, a line each.
     """
 
     cells: int
@@ -118,6 +123,7 @@ class SweepEstimate:
     disk_gb: float
     memory_gb: Mapping[str, float]
     hardware: Hardware
+    assumptions: tuple[str, ...] = ()
 
     @property
     def total(self) -> Hours:
@@ -293,7 +299,19 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEsti
         disk_gb=sum(disk_mb(graph.stages[key]) for key in needed) / 1e3,
         memory_gb=_memory(graph),
         hardware=hardware,
+        assumptions=_assumptions(graph, timings),
     )
+
+
+def _assumptions(graph: Graph, timings: StageTimings) -> tuple[str, ...]:
+    """Ours is transformers' attention, which has no compiled kernel; no GPU has timed it yet."""
+    by_authors_times = (
+        isinstance(stage.params, StudentParams)
+        and stage.priced_as != _TINY
+        and not timings.is_recorded(stage)
+        for stage in graph.stages.values()
+    )
+    return (COMPILED_ATTENTION,) if any(by_authors_times) else ()
 
 
 def _group(stage: Stage) -> str:

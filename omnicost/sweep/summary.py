@@ -189,6 +189,7 @@ def estimate_lines(figures: SweepEstimate) -> list[str]:
         f"disk: about {figures.disk_gb:,.1f} GB more",
         f"memory of a device: about {most[1]:.0f} GB ({most[0]}), "
         f"{'fits' if fits else 'MORE THAN'} {figures.hardware.memory_gb:g} GB",
+        *figures.assumptions,
     ]
 
 
