@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -34,7 +34,7 @@ def float32_products(precision: Precision) -> Iterator[None]:
     tell torch.compile what it is once `fp32_precision` is set; and processors have TF32 too, which
     `set_float32_matmul_precision` would turn on.
     """
-    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [kind.allow_tf32 for kind in kinds]
     try:
         for kind in kinds:
