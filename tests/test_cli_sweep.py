@@ -188,3 +188,14 @@ def test_card_with_a_scheduler_runs_from_the_command_line(tmp_path: Path) -> Non
     assert set(rows) == {"slow", "fast"}
     assert not all(rows.values())
     assert len(told["stopped"]) == sum(rows.values())
+
+
+def test_a_cell_of_masks_alone_has_no_row_of_a_teacher() -> None:
+    """Where every image has masks nothing is drawn, and the other cells' rows are written."""
+    from types import SimpleNamespace
+
+    from omnicost.sweep.launch import _teacher_rows
+
+    masks_alone: Any = SimpleNamespace(outputs={})
+    nothing: Any = None
+    assert _teacher_rows([masks_alone], nothing, nothing) == ()
