@@ -25,6 +25,7 @@ from omnicost.data.imports.label_studio import read_label_studio
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
 from omnicost.data.imports.write import Imported, like_file, write_set
+from omnicost.data.readers.layouts import splits_in
 from omnicost.errors import InputError
 from omnicost.labelling.annotators import Annotators
 
@@ -106,6 +107,11 @@ def test_roboflows_layout_and_a_set_of_ours(tmp_path: Path, photos: Path) -> Non
     assert done.form == "coco"
     assert done.skipped == ()
     assert again.columns_digest == dataset.columns_digest
+    (tmp_path / "robo" / "train").rename(tmp_path / "robo" / "valid")
+    opened = open_dataset(tmp_path / "robo", "val")
+    assert opened.columns_digest == dataset.columns_digest
+    assert splits_in(tmp_path / "robo") == ("val",)
+    assert check(tmp_path / "robo", "val").faults == ()
 
 
 def test_what_is_asked_for_is_the_type(tmp_path: Path, photos: Path) -> None:

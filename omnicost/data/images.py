@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from omnicost.coco.file import MOST_PIXELS
+from omnicost.coco.sections import MOST_PIXELS
 from omnicost.errors import InputError, MissingError
 from omnicost.files import require_regular
 

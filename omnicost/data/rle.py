@@ -96,7 +96,8 @@ def _from_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
         runs = run_lengths(compressed)
     elif isinstance(counts, list) and all(type(run) is int for run in counts):
         compressed = b""
-        runs = np.array(counts, np.int64)
+        most = height * width + 1  # beyond it no sum is right, and numpy's integers end
+        runs = np.array([min(max(run, -1), most) for run in counts], np.int64)
     else:
         raise ValueError("RLE counts are neither a list of integers nor a string")
     if (runs < 0).any() or runs.sum() != height * width:

@@ -109,6 +109,20 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "record of a number": (lambda c: c["images"].append(3), "is 3; make it an object"),
     "record of null": (lambda c: c["annotations"].append(None), "is null; make it an object"),
 }
+# read by who needs masks only
+MASKS: dict[str, tuple[Any, str]] = {
+    "run of 2^63": ({"size": [20, 30], "counts": [2**63]}, "do not add to 20 x 30 pixels"),
+    "run of 10^400": ({"size": [20, 30], "counts": [HUGE]}, "do not add to 20 x 30 pixels"),
+    "run below zero": ({"size": [20, 30], "counts": [601, -1]}, "do not add to 20 x 30 pixels"),
+    "RLE of another size": ({"size": [2**40, 1], "counts": [1]}, "is not the picture's"),
+    "RLE of letters": ({"size": [20, 30], "counts": "zzz~"}, "outside its alphabet"),
+    "polygon of NaN": ([[NAN, 1, 2, 3, 4, 5]], "is not a finite number"),
+    "polygon of 10^400": ([[HUGE, 1, 2, 3, 4, 5]], "is not a finite number"),
+    "polygon far away": ([[1e9, 1, 2, 3, 4, 5]], "far outside the picture"),
+    "polygon of an odd count": ([[1, 2, 3, 4, 5, 6, 7]], "is not a list of x, y pairs"),
+    "a mask of text": ("mask", "neither polygons nor RLE"),
+    "a mask of lists in lists": ([[[[1]]]], ""),
+}
 # the file as a whole
 WHOLE: dict[str, tuple[Change, str]] = {
     "no images": (lambda c: c.update(images=[]), "images is empty; list at least one image"),
@@ -201,6 +215,11 @@ CASES: list[Case] = [
         case("record", name, verb, change, TOLD if verb == "check" else REFUSED, said.split(";")[0])
         for name, (change, said) in FAULTS.items()
         for verb in VERBS
+    ),
+    *(
+        case("mask", name, verb, put("annotations", "segmentation", mask), must, said)
+        for name, (mask, said) in MASKS.items()
+        for verb, must in (("check", TOLD), ("stats", REFUSED))
     ),
     *(
         case("file", name, verb, change, REFUSED, said)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from omnicost.coco.file import MOST_PIXELS
+from omnicost.coco.sections import MOST_PIXELS
 
 # The brush format is @thi.ng/rle-pack's over the RGBA bytes of the picture, row by row: 32 bits of
 # length, 5 of word size less one, 4 x 4 of the bits less one that a run length may take; then per

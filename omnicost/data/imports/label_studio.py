@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
-from omnicost.coco.file import MOST_PIXELS
+from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.exports.brush import brush_mask
 from omnicost.data.imports.agree import agreed
 from omnicost.data.imports.export import Drawn, Export, Labelled, around, turned_box

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from omnicost.annotation import AnnotationType
 from omnicost.coco import read_coco
-from omnicost.coco.file import MOST_PIXELS
 from omnicost.coco.records import is_plain
+from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.imports.export import Drawn, Export, Labelled, Skipped
 from omnicost.data.imports.photos import Photos
 from omnicost.errors import InputError

@@ -24,7 +24,8 @@ HOLD_OUT: Final = 5  # of a set in one file, a fifth of the images (by their ids
 ADE20K_FOLDERS: Final = {"train": "training", "val": "validation"}
 EXPECTED: Final = (
     "put there annotations/instances_train2017.json and train2017/ (COCO), instances.json and "
-    "images/ (your own), ADEChallengeData2016/ (ADE20K), or gtFine/ and leftImg8bit/ (Cityscapes)"
+    "images/ (your own), train/_annotations.coco.json (Roboflow), ADEChallengeData2016/ (ADE20K), "
+    "or gtFine/ and leftImg8bit/ (Cityscapes)"
 )
 
 
@@ -57,7 +58,7 @@ def find(path: Path, split: str) -> Source:
         return _coco(path, split, _pictures_beside(path), path.stem, hold_out=True)
     if not path.is_dir():
         raise MissingError(path, "no such folder or file", "give the unpacked data set's folder")
-    for look in (_published_coco, _ade20k, _cityscapes, _single_file):
+    for look in (_published_coco, _roboflow, _ade20k, _cityscapes, _single_file):
         found = look(path, split)
         if found is not None:
             return found
@@ -93,6 +94,15 @@ def _published_coco(path: Path, split: str) -> Source | None:
             _require(pictures, f"put the pictures of {annotations.name} there")
             return _coco(annotations, split, pictures, path.resolve().name, hold_out=False)
     return None
+
+
+def _roboflow(path: Path, split: str) -> Source | None:
+    """Roboflow's COCO export: a folder a split, annotations beside the pictures."""
+    folder = path / {"val": "valid"}.get(split, split)
+    annotations = folder / "_annotations.coco.json"
+    if not annotations.is_file():
+        return None
+    return _coco(annotations, split, folder, path.resolve().name, hold_out=False)
 
 
 def _single_file(path: Path, split: str) -> Source | None:
