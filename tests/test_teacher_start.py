@@ -162,3 +162,16 @@ def test_without_held_out_images_nothing_speaks_against_tuning() -> None:
     assert Verdict(None, None).tuning_helps
     assert Verdict(0.5, 0.5).tuning_helps
     assert not Verdict(0.5, 0.49).tuning_helps
+
+
+def test_rating_head_is_trained(world: dict, tmp_path: Path) -> None:
+    """With its loss the rating moves; without, nothing reaches it and it stays as released."""
+    name = "mask_decoder.iou_prediction_head.proj_out.weight"
+    before = dict(world["model"].head().named_parameters())[name]
+    config = FEW.model_copy(update={"held_out_share": 0.0, "full_rate_instances": 1})
+    kind = TeacherKind("box", False)
+    trained = load_file(run(world, tmp_path / "with", config, kind) / train.WEIGHTS)[name]
+    assert not torch.equal(trained, before)
+    without = config.model_copy(update={"rating_weight": 0.0})
+    kept = load_file(run(world, tmp_path / "without", without, kind) / train.WEIGHTS)[name]
+    assert torch.equal(kept, before)

@@ -147,9 +147,11 @@ class Trainer:
         predicted = sample_at(logits, points * extent[:, None])
         wanted = _targets(lessons, points)
         ce, dice = ce_loss(predicted, wanted), dice_loss(predicted, wanted)
-        rated = decoded.iou[:, 0].float() - _true_ious(lessons, logits)
         losses = config.ce_weight * ce + config.dice_weight * dice
-        return (losses + config.rating_weight * rated.square()).sum()
+        if config.rating_weight:  # else no gradient, and so no decay, reaches the rating
+            rated = decoded.iou[:, 0].float() - _true_ious(lessons, logits)
+            losses = losses + config.rating_weight * rated.square()
+        return losses.sum()
 
     def _quality(self, done: int) -> dict[str, float]:
         config = self.config
