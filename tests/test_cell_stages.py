@@ -193,7 +193,7 @@ def test_missing_data_and_weights_are_one_line(without_data: None) -> None:
         sources.require()
     text = str(caught.value)
     assert "\n" not in text
-    for part in ("coco", "train2017", "--data", "hf download facebook/sam-vit-huge"):
+    for part in ("coco", "train2017", "`data`", "hf download facebook/sam-vit-huge"):
         assert part in text
 
 
