@@ -56,11 +56,17 @@ class Found(NamedTuple):
             return "yes" if self.estimate > 0 else "no"
         return "holds" if self.low > 0 else "fails" if self.high < 0 else "undecided"
 
+    def span(self) -> str:
+        """Estimate and interval."""
+        if self.low is None:
+            return f"{self.estimate:+.1f}"
+        return f"{self.estimate:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
     def text(self) -> str:
         """Estimate, interval and verdict."""
         if self.low is None:
-            return f"{self.estimate:+.1f} {self.verdict}"
-        return f"{self.estimate:+.1f} ({self.low:+.1f} to {self.high:+.1f}) **{self.verdict}**"
+            return f"{self.span()} {self.verdict}"
+        return f"{self.span()} **{self.verdict}**"
 
 
 @dataclass(frozen=True)
@@ -301,7 +307,7 @@ def _mixtures(results: Results, out: Path) -> str:
         found = contrast([(1.0, cells[policy]), *parts], cells.values())
         if found is not None:
             lines.append(
-                {"mixture": str(policy), "departure": _span(found), "linear": _linear(found)}
+                {"mixture": str(policy), "departure": found.span(), "linear": _linear(found)}
             )
     title = (
         "**Mixtures of weak types**, AP above the line between their pure cells; linear if the "
@@ -309,12 +315,6 @@ def _mixtures(results: Results, out: Path) -> str:
     )
     body = written(pd.DataFrame(lines), out, "mixtures") if lines else "no rows yet."
     return f"{title}\n\n{body}"
-
-
-def _span(found: Found) -> str:
-    if found.low is None:
-        return f"{found.estimate:+.1f}"
-    return f"{found.estimate:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
 def _linear(found: Found) -> str:

@@ -91,12 +91,12 @@ def cells_of(rows: Iterable[Row], figure: str = "ap") -> dict[Policy, Cell]:
     }
 
 
-def by_recipe(rows: Iterable[Row]) -> dict[str, dict[Policy, Cell]]:
-    """The AP of each policy under each recipe."""
+def by_variant(rows: Iterable[Row]) -> dict[str, dict[Policy, Cell]]:
+    """The AP of each policy of each variant."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.variant, []).append(row)
-    return {recipe: cells_of(own) for recipe, own in groups.items()}
+    return {variant: cells_of(own) for variant, own in groups.items()}
 
 
 @cache

@@ -29,7 +29,7 @@ from analysis.recorded import (  # noqa: E402
     Results,
     grid_rows,
 )
-from analysis.tables import table2  # noqa: E402
+from analysis.tables import noise, table2  # noqa: E402
 from omnicost.annotation import Policy  # noqa: E402
 from omnicost.plot.masks import Drawn, MaskExample  # noqa: E402
 from omnicost.results import Row, append_row, paper_rows  # noqa: E402
@@ -66,6 +66,18 @@ def world(name: str, paper: str, scale: float, seeds: int, noise: float) -> list
             }
             rows.append(row.model_copy(update=values))
     return rows
+
+
+def test_faults_are_held_against_perfect_labels(tmp_path: Path) -> None:
+    """A fault that costs 3 AP is shown to; without the perfect cells there is no difference."""
+    results = results_of(tmp_path / "results", scale=1.0, seeds=3, noise=0.0)
+    perfect = [r for r in results.students("tiny-coco") if str(r.policy) in ("point=1", "box=1")]
+    for row in perfect:
+        faulty = row.model_copy(update={"variant": "missed 10%", "ap": row.ap - 3})
+        append_row(results.folder / "tiny" / "tiny-noise.jsonl", faulty)
+    assert noise.make(results, tmp_path).body.count("-3.0 (-3.0 to -3.0)") == 2
+    (results.folder / "tiny" / "tiny-coco.jsonl").unlink()
+    assert "-3.0" not in noise.make(results, tmp_path).body
 
 
 def results_of(folder: Path, **settings: Any) -> Results:

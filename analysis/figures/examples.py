@@ -1,6 +1,6 @@
 """Examples of masks kept as one file: pictures, labels, prompts, masks before and after.
 
-Recording needs a sweep's store and the sweep's packages (``python -m analysis.record_examples``);
+Recording needs a sweep's store and the sweep's packages (``python -m analysis.figures.record``);
 reading and drawing need neither.
 """
 

@@ -1,6 +1,6 @@
 """Figures 6, 7 and 8: pseudo-masks before and after tuning, refined prompts, class prompts.
 
-Each is drawn from examples that `analysis.record_examples` kept under `results/tiny`.
+Each is drawn from examples that `analysis.figures.record` kept under `results/tiny`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make(gallery: Gallery, results: Results, out: Path) -> Section:
     title = f"Figure {gallery.number}: {gallery.title}"
     path = results.folder / "tiny" / f"figure{gallery.number}.npz"
     if not path.exists():
-        return Section(title, f"No examples yet ({path.name} of `analysis.record_examples`).")
+        return Section(title, f"No examples yet ({path.name} of `analysis.figures.record`).")
     name = f"figure{gallery.number}.png"
     draw_masks(compute_masks_info(load_examples(path)), out / name)
     return Section(title, f"{gallery.columns}.\n\n![{gallery.title}]({out.name}/{name})")

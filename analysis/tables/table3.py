@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.recorded import FULL, Results, Section, by_recipe, shown, written
+from analysis.recorded import FULL, Results, Section, by_variant, shown, written
 from omnicost.annotation import Policy
 from omnicost.results import recorded_table
 
@@ -19,12 +19,12 @@ def make(results: Results, out: Path) -> Section:
     paper = written(printed, out, "table3")
     lines = [
         {
-            "student": recipe,
+            "student": variant,
             "boxes": shown(cells.get(BOXES)),
             "all masks": shown(cells.get(FULL)),
             "share": _share(cells),
         }
-        for recipe, cells in by_recipe(results.students("tiny-table3")).items()
+        for variant, cells in by_variant(results.students("tiny-table3")).items()
     ]
     tiny = written(pd.DataFrame(lines), out, "table3_tiny") if lines else "No rows yet."
     body = f"The paper, COCO:\n\n{paper}\n\nThe card `tiny-table3`, tiny-coco:\n\n{tiny}"

@@ -14,7 +14,7 @@ from analysis.recorded import NOTHING, Cell, Results, Section, shown, written
 from omnicost.results import recorded_table
 
 CARD = "tiny-table5"
-# The paper's prompts: annotation type and the end of the card's recipe name.
+# The paper's prompts: annotation type and the end of the card's variant.
 PROMPTS = {
     "point": ("point", " without GroundingDINO"),
     "point+detector": ("point", ""),

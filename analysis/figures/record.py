@@ -2,7 +2,7 @@
 
 Needs the sweep's packages and a store in which the cards named below have run:
 
-    python -m analysis.record_examples --store store --out results/tiny
+    python -m analysis.figures.record --store store --out results/tiny
 """
 
 from __future__ import annotations
