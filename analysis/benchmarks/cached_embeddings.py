@@ -19,10 +19,8 @@ from typing import Annotated, NamedTuple
 import torch
 import typer
 from bench_world import write_pictures, write_sam
-from omnicost.pipeline.teacher.checkpoint import Checkpoints
 
 from omnicost.data import Dataset
-from omnicost.models.step_log import StepLog
 from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
@@ -30,7 +28,8 @@ from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
-from omnicost.pipeline.teacher.train import Trainer, build_model
+from omnicost.pipeline.teacher.train import build_model
+from omnicost.pipeline.teacher.trainer import Trainer
 
 PROMPTS = 16  # on each ViT-B image, as in the prototype
 
@@ -69,7 +68,7 @@ def _steps(
     config = TeacherConfig(batch_images=batch)
     lessons = Lessons(dataset, range(len(dataset)), embeddings, config, kind, model.frame, seed=0)
     teacher = Teacher(build_model(model, kind, None), kind, True, None)
-    trainer = Trainer(teacher, lessons, config, Checkpoints(root), StepLog(root / "log"), "cpu")
+    trainer = Trainer(teacher, lessons, config, root, "cpu")
     seconds = []
     for step in range(steps + 1):
         start = time.perf_counter()
