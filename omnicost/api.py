@@ -91,7 +91,8 @@ def plan(
 
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
-    from omnicost.campaign.report import Pay, PlanReport
+    from omnicost.campaign.notebook import NotebookReport
+    from omnicost.campaign.report import Pay
     from omnicost.plan import Plan, Question, make_plan
 
     labelling_times = _times(times)
@@ -127,7 +128,7 @@ def plan(
         )
 
     made = plan_with_setup(question, make, paid)
-    return PlanReport(
+    return NotebookReport(
         plan=made,
         question=question,
         bill=bill_of(made, paid),

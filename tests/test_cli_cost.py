@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnicost.cli import app
-from omnicost.cli.door import line_of
+from omnicost.cli.shared.door import line_of
 from omnicost.cost import LabellingTimes
 from omnicost.errors import InputError
 from omnicost.results import recorded_table

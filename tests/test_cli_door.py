@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from omnicost.cli.door import line_of, one_line_errors
+from omnicost.cli.shared.door import line_of, one_line_errors
 from omnicost.errors import InputError
 
 COST = ("cost", "--dataset", "coco")
@@ -82,7 +82,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_exit_code_130() -> None:
     """An interrupted command says nothing but ends with the code that shells expect."""
-    fifo_reader = "import sys, time; from omnicost.cli.door import one_line_errors\n"
+    fifo_reader = "import sys, time; from omnicost.cli.shared.door import one_line_errors\n"
     code = (
         fifo_reader + "with one_line_errors():\n    print('ready', flush=True)\n    time.sleep(60)"
     )

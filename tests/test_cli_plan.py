@@ -17,7 +17,7 @@ from omnicost.campaign.report import Pay, PlanReport
 from omnicost.campaign.team import Team
 from omnicost.campaign.text import render
 from omnicost.cli import app
-from omnicost.cli.door import line_of
+from omnicost.cli.shared.door import line_of
 from omnicost.cost import BUILT_IN
 from omnicost.errors import InputError
 from omnicost.plan import Question, make_plan

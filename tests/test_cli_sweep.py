@@ -13,7 +13,7 @@ from engine_toys import Toys, toy_planner
 from typer.testing import CliRunner
 
 from omnicost.cli import app
-from omnicost.cli.door import line_of
+from omnicost.cli.shared.door import line_of
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import build_graph
 from omnicost.engine.store import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnicost.cli.completion import complete_cards, complete_datasets, complete_types
+from omnicost.cli.shared.completion import complete_cards, complete_datasets, complete_types
 
 
 def test_names_that_begin_so() -> None:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,15 @@ def test_importing_omnicost_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Imports run in no circle, those inside functions and for types included."""
+    names = {
+        ".".join(("omnicost", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in sources()
+        if path.name != "__init__.py"
+    }
+    reads = {name: imported_modules(path) & set(names) for name, path in names.items()}
+    order = TopologicalSorter(reads)
+    order.prepare()  # raises CycleError, which names the circle

@@ -53,11 +53,6 @@ class PlanReport:
         """All paid hours, set-up included."""
         return self.plan.hours + (0.0 if self.bill is None else self.bill.setup_hours)
 
-    def _repr_html_(self) -> str:
-        from omnicost.campaign.html import notebook_html
-
-        return notebook_html(self)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data: the plan's, with bill, calendar and money beside it."""
         data = self.plan.as_dict()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from omnicost import __version__
-from omnicost.cli.door import one_line_errors
+from omnicost.cli.shared.door import one_line_errors
 
 app = typer.Typer(
     name="omnicost",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.door import as_options
-from omnicost.cli.output import ForceOption, JsonOption, print_json
-from omnicost.cli.output import console as new_console
+from omnicost.cli.shared.door import as_options
+from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 from omnicost.errors import InputError
 from omnicost.files import output_file
 

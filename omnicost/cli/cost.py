@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.inputs import (
+from omnicost.cli.shared.inputs import (
     AnnotationsOption,
     CurrencyOption,
     DatasetOption,
@@ -17,8 +17,8 @@ from omnicost.cli.inputs import (
     read_stats,
     read_times,
 )
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.output import console as new_console
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 
 if TYPE_CHECKING:
     from rich.table import Table

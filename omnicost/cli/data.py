@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.output import console as new_console
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.progress import progress_bar
 from omnicost.labelling.annotators import Annotators
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.cells import (
+from omnicost.cli.shared.cells import (
     CellOption,
     DataArgument,
     RootOption,
@@ -17,8 +17,8 @@ from omnicost.cli.cells import (
     StoreOption,
     open_data_of,
 )
-from omnicost.cli.output import ForceOption, JsonOption, print_json
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.progress import progress_bar
 from omnicost.errors import InputError
 from omnicost.files import refuse_to_replace
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.inputs import (
+from omnicost.cli.shared.inputs import (
     AnnotationsOption,
     CurrencyOption,
     DatasetOption,
@@ -17,7 +17,7 @@ from omnicost.cli.inputs import (
     read_stats,
     read_times,
 )
-from omnicost.cli.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from omnicost.cost import OverheadsByType

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.completion import complete_datasets, complete_types
-from omnicost.cli.inputs import (
+from omnicost.cli.shared.completion import complete_datasets, complete_types
+from omnicost.cli.shared.inputs import (
     AnnotationsOption,
     CurrencyOption,
     TimeOption,
@@ -16,8 +16,8 @@ from omnicost.cli.inputs import (
     WageOption,
     read_times,
 )
-from omnicost.cli.output import ForceOption, JsonOption, print_json
-from omnicost.cli.output import console as new_console
+from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.cells import (
+from omnicost.cli.shared.cells import (
     CellOption,
     DataArgument,
     RootOption,
@@ -15,8 +15,8 @@ from omnicost.cli.cells import (
     StoreOption,
     open_data_of,
 )
-from omnicost.cli.inputs import CurrencyOption, WageOption
-from omnicost.cli.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.inputs import CurrencyOption, WageOption
+from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
 from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.progress import progress_bar
 
 _FOR_CORRECTION = 0.5  # tasks show what is more likely there than not
 _FOR_EVALUATION = 0.05

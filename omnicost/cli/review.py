@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from omnicost.cli.inputs import TimeOption, TimesOption, read_times
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.inputs import TimeOption, TimesOption, read_times
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.progress import progress_bar
 
 
 def review(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.output import console as new_console
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 from omnicost.errors import StageError
 
 if TYPE_CHECKING:

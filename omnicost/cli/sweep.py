@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.completion import complete_cards
-from omnicost.cli.door import as_options
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.output import console as new_console
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.completion import complete_cards
+from omnicost.cli.shared.door import as_options
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.progress import progress_bar
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:

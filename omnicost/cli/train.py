@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.output import JsonOption, print_json
-from omnicost.cli.progress import progress_bar
+from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.progress import progress_bar
 
 if TYPE_CHECKING:
     from omnicost.engine.store import Store

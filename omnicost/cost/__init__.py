@@ -9,7 +9,6 @@ from omnicost.cost.overheads import (
     Overheads,
     OverheadsByType,
     overhead_factors,
-    with_overheads,
 )
 from omnicost.cost.price import Price, price
 from omnicost.cost.seconds import (
@@ -30,6 +29,7 @@ from omnicost.cost.spread import (
     draw_type_seconds,
     image_variance,
     interval,
+    with_overheads,
 )
 from omnicost.cost.stats import (
     BUILT_IN,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from omnicost.annotation import AnnotationType
-
-if TYPE_CHECKING:
-    from omnicost.cost.spread import SpendDraws
 
 # Assumptions, not measurements: round figures that a project replaces with its own, and how far
 # off such a share may be, as the standard deviation of its logarithm.
@@ -59,22 +55,6 @@ OverheadsByType = Mapping[AnnotationType, Overheads]
 def overhead_factors(overheads: OverheadsByType | None) -> np.ndarray:
     """Paid seconds for each second of labelling of every type: (T,) float64; ones for None."""
     return np.array([_of(kind, overheads).factor for kind in AnnotationType])
-
-
-def with_overheads(
-    spend: SpendDraws, overheads: OverheadsByType | None, rng: np.random.Generator
-) -> SpendDraws:
-    """Draws of paid time from draws of labelling time; means are those of `overhead_factors`."""
-    if overheads is None:
-        return spend
-    review, rework, idle = draw_shares(overheads, len(spend.type_seconds), rng)
-    drawn = (1 + rework) * (1 + review) / (1 - idle)
-    factors = overhead_factors(overheads)
-    return replace(
-        spend,
-        type_seconds=spend.type_seconds * drawn * (factors / drawn.mean(axis=0)),
-        variance=spend.variance * factors**2,
-    )
 
 
 def draw_shares(

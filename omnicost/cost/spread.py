@@ -6,12 +6,13 @@ Every factor is log-normal with mean 1, so the mean of the draws is the plain co
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from omnicost.annotation import AnnotationType
+from omnicost.cost.overheads import OverheadsByType, draw_shares, overhead_factors
 from omnicost.cost.seconds import COUNTS, DEFAULT_TIMES, ORDER, counts
 from omnicost.cost.stats import DatasetStats
 from omnicost.cost.times import CONSTANTS, LabellingTimes
@@ -135,3 +136,19 @@ def _draw_statistics(
     n += (stats.instances_sd or 0.0) / root * (rho * first + np.sqrt(1 - rho**2) * second)
     c = np.clip(c, 0.0, stats.classes)
     return c, np.maximum(n, c)
+
+
+def with_overheads(
+    spend: SpendDraws, overheads: OverheadsByType | None, rng: np.random.Generator
+) -> SpendDraws:
+    """Draws of paid time from draws of labelling time; means are those of `overhead_factors`."""
+    if overheads is None:
+        return spend
+    review, rework, idle = draw_shares(overheads, len(spend.type_seconds), rng)
+    drawn = (1 + rework) * (1 + review) / (1 - idle)
+    factors = overhead_factors(overheads)
+    return replace(
+        spend,
+        type_seconds=spend.type_seconds * drawn * (factors / drawn.mean(axis=0)),
+        variance=spend.variance * factors**2,
+    )

@@ -65,7 +65,7 @@ def run(case: Case, folder: Path) -> Outcome:
 def _command(arguments: list[str]) -> tuple[int, str, str]:
     """Exit code, standard output, standard error of the command line, run in this process."""
     from omnicost.cli import app
-    from omnicost.cli.door import line_of
+    from omnicost.cli.shared.door import line_of
 
     out, errors, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):

@@ -20,8 +20,9 @@ from torch import nn
 
 from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models.students import resize
+from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Detectron2Settings
-from omnicost.models.students.student import Backbone, Prediction, Student, Target
+from omnicost.models.students.student import Prediction, Student, Target
 from omnicost.progress import Progress
 
 

@@ -18,7 +18,7 @@ import torch
 
 from omnicost.errors import InputError
 from omnicost.models.loading import fill, read_pth
-from omnicost.models.students.student import STAGES, Backbone
+from omnicost.models.students.backbone import STAGES, Backbone
 
 _HEADS: Final = ("fc.", "stem.fc.", "linear.")
 _STEM: Final = {

@@ -16,8 +16,9 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from omnicost.errors import InputError, MissingError, OmnicostError
+from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Mask2FormerSettings
-from omnicost.models.students.student import Backbone, Student, load, quiet
+from omnicost.models.students.student import Student, load, quiet
 from omnicost.published import PUBLISHED
 
 HEAD: Final = "class_predictor."

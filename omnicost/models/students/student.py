@@ -19,6 +19,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from omnicost.errors import InputError, MissingError
+from omnicost.models.students.backbone import STAGES, Backbone
+from omnicost.models.students.resnet_layouts import is_resnet, read_resnet
 from omnicost.models.students.settings import (
     Architecture,
     Mask2FormerSettings,
@@ -26,7 +28,6 @@ from omnicost.models.students.settings import (
 )
 
 _KEY = "omnicost_student"
-STAGES = [1, 2, 3, 4]  # of a backbone, at strides 4, 8, 16 and 32
 
 
 class Target(NamedTuple):
@@ -47,13 +48,6 @@ class Prediction(NamedTuple):
     rles: tuple[dict[str, Any], ...]  # compressed COCO RLE
     class_indices: np.ndarray  # (M,) int64
     scores: np.ndarray  # (M,) float32, in [0, 1]
-
-
-class Backbone(NamedTuple):
-    """A transformers backbone: its config, and its weights unless a file brings them later."""
-
-    config: Any  # transformers.PretrainedConfig of an AutoBackbone
-    weights: Mapping[str, torch.Tensor] | None = None
 
 
 class Student(nn.Module, ABC):
@@ -199,7 +193,6 @@ def read_backbone(spec: str) -> Backbone:
     from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
     from omnicost.models.loading import read_folder, resolve
-    from omnicost.models.students.resnet_layouts import is_resnet, read_resnet
 
     path = resolve(spec, "backbone")
     if is_resnet(path):

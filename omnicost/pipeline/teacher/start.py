@@ -65,7 +65,8 @@ def best_token(
         found: mean IoU of a teacher on images.
     """
     tokens = range(released.model.multimask_tokens)
-    return int(np.argmax([found(replace(released, token=token), images) for token in tokens]))
+    quality = [found(replace(released, token=token), images) or 0.0 for token in tokens]
+    return int(np.argmax(quality))
 
 
 class Verdict(NamedTuple):

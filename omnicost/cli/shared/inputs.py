@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.completion import complete_datasets
+from omnicost.cli.shared.completion import complete_datasets
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:

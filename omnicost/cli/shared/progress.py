@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from omnicost.cli.output import console as new_console
+from omnicost.cli.shared.output import console as new_console
 from omnicost.progress import Progress
 
 
