@@ -82,10 +82,11 @@ def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_exit_code_130() -> None:
     """An interrupted command says nothing but ends with the code that shells expect."""
-    fifo_reader = "import sys, time; from omnicost.cli.shared.door import one_line_errors\n"
-    code = (
-        fifo_reader + "with one_line_errors():\n    print('ready', flush=True)\n    time.sleep(60)"
+    listening = (  # what a script starts in the background ignores it otherwise
+        "import signal, time; from omnicost.cli.shared.door import one_line_errors\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     )
+    code = listening + "with one_line_errors():\n    print('ready', flush=True)\n    time.sleep(60)"
     running = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

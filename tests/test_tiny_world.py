@@ -309,7 +309,12 @@ def test_files_hold_what_was_drawn(tmp_path: Path) -> None:
     """Written as COCO and opened by name of folder, a data set is the world's, mask by mask."""
     spec = SPECS["tiny-ade20k"]
     seen: list[tuple[int, int]] = []
-    write_coco(spec, tmp_path, {"train": 5, "val": 3}, lambda *at: seen.append(at))
+    write_coco(
+        spec,
+        tmp_path,
+        {"train": 5, "val": 3},
+        lambda done, total, figures: seen.append((done, total)),
+    )
     assert seen == [(done, 8) for done in range(1, 9)]
     for split, count in (("train", 5), ("val", 3)):
         dataset = open_dataset(tmp_path, split)
