@@ -13,7 +13,7 @@ log(1 + masks / 30) through its two nearest), coverage with its 95% binomial int
 interval score (Gneiting and Raftery 2007; width plus what is missed, weighted; lower is better).
 
     python analysis/leave_one_cell_out.py          # seconds; --json for scripts
-    python analysis/leave_one_cell_out.py results/tiny/demo.jsonl
+    python analysis/leave_one_cell_out.py results/tiny/demo-fresh-head.jsonl
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from omnicost.results import Row, paper_rows, published_series, read_rows
 
 LEVELS = (0.5, 0.8, 0.95)
 DRAWS = 2000
-TINY = Path(__file__).parent.parent / "results" / "tiny" / "demo.jsonl"
+TINY = Path(__file__).parent.parent / "results" / "tiny" / "demo-fresh-head.jsonl"
 
 
 class Prediction(NamedTuple):
