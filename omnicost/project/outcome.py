@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.data.exports.coco import write_coco_json
 from omnicost.data.exports.merged import Empty, Merged, PseudoMasks, read_pseudomasks
@@ -82,11 +86,25 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
     pseudo = pseudomasks_of(store, store.manifest(plan.outputs["student"]).inputs)
     merged = Merged(train, assign(train, training.policy, request.seed), pseudo)
     instances = write_coco_json(out / MERGED, train, merged.annotations(progress))
-    empty = tuple(merged.empty())
+    empty = tuple(without_mask(train, merged))
     outcome = Outcome(out, training.counts, instances, empty, _scored(training, progress))
     told = {"info": MARK, **outcome.as_json()}
     write_text(out / FIGURES, json.dumps(told, indent=1, allow_nan=False) + "\n")
     return outcome
+
+
+def without_mask(train: Dataset, merged: Merged) -> Iterator[Empty]:
+    """The labelled instances that no pseudo-mask with a pixel was drawn for."""
+    drawn = set(np.asarray(merged.pseudo.annotation_ids).tolist())
+    drawn -= {each.annotation_id for each in merged.empty()}
+    for index in np.flatnonzero(~merged.is_human).tolist():
+        if train.given is None or train.given[index] < AnnotationType.POINT.strength:
+            continue  # tags have no instances
+        found = train.instances(index)
+        for n, annotation in enumerate(found.annotation_ids.tolist()):
+            if annotation not in drawn:
+                name = train.class_names[int(found.class_indices[n])]
+                yield Empty(int(train.image_ids[index]), annotation, name)
 
 
 def pseudomasks_of(store: Store, inputs: dict[str, str]) -> PseudoMasks:
