@@ -63,7 +63,7 @@ def predict(
     """
     from omnicost.files import refuse_to_replace
     from omnicost.project import predictions
-    from omnicost.project.predict import PredictOptions, coco_pieces, list_photos, predict_folder
+    from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
     head = predictions.RESULTS_HEAD if form is Format.RESULTS else ""
     refuse_to_replace(out, inputs=(ids,), force=force, head=head)
@@ -81,7 +81,7 @@ def predict(
         written = predictions.write_results(out, description, parts)
     else:
         written = predictions.write_coco(out, description, parts)
-    _, _, done = coco_pieces(parts)
+    done = summary(parts)
     parts.unlink()
     told = {"pictures": done.pictures, "instances": done.instances, "skipped": list(done.skipped)}
     if as_json:

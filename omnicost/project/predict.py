@@ -7,7 +7,7 @@ there. A command that was stopped goes on after the last whole line.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,27 +128,30 @@ def records(parts: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def coco_pieces(
-    parts: Path,
-) -> tuple[list[dict[str, Any]], Iterator[dict[str, Any]], Done]:
-    """The images, a stream of the annotations, and the counts of a finished `parts`."""
-    images, skipped, instances = [], [], 0
+def coco_images(parts: Path) -> list[dict[str, Any]]:
+    """The COCO image records of a finished `parts`."""
+    return [record["image"] for record in records(parts) if "image" in record]
+
+
+def coco_annotations(parts: Path) -> Iterator[dict[str, Any]]:
+    """The annotations of a finished `parts`, numbered as they come."""
+    number = 0
+    for record in records(parts):
+        for annotation in record.get("annotations", ()):
+            number += 1
+            yield {"id": number, **annotation}
+
+
+def summary(parts: Path) -> Done:
+    """The counts of a finished `parts`."""
+    pictures, instances, skipped = 0, 0, []
     for record in records(parts):
         if "skipped" in record:
             skipped.append(f"{record['file_name']}: {record['skipped']}")
         else:
-            images.append(record["image"])
+            pictures += 1
             instances += len(record["annotations"])
-    done = Done(len(images), instances, tuple(skipped))
-    return images, _numbered(records(parts)), done
-
-
-def _numbered(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    number = 0
-    for line in lines:
-        for annotation in line.get("annotations", ()):
-            number += 1
-            yield {"id": number, **annotation}
+    return Done(pictures, instances, tuple(skipped))
 
 
 def _identity(model: Path, photos: Sequence[Photo], options: PredictOptions) -> str:

@@ -12,29 +12,32 @@ from omnicost.data.exports.label_studio import TASKS_PER_FILE, labelling_config,
 from omnicost.data.exports.pieces import write_pieces
 from omnicost.files import MARK
 from omnicost.project.model_folder import ModelDescription
-from omnicost.project.predict import coco_pieces, records
+from omnicost.project.predict import coco_annotations, coco_images, records
 
 RESULTS_HEAD: Final = '[\n{"image_id":'  # how a results list of ours begins
 
 
 def write_coco(out: Path, description: ModelDescription, parts: Path) -> list[Path]:
     """A COCO file: images, classes, and annotations that carry a score."""
-    images, annotations, _ = coco_pieces(parts)
     categories = [
         {"id": each, "name": name}
         for each, name in zip(description.category_ids, description.class_names, strict=True)
     ]
-    frame = {"info": {"description": MARK}, "images": images, "categories": categories}
-    write_pieces(out, json.dumps(frame)[:-1] + ', "annotations": [\n', annotations, "\n]}\n")
+    frame = {"info": {"description": MARK}, "images": coco_images(parts), "categories": categories}
+    write_pieces(
+        out, json.dumps(frame)[:-1] + ', "annotations": [\n', coco_annotations(parts), "\n]}\n"
+    )
     return [out]
 
 
 def write_results(out: Path, description: ModelDescription, parts: Path) -> list[Path]:
     """COCO's results format: a list of detections, as its evaluators and servers take it."""
-    _, annotations, _ = coco_pieces(parts)
     wanted = ("image_id", "category_id", "bbox", "segmentation", "score")
     write_pieces(
-        out, "[\n", ({name: each[name] for name in wanted} for each in annotations), "\n]\n"
+        out,
+        "[\n",
+        ({name: each[name] for name in wanted} for each in coco_annotations(parts)),
+        "\n]\n",
     )
     return [out]
 
