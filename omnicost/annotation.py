@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -53,6 +53,12 @@ PAPER_TYPES: Final = (
 )
 """Those of the paper's Table 1: what is listed and swept where nobody names types."""
 WEAK_TYPES: Final = tuple(kind for kind in AnnotationType if kind is not AnnotationType.MASK)
+
+
+def listed(*named: Iterable[AnnotationType]) -> tuple[AnnotationType, ...]:
+    """The paper's types and those that some policies, or lists of types, name; weakest first."""
+    shown = set(PAPER_TYPES).union(*named)
+    return tuple(kind for kind in AnnotationType if kind in shown)
 
 
 @dataclass(frozen=True)

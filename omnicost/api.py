@@ -154,14 +154,14 @@ def cost(
     """
     import pandas as pd
 
-    from omnicost.annotation import PAPER_TYPES
+    from omnicost.annotation import listed
     from omnicost.cost import price
 
     stats = _statistics(dataset, annotations, None, _times(times))
     if images is not None:
         stats = stats.with_images(images)
     mixed = [one if isinstance(one, Policy) else Policy.parse(one) for one in policies]
-    priced = price([*(Policy.of({k: 1.0}) for k in PAPER_TYPES), *mixed], stats, _times(times))
+    priced = price([*(Policy.of({k: 1.0}) for k in listed()), *mixed], stats, _times(times))
     records = [
         {
             "policy": str(row.policy),

@@ -5,12 +5,15 @@ from itertools import combinations
 import numpy as np
 from hypothesis import strategies as st
 
-from omnicost.annotation import WEAK_TYPES
+from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType
+from omnicost.cost import ORDER
 from omnicost.forecast.surface import Surface
 from omnicost.plan.optimise import MASK, Problem, mix_beside
 
 
-def surface(worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=WEAK_TYPES) -> Surface:
+def surface(
+    worth: np.ndarray, knots: np.ndarray, draws: int = 3, types=PAPER_TYPES[:-1]
+) -> Surface:
     """A surface whose mean and draws are the curves given: worth is (T, K)."""
     return Surface(
         types=tuple(types),
@@ -35,7 +38,7 @@ def problems(draw: st.DrawFn, most_images: int = 40) -> Problem:
     unit = st.floats(0.0, 1.0, allow_subnormal=False)
     worth = np.array([sorted(draw(st.lists(unit, min_size=3, max_size=3))) for _ in kinds])
     quarters = st.integers(0, 400).map(lambda count: count / 4)
-    seconds = np.array(draw(st.lists(quarters, min_size=5, max_size=5)))
+    seconds = np.array(draw(st.lists(quarters, min_size=len(ORDER), max_size=len(ORDER))))
     knots = np.array([0.0, 5.0, float(max(images, 6))])
     return Problem(images, seconds, surface(worth, knots, types=kinds), draw(st.booleans()))
 
@@ -63,13 +66,13 @@ def enumerate_budget(problem: Problem, budget: float) -> float:
 
 
 def enumerate_whole(problem: Problem) -> np.ndarray:
-    """Every allocation of whole images over the types: (A, 5)."""
+    """Every allocation of whole images over the types: (A, T)."""
     allowed = [*problem.strengths.tolist(), *([MASK] if problem.masks_allowed else [])]
     found: list[list[int]] = []
 
     def divide(left: int, position: int, images: list[int]) -> None:
         if position == len(allowed) - 1:
-            row = [0] * 5
+            row = [0] * len(AnnotationType)
             for strength, count in zip(allowed, [*images, left], strict=True):
                 row[strength] += count
             found.append(row)

@@ -17,6 +17,7 @@ from omnicost.data.seeding import derive_seed
 from omnicost.data.splits import assign, permutation
 from omnicost.errors import InputError
 
+TYPES = len(AnnotationType)
 NOISY = AnnotatorNoise(box_jitter=0.2, missed=0.2, wrong_tag=0.3, off_object_point=0.5)
 
 
@@ -94,7 +95,7 @@ def test_masks_are_nested(count: int, seed: int, one: float, other: float) -> No
     assert not (less & ~more).any()
 
 
-@given(st.integers(1, 300), st.lists(st.integers(0, 5), min_size=5, max_size=5).filter(any))
+@given(st.integers(1, 300), st.lists(st.integers(0, 5), min_size=TYPES, max_size=TYPES).filter(any))
 def test_any_policy_is_kept_to_the_image(count: int, weights: list[int]) -> None:
     """Every type gets its share within one image, masks at least one where they have a share.
 
@@ -102,7 +103,7 @@ def test_any_policy_is_kept_to_the_image(count: int, weights: list[int]) -> None
     """
     shares = np.array(weights) / sum(weights)
     policy = Policy.of(dict(zip(AnnotationType, shares.tolist(), strict=True)))
-    given_types = np.bincount(assign(images(count), policy, 3), minlength=5)
+    given_types = np.bincount(assign(images(count), policy, 3), minlength=TYPES)
     assert given_types.sum() == count
     lifted = 0 < policy.mask_share * count < 0.5
     assert np.all(np.abs(given_types - shares * count) <= (1.5 if lifted else 1) + 1e-6)
@@ -210,7 +211,7 @@ def test_wrong_tags_come_at_their_rate() -> None:
     truth = labels(AnnotatorNoise(), AnnotationType.BOX)[0]
     said = labels(AnnotatorNoise(wrong_tag=0.25), AnnotationType.BOX)[0]
     assert (truth != said).mean() == pytest.approx(0.25, abs=0.03)
-    steps = np.bincount((said - truth) % 5, minlength=5)[1:]
+    steps = np.bincount((said - truth) % 5, minlength=TYPES)[1:]
     assert steps.min() > 0.7 * steps.mean()
 
 

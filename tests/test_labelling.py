@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from type_axis import by_type
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
@@ -21,6 +22,8 @@ from omnicost.labelling.label_studio import address, interface
 from omnicost.labelling.manifest import INDEX, plain_cell
 
 RECORDED = Path(__file__).parent / "recorded"
+
+MASK = AnnotationType.MASK.strength
 
 
 def pictures(folder: Path, *names: str) -> Path:
@@ -47,20 +50,25 @@ def read_json(path: Path) -> dict:
 # --- assignment
 
 
-@given(st.lists(st.integers(0, 30), min_size=5, max_size=5).filter(any), st.integers(0, 3))
+@given(
+    st.lists(st.integers(0, 30), min_size=len(AnnotationType), max_size=len(AnnotationType)).filter(
+        any
+    ),
+    st.integers(0, 3),
+)
 def test_assignment_has_the_plan_s_numbers(images: list[int], seed: int) -> None:
     """Every type gets as many images as planned."""
     assigned = assign(np.array(images), seed)
-    assert np.bincount(assigned, minlength=5).tolist() == images
+    assert np.bincount(assigned, minlength=len(AnnotationType)).tolist() == images
 
 
 def test_assignment_is_seeded_and_nested() -> None:
     """The masks of a small plan stay masks in a larger one; another seed picks others."""
-    small = assign(np.array([0, 0, 0, 990, 10]))
-    large = assign(np.array([0, 0, 400, 500, 100]))
-    assert (large[small == 4] == 4).all()
-    assert (assign(np.array([0, 0, 0, 990, 10])) == small).all()
-    assert (assign(np.array([0, 0, 0, 990, 10]), seed=1) != small).any()
+    small = assign(by_type(0, 0, 0, 990, 10))
+    large = assign(by_type(0, 0, 400, 500, 100))
+    assert (large[small == MASK] == MASK).all()
+    assert (assign(by_type(0, 0, 0, 990, 10)) == small).all()
+    assert (assign(by_type(0, 0, 0, 990, 10), seed=1) != small).any()
 
 
 # --- what is written
@@ -70,7 +78,7 @@ def test_manifest_of_a_coco_file(tmp_path: Path) -> None:
     """All files agree with the assignment; records and categories are the user's own."""
     source = coco_file(tmp_path / "images.json")
     images, folder = read_images(str(source)), tmp_path / "out"
-    written = write_manifest(folder, images, assign(np.array([1, 0, 0, 3, 2])), "s3://bucket/")
+    written = write_manifest(folder, images, assign(by_type(1, 0, 0, 3, 2)), "s3://bucket/")
     assert {path.name for path in written.files} == {
         "manifest.csv", "HOW_TO_IMPORT.txt", "coco_none.json",
         *(f"{stem}_{kind}.{end}" for kind in ("box", "mask")
@@ -103,7 +111,7 @@ def test_a_folder_s_lists_have_sizes_and_own_categories(tmp_path: Path) -> None:
     (folder / "torn.jpg").write_bytes(b"\xff\xd8")
     images = read_images(str(folder))
     images = images.with_categories(read_categories(coco_file(tmp_path / "own.json")))
-    written = write_manifest(tmp_path / "out", images, assign(np.array([0, 0, 0, 4, 0])))
+    written = write_manifest(tmp_path / "out", images, assign(by_type(0, 0, 0, 4, 0)))
     listed = read_json(tmp_path / "out" / "coco_box.json")
     sizes = {one["file_name"]: (one.get("width"), one.get("height")) for one in listed["images"]}
     assert sizes == {
@@ -116,7 +124,7 @@ def test_a_folder_s_lists_have_sizes_and_own_categories(tmp_path: Path) -> None:
 
 def test_a_count_has_places_for_ids_and_no_tasks(tmp_path: Path) -> None:
     """Without names there is nothing to open in a labelling tool, and the page says so."""
-    write_manifest(tmp_path, read_images("3"), assign(np.array([0, 0, 0, 3, 0])))
+    write_manifest(tmp_path, read_images("3"), assign(by_type(0, 0, 0, 3, 0)))
     assert (tmp_path / "manifest.csv").read_text().splitlines()[:2] == [
         "image_id,annotation_type", "1,box"
     ]  # fmt: skip
@@ -131,7 +139,9 @@ def test_names_are_no_formulas_in_the_csv(tmp_path: Path, start: str) -> None:
     assert plain_cell(name) == f"'{name}"
     source = tmp_path / "images.json"
     source.write_text(json.dumps({"images": [{"id": 1, "file_name": name}]}))
-    write_manifest(tmp_path, read_images(str(source)), np.array([3], dtype=np.int8))
+    write_manifest(
+        tmp_path, read_images(str(source)), np.array([AnnotationType.BOX.strength], dtype=np.int8)
+    )
     with (tmp_path / "manifest.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["file_name"] == f"'{name}"
     assert read_json(tmp_path / "label_studio_box.json")[0]["data"]["file_name"] == name
@@ -142,7 +152,9 @@ def test_names_that_are_not_text_are_written_all_the_same(tmp_path: Path) -> Non
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "caf\udce9.jpg").write_bytes(b"")
-    written = write_manifest(tmp_path / "out", read_images(str(folder)), np.array([3], np.int8))
+    written = write_manifest(
+        tmp_path / "out", read_images(str(folder)), np.array([AnnotationType.BOX.strength], np.int8)
+    )
     tasks = read_json(tmp_path / "out" / "label_studio_box.json")
     assert tasks[0]["data"]["image"] == "caf%E9.jpg"
     assert written.unreadable
@@ -172,7 +184,7 @@ def test_cvat_tasks_are_what_its_sdk_takes(tmp_path: Path) -> None:
     twice = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}, {"id": 3}]
     records = [{"id": 1, "file_name": "a b.jpg"}]
     source.write_text(json.dumps({"images": records, "categories": twice}))
-    images, one = read_images(str(source)), np.array([4], dtype=np.int8)
+    images, one = read_images(str(source)), np.array([AnnotationType.MASK.strength], dtype=np.int8)
     write_manifest(tmp_path / "share", images, one)
     made = read_json(tmp_path / "share" / "cvat_mask.json")
     assert made["resources"] == ["a b.jpg"]
@@ -202,8 +214,8 @@ def test_a_second_manifest_replaces_an_untouched_one(tmp_path: Path) -> None:
     """It leaves no list of the first behind, and other files alone."""
     (tmp_path / "notes.txt").write_text("mine")
     images = read_images("4")
-    write_manifest(tmp_path, images, assign(np.array([0, 0, 0, 4, 0])))
-    write_manifest(tmp_path, images, assign(np.array([0, 0, 4, 0, 0])))
+    write_manifest(tmp_path, images, assign(by_type(0, 0, 0, 4, 0)))
+    write_manifest(tmp_path, images, assign(by_type(0, 0, 4, 0, 0)))
     assert {path.name for path in tmp_path.iterdir()} == {
         "notes.txt", "manifest.csv", "coco_point.json", "HOW_TO_IMPORT.txt", INDEX,
     }  # fmt: skip
@@ -217,12 +229,12 @@ def test_a_filled_in_list_is_never_touched(tmp_path: Path) -> None:
     """Boxes that an annotator put into a list stay, whether its type is used again or not."""
     images = read_images(str(coco_file(tmp_path / "images.json")))
     out = tmp_path / "out"
-    write_manifest(out, images, assign(np.array([0, 0, 0, 6, 0])))
+    write_manifest(out, images, assign(by_type(0, 0, 0, 6, 0)))
     filled = read_json(out / "coco_box.json")
     filled["annotations"] = [{"id": 1, "image_id": 10, "category_id": 7, "bbox": [0, 0, 2, 2]}]
     (out / "coco_box.json").write_text(json.dumps(filled))
     before = snapshot(out)
-    for again in ([0, 0, 0, 5, 1], [0, 0, 6, 0, 0]):
+    for again in (by_type(0, 0, 0, 5, 1), by_type(0, 0, 6, 0, 0)):
         with pytest.raises(InputError, match=r"coco_box\.json: .*filled in"):
             write_manifest(out, images, assign(np.array(again)))
         assert snapshot(out) == before
@@ -235,19 +247,19 @@ def test_somebody_else_s_file_is_never_touched(tmp_path: Path, name: str) -> Non
     (tmp_path / "out" / name).write_text("mine")
     images = read_images(str(coco_file(tmp_path / "images.json")))
     with pytest.raises(InputError, match=name.replace(".", r"\.")):
-        write_manifest(tmp_path / "out", images, assign(np.array([0, 0, 0, 6, 0])))
+        write_manifest(tmp_path / "out", images, assign(by_type(0, 0, 0, 6, 0)))
     assert snapshot(tmp_path / "out") == {name: b"mine"}
 
 
 def test_the_input_is_never_the_output(tmp_path: Path) -> None:
     """A list of an untouched manifest may be planned from, but not into the same folder."""
     images = read_images(str(coco_file(tmp_path / "images.json")))
-    write_manifest(tmp_path, images, assign(np.array([0, 0, 0, 6, 0])))
+    write_manifest(tmp_path, images, assign(by_type(0, 0, 0, 6, 0)))
     source = tmp_path / "coco_box.json"
     before = snapshot(tmp_path)
     with pytest.raises(InputError, match="input of this command"):
         write_manifest(
-            tmp_path, read_images(str(source)), assign(np.array([0, 0, 6, 0, 0])), inputs=[source]
+            tmp_path, read_images(str(source)), assign(by_type(0, 0, 6, 0, 0)), inputs=[source]
         )
     assert snapshot(tmp_path) == before
 
@@ -261,7 +273,7 @@ def test_killed_at_any_rename_it_can_be_written_again(
 
     images = read_images(str(coco_file(tmp_path / "images.json")))
     out = tmp_path / "out"
-    write_manifest(out, images, assign(np.array([0, 0, 0, 6, 0])))
+    write_manifest(out, images, assign(by_type(0, 0, 0, 6, 0)))
     real, left = module.os.replace, [stop]
 
     def killed(source: Path, target: Path) -> None:
@@ -273,8 +285,8 @@ def test_killed_at_any_rename_it_can_be_written_again(
     with monkeypatch.context() as patched:
         patched.setattr(module.os, "replace", killed)
         with suppress(KeyboardInterrupt):
-            write_manifest(out, images, assign(np.array([0, 0, 0, 3, 3])))
-    write_manifest(out, images, assign(np.array([0, 0, 6, 0, 0])))
+            write_manifest(out, images, assign(by_type(0, 0, 0, 3, 3)))
+    write_manifest(out, images, assign(by_type(0, 0, 6, 0, 0)))
     assert read_json(out / "coco_point.json")["images"]
     assert not (out / "coco_mask.json").exists()
 

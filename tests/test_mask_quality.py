@@ -15,6 +15,8 @@ from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.rows import Row, to_table
 from omnicost.pipeline.student import data as student_data
 
+MASK = AnnotationType.MASK.strength
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
@@ -88,7 +90,7 @@ def test_precision_and_recall(dataset: Dataset, tmp_path: Path) -> None:
     doubled = rows_of(dataset, 0, "class") + rows_of(dataset, 0, "class")[:1]
     wrong = rows_of(dataset, 1, "class")[0]
     wrong = wrong._replace(class_index=(wrong.class_index + 1) % 3)
-    strengths = np.array([1, 1, *([4] * 6)])
+    strengths = np.array([1, 1, *([MASK] * 6)])
     masks = write(tmp_path / "m", [*doubled, wrong])
     figures = mask_quality.quality(dataset, strengths, [masks])["class"]
     found, wanted = len(truth.rles), len(truth.rles) + len(dataset.instances(1).rles)
@@ -179,7 +181,7 @@ def test_best_score_takes_the_instance(dataset: Dataset, tmp_path: Path) -> None
 def test_run_writes_metrics(dataset: Dataset, tmp_path: Path) -> None:
     """The artefact is `metrics.json`, figures by annotation type; real masks are left out."""
     masks = write(tmp_path / "m", rows_of(dataset, 0, "point") + rows_of(dataset, 1, "human"))
-    mask_quality.run(dataset, np.array([2, *([4] * 7)]), [masks], out=tmp_path)
+    mask_quality.run(dataset, np.array([2, *([MASK] * 7)]), [masks], out=tmp_path)
     read = json.loads((tmp_path / "metrics.json").read_text())
     assert list(read) == ["point"]
     assert read["point"]["mIoU"] == 100

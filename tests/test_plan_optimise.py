@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from plan_cases import enumerate_budget, enumerate_whole, problems, relaxed_share, surface
+from type_axis import by_type
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
@@ -18,7 +19,7 @@ BUDGETS = st.floats(0.0, 4000.0, allow_subnormal=False)
 
 
 def affordable(problem: Problem, budget: float) -> None:
-    kinds = [*problem.strengths, *([4] if problem.masks_allowed else [])]
+    kinds = [*problem.strengths, *([AnnotationType.MASK.strength] if problem.masks_allowed else [])]
     assume(min(problem.seconds[kinds]) * problem.images <= budget)
 
 
@@ -50,7 +51,10 @@ def test_never_over_budget(problem: Problem, budget: float) -> None:
     assert problem.cost(images) <= budget * (1 + 1e-9)
     assert images.sum() == problem.images
     assert (images >= 0).all()
-    allowed = {*problem.strengths.tolist(), *([4] if problem.masks_allowed else [])}
+    allowed = {
+        *problem.strengths.tolist(),
+        *([AnnotationType.MASK.strength] if problem.masks_allowed else []),
+    }
     assert set(np.flatnonzero(images).tolist()) <= allowed
 
 
@@ -94,17 +98,17 @@ def test_budget_and_target_are_inverse(problem: Problem, target: float) -> None:
 def test_hand_example() -> None:
     """Ten images, boxes at 2 s worth 0.8, masks at 10 s: 36 s buy two masks beside eight boxes."""
     flat = surface(np.full((1, 2), 0.8), np.array([0.0, 10.0]), types=[AnnotationType.BOX])
-    problem = Problem(10, np.array([0, 1, 1, 2, 10.0]), flat)
+    problem = Problem(10, by_type(0, 1, 1, 2, 10.0), flat)
     images = best_for_budget(problem, 36.0)
-    assert images.tolist() == [0, 0, 0, 8, 2]
+    assert images.tolist() == by_type(0, 0, 0, 8, 2).tolist()
     assert problem.share_of_full(images) == pytest.approx(0.2 + 0.8 * 0.8)
-    assert cheapest_for_target(problem, 0.84).tolist() == [0, 0, 0, 8, 2]
+    assert cheapest_for_target(problem, 0.84).tolist() == by_type(0, 0, 0, 8, 2).tolist()
 
 
 def test_under_the_cheapest_says_how_far_it_reaches() -> None:
     """A budget that buys no policy is one line with the number of images it would buy."""
     flat = surface(np.full((1, 2), 0.8), np.array([0.0, 10.0]), types=[AnnotationType.BOX])
-    problem = Problem(10, np.array([0, 1, 1, 3600.0, 36000.0]), flat)
+    problem = Problem(10, by_type(0, 1, 1, 3600.0, 36000.0), flat)
     with pytest.raises(InputError, match=r"4 h is under the cheapest.*label 4 images"):
         best_for_budget(problem, 4 * 3600.0)
 
@@ -113,8 +117,8 @@ def test_over_the_dearest_buys_every_mask_and_no_more() -> None:
     """A budget beyond all masks buys all masks; equally good policies go to the cheapest."""
     types = [AnnotationType.POINT, AnnotationType.BOX]
     rising = surface(np.array([[0.1, 0.2], [0.5, 0.6]]), np.array([0.0, 10.0]), types=types)
-    problem = Problem(10, np.array([0, 1, 1, 2, 10.0]), rising)
-    assert best_for_budget(problem, 1e9).tolist() == [0, 0, 0, 0, 10]
+    problem = Problem(10, by_type(0, 1, 1, 2, 10.0), rising)
+    assert best_for_budget(problem, 1e9).tolist() == by_type(0, 0, 0, 0, 10).tolist()
     as_good = surface(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([0.0, 10.0]), types=types)
-    problem = Problem(10, np.array([0, 1, 1, 2, 10.0]), as_good)
-    assert best_for_budget(problem, 1e9).tolist() == [0, 0, 10, 0, 0]
+    problem = Problem(10, by_type(0, 1, 1, 2, 10.0), as_good)
+    assert best_for_budget(problem, 1e9).tolist() == by_type(0, 0, 10, 0, 0).tolist()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from given_sets import write_given
 
-from omnicost.annotation import Policy
+from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost.times import LabellingTimes
 from omnicost.data import open_dataset
 from omnicost.data.tiny.disk import write_coco
@@ -203,7 +203,7 @@ def test_a_fifth_of_the_masked_images_scores(world: World) -> None:
     train = open_dataset(world.truth, "train")
     labelled = write_given(world.root / "half", train, Policy.parse("mask=0.9,box=0.1"))
     held = open_dataset(labelled, "val")
-    assert (held.given == 4).all()
+    assert (held.given == AnnotationType.MASK.strength).all()
     rest = open_dataset(labelled, "train")
     assert len(held) + len(rest) == 24
     assert not set(held.image_ids.tolist()) & set(rest.image_ids.tolist())

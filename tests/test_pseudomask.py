@@ -9,7 +9,7 @@ import torch
 from pycocotools import mask as mask_api
 from teacher_world import text_folder, tiny_sam, write_dataset
 
-from omnicost.annotation import AnnotationType
+from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.data import Dataset, weak_label
 from omnicost.errors import InputError
 from omnicost.models.teachers.frame import Frame
@@ -31,7 +31,7 @@ from omnicost.pipeline.pseudomask.rows import boxes_of
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
-NONE, CLASS, POINT, BOX, MASK = AnnotationType
+NONE, CLASS, POINT, BOX, MASK = PAPER_TYPES
 IMAGES = tuple(range(7))
 BRIEF = TeacherConfig(steps=2, batch_images=3, points=32, learning_rate=1e-4, prefetch=False)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from student_world import NAMES, make_backbone, make_dataset, tiny_values
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models import checkpoint
@@ -20,7 +21,7 @@ from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
 from omnicost.pipeline.student.optimizer import build_optimizer
 
-MASK = 4
+MASK = AnnotationType.MASK.strength
 NO_PSEUDO = student_data.read_pseudo_labels([])
 
 

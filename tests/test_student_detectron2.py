@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from student_world import make_dataset
 
+from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError, MissingError
 from omnicost.models.students import detectron2_backend
 from omnicost.models.students import student as interface
@@ -29,6 +30,8 @@ SMALL = {
     ],
 }  # fmt: skip
 
+ALL_MASKS = np.full(6, AnnotationType.MASK.strength)
+
 
 @pytest.mark.skipif(HAVE, reason="detectron2 is installed")
 def test_absent_package_is_one_line(tmp_path: Path) -> None:
@@ -36,7 +39,7 @@ def test_absent_package_is_one_line(tmp_path: Path) -> None:
     config = StudentConfig.model_validate({"architecture": {"kind": "detectron2"}})
     with pytest.raises(MissingError, match=r"not installed; build it from source"):
         student.run(
-            make_dataset(tmp_path / "pictures"), np.full(6, 4), [], config, backbone="tiny",
+            make_dataset(tmp_path / "pictures"), ALL_MASKS, [], config, backbone="tiny",
             seed=0, out=tmp_path, work=tmp_path, device="cpu", report=lambda *figures: None,
         )  # fmt: skip
 
@@ -46,7 +49,7 @@ def test_registered_form_is_the_ground_truth(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "pictures")
     config = StudentConfig.model_validate({"architecture": {"kind": "detectron2"}})
     nothing = student_data.read_pseudo_labels([])
-    training = student_data.TrainingSet(dataset, np.full(6, 4), nothing, config)
+    training = student_data.TrainingSet(dataset, ALL_MASKS, nothing, config)
     dicts = list(detectron2_backend.as_dicts(zoo._pictures(training)))
     assert [one["image_id"] for one in dicts] == [5, 15, 25, 45, 55]  # 35 shows nothing
     truth = dataset.instances(0)
@@ -68,7 +71,7 @@ def test_trains_and_is_scored(tmp_path: Path) -> None:
         }
     )
     student.run(
-        dataset, np.full(6, 4), [], config, backbone="", seed=0, out=tmp_path,
+        dataset, ALL_MASKS, [], config, backbone="", seed=0, out=tmp_path,
         work=tmp_path / "work", device="cpu", report=lambda *figures: None,
     )  # fmt: skip
     lines = (tmp_path / student.LOG).read_text().splitlines()

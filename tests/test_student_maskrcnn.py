@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from student_world import make_backbone, make_dataset, tiny_values
 
+from omnicost.annotation import AnnotationType
 from omnicost.models.students import maskrcnn
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import MaskRCNNSettings
@@ -28,6 +29,8 @@ SMALL: dict[str, Any] = {
     "test_size": {"short_edge": None},
 }
 
+ALL_MASKS = np.full(6, AnnotationType.MASK.strength)
+
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -43,7 +46,7 @@ def test_trains_resumes_and_is_scored(backbone: str, tmp_path: Path) -> None:
     def train(folder: Path, report: Any) -> bytes:
         folder.mkdir(exist_ok=True)
         student.run(
-            dataset, np.full(6, 4), [], config, backbone=backbone, seed=0, out=folder,
+            dataset, ALL_MASKS, [], config, backbone=backbone, seed=0, out=folder,
             work=folder / "work", device="cpu", report=report,
         )  # fmt: skip
         return (folder / student.WEIGHTS).read_bytes()

@@ -61,26 +61,18 @@ def cost(
     if list_times:
         _list_times(as_json)
         return
-    from omnicost.annotation import Policy
+    from omnicost.annotation import Policy, listed
     from omnicost.cost import price
 
     stats = read_stats(dataset, annotations, images)
     labelling_times = read_times(times, time)
     mixtures = [Policy.parse(text, "--policy") for text in policy or []]
-    pure = [Policy.of({kind: 1.0}) for kind in _kinds(mixtures)]
+    pure = [Policy.of({kind: 1.0}) for kind in listed(*mixtures)]
     prices = price([*pure, *mixtures], stats, labelling_times)
     if as_json:
         print_json(_payload(stats, labelling_times, prices, wage, currency))
     else:
         _print_report(stats, labelling_times, prices, wage, currency)
-
-
-def _kinds(policies: Sequence[Policy]) -> list[AnnotationType]:
-    """The types of Table 1 and those that some policies name, weakest first."""
-    from omnicost.annotation import PAPER_TYPES, AnnotationType
-
-    named = {kind for policy in policies for kind in policy}
-    return [kind for kind in AnnotationType if kind in PAPER_TYPES or kind in named]
 
 
 def _print_report(
@@ -90,6 +82,8 @@ def _print_report(
     wage: float | None,
     currency: str,
 ) -> None:
+    from omnicost.annotation import listed
+
     console = new_console()
     console.print(
         f"{stats.name}: {stats.images:,} images, the average one with\n"
@@ -97,7 +91,7 @@ def _print_report(
         f"present, n = {stats.instances_per_image:.4g} instances"
     )
     console.print(f"{stats.source}\n", style="dim")
-    kinds = _kinds([row.policy for row in prices])
+    kinds = listed(*(row.policy for row in prices))
     console.print(_arithmetic_table(kinds, stats, times))
     console.print()
     console.print(_price_table(prices, wage, currency))
@@ -205,10 +199,12 @@ def _payload(
     wage: float | None,
     currency: str,
 ) -> dict[str, Any]:
+    from omnicost.annotation import listed
+
     return {
         "statistics": stats.model_dump(),
         "times": times.model_dump(by_alias=True),
-        "arithmetic": _terms(_kinds([row.policy for row in prices]), stats, times),
+        "arithmetic": _terms(listed(*(row.policy for row in prices)), stats, times),
         "prices": [_price_payload(row, wage, currency) for row in prices],
     }
 

@@ -9,50 +9,12 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost.stats import DatasetStats
-from omnicost.cost.times import CONSTANTS, LabellingTimes
+from omnicost.cost.times import CONSTANTS, PAYS, Count, LabellingTimes
 
 ORDER: Final = tuple(AnnotationType)
 """Order of the type axis, weakest first, of every array here."""
 SECONDS_PER_HOUR: Final = 3600.0
 DEFAULT_TIMES: Final = LabellingTimes()
-
-
-class Count(NamedTuple):
-    """How often a constant is paid in an average image, as multiples of K, c and n."""
-
-    K: int = 0
-    """Classes asked."""
-    c: int = 0
-    """Classes present."""
-    n: int = 0
-    """Instances."""
-
-    def of(self, stats: DatasetStats) -> float:
-        """The number for an average image."""
-        sizes = stats.classes, stats.classes_per_image, stats.instances_per_image
-        return sum(times * size for times, size in zip(self, sizes, strict=True))
-
-    def __str__(self) -> str:
-        """As it is printed: ``K - c``."""
-        parts = sorted(zip(self, self._fields, strict=True), key=lambda part: part[0] < 0)
-        signed = [("-" if times < 0 else "+", name) for times, name in parts if times]
-        return " ".join(f"{sign} {name}" for sign, name in signed).removeprefix("+ ")
-
-
-_ABSENT: Final = Count(K=1, c=-1)
-# The one place that says what a type costs: a class image pays a tag for every class, the others
-# for each absent one, and their points, boxes or masks.
-PAYS: Final[Mapping[AnnotationType, Mapping[str, Count]]] = {
-    AnnotationType.NONE: {},
-    AnnotationType.CLASS: {"tag": Count(K=1)},
-    AnnotationType.POINT: {
-        "tag": _ABSENT,
-        "point_first": Count(c=1),
-        "point_further": Count(n=1, c=-1),
-    },
-    AnnotationType.BOX: {"tag": _ABSENT, "box": Count(n=1)},
-    AnnotationType.MASK: {"tag": _ABSENT, "mask": Count(n=1)},
-}
 
 
 def _count_array(pays: Mapping[AnnotationType, Mapping[str, Count]]) -> np.ndarray:
@@ -80,7 +42,9 @@ def counts(classes: float, c: np.ndarray | float, n: np.ndarray | float) -> np.n
 def type_seconds(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> np.ndarray:
     """Mean seconds per image of each type, in the order of `ORDER`: (T,) float64."""
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
-    return paid @ times.constants()
+    # Not `@`: a constant that is never paid then changes no bit of the sum.
+    seconds: np.ndarray = np.einsum("tk,k->t", paid, times.constants())
+    return seconds
 
 
 def seconds_paid_again(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> float:
@@ -89,7 +53,7 @@ def seconds_paid_again(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIME
     It is what all types share: tags of absent classes. Raising a label costs that much less.
     """
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)[1:]
-    return float(paid.min(axis=0) @ times.constants())
+    return float(np.einsum("k,k->", paid.min(axis=0), times.constants()))
 
 
 def seconds_per_image(

@@ -54,7 +54,7 @@ def image_variance(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -
     """
     constants = times.constants()
     paid = counts(stats.classes, stats.classes_per_image, stats.instances_per_image)
-    single = paid @ (constants**2 * np.expm1(times.log_sds() ** 2))
+    single = np.einsum("tk,k->t", paid, constants**2 * np.expm1(times.log_sds() ** 2))
     _, by_c, by_n = np.einsum("tks,k->st", COUNTS, constants)
     c_sd, n_sd = stats.classes_sd or 0.0, stats.instances_sd or 0.0
     covariance = stats.correlation * c_sd * n_sd

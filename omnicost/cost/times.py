@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.cost.overheads import Overheads
+from omnicost.cost.stats import DatasetStats
 from omnicost.errors import ConfigError, InputError, faults_of
 
 # Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
@@ -93,6 +94,44 @@ CONSTANTS: Final[Mapping[str, Constant]] = {
     "point_further": Constant(AnnotationType.POINT, "further"),
     "box": Constant(AnnotationType.BOX, "boxes"),
     "mask": Constant(AnnotationType.MASK, "masks"),
+}
+
+
+class Count(NamedTuple):
+    """How often a constant is paid in an average image, as multiples of K, c and n."""
+
+    K: int = 0
+    """Classes asked."""
+    c: int = 0
+    """Classes present."""
+    n: int = 0
+    """Instances."""
+
+    def of(self, stats: DatasetStats) -> float:
+        """The number for an average image."""
+        sizes = stats.classes, stats.classes_per_image, stats.instances_per_image
+        return sum(times * size for times, size in zip(self, sizes, strict=True))
+
+    def __str__(self) -> str:
+        """As it is printed: ``K - c``."""
+        parts = sorted(zip(self, self._fields, strict=True), key=lambda part: part[0] < 0)
+        signed = [("-" if times < 0 else "+", name) for times, name in parts if times]
+        return " ".join(f"{sign} {name}" for sign, name in signed).removeprefix("+ ")
+
+
+_ABSENT: Final = Count(K=1, c=-1)
+# The one place that says what a type costs: a class image pays a tag for every class, the others
+# for each absent one, and their points, boxes or masks.
+PAYS: Final[Mapping[AnnotationType, Mapping[str, Count]]] = {
+    AnnotationType.NONE: {},
+    AnnotationType.CLASS: {"tag": Count(K=1)},
+    AnnotationType.POINT: {
+        "tag": _ABSENT,
+        "point_first": Count(c=1),
+        "point_further": Count(n=1, c=-1),
+    },
+    AnnotationType.BOX: {"tag": _ABSENT, "box": Count(n=1)},
+    AnnotationType.MASK: {"tag": _ABSENT, "mask": Count(n=1)},
 }
 # Types of Table 1 that somebody is paid for.
 LABELLED: Final = tuple(kind for kind in PAPER_TYPES if kind is not AnnotationType.NONE)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
+from omnicost.coco.given import TYPES
 from omnicost.data.columns import Columns, offsets
 from omnicost.data.dataset import Dataset
 from omnicost.data.rle import empty
 from omnicost.data.splits import assign
 from omnicost.data.weak import PERFECT, AnnotatorNoise, weak_label
+from omnicost.errors import InputError
 
 
 def simulate_labels(
@@ -20,8 +22,12 @@ def simulate_labels(
     Its weak labels and its assignment are the cell's. Crowds stay with masks only.
 
     Raises:
-        InputError: as `splits.assign`.
+        InputError: as `splits.assign`; if a type is none that a set with given labels can hold.
     """
+    others = [kind for kind in policy if kind not in TYPES]
+    if others:
+        problem = f"no set with given labels holds {', '.join(others)}"
+        raise InputError("policy", problem, f"use {', '.join(TYPES)}")
     strengths = assign(dataset, policy, seed)
     kinds = tuple(AnnotationType)
     parts = [

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def assign(images: np.ndarray, seed: int = 0, held: np.ndarray | None = None) -> np.ndarray:
-    """Strength of every image's annotation type: (N,) int8 from images per type (5,).
+    """Strength of every image's annotation type: (N,) int8 from images per type (T,).
 
     A seeded permutation of the images is filled from the strongest type down, so that the masks of
     a plan stay masks in any plan of the same images and seed that has more of them.

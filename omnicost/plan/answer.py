@@ -28,7 +28,7 @@ _GRID: Final = 1.02
 def answer(
     question: Question, problem: Problem, spend: SpendDraws, masks: np.ndarray | None = None
 ) -> np.ndarray:
-    """Images per type, (5,), that answer the question on the problem.
+    """Images per type, (T,), that answer the question on the problem.
 
     Args:
         question: what is asked.
@@ -96,7 +96,7 @@ def _handfuls(problem: Problem, images: np.ndarray) -> list[AnnotationType]:
 def answers_of_other_types(
     question: Question, problem: Problem, spend: SpendDraws, images: np.ndarray
 ) -> list[np.ndarray]:
-    """The answers, (5,) each, that use other sets of types than `images` do."""
+    """The answers, (T,) each, that use other sets of types than `images` do."""
     masks = problem.mask_grid(_GRID)
     found: dict[frozenset[int], np.ndarray] = {}
     pairs = not question.max_hours and problem.in_hand is None

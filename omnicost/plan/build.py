@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from omnicost.annotation import AnnotationType, Policy
+from omnicost.annotation import AnnotationType, Policy, listed
 from omnicost.cost import (
     ORDER,
     SECONDS_PER_HOUR,
@@ -39,7 +39,7 @@ _RUNNERS_UP: Final = 3
 
 
 class Alternative(NamedTuple):
-    """Another allocation: images per type (5,), its mean cost and AP."""
+    """Another allocation: images per type (T,), its mean cost and AP."""
 
     images: np.ndarray
     hours: float
@@ -56,7 +56,7 @@ class Plan:
     """One fixed allocation and what is known about it.
 
     Attributes:
-        images: (5,) int64, images per type in the order of `cost.ORDER`.
+        images: (T,) int64, images per type in the order of `cost.ORDER`.
         hours: mean hours it takes.
         question, stats, times, evidence, problem, worlds: what it answers and rests on.
         expectation: AP and its interval.
@@ -90,14 +90,14 @@ class Plan:
 
     @property
     def new_labels(self) -> np.ndarray:
-        """(5,) int64, labels of each type that are still to be made."""
+        """(T,) int64, labels of each type that are still to be made."""
         labels = self.problem.new_labels(self.images)
         labels[0] = self.images[0]
         return labels
 
     @property
     def label_hours(self) -> np.ndarray:
-        """(5,) mean hours of the new labels of each type, adding to `hours`."""
+        """(T,) mean hours of the new labels of each type, adding to `hours`."""
         paid = self.new_labels * self.problem.seconds
         whole: np.ndarray = paid * (self.hours / max(float(paid.sum()), 1e-9))
         return whole
@@ -109,23 +109,31 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain JSON data; AP in percent, shares of full supervision in [0, 1]."""
+        kinds = listed(self.problem.surface.types)
+
+        def by_type(values: np.ndarray) -> dict[str, Any]:
+            return {str(kind): values[kind.strength].item() for kind in kinds}
+
+        def plain(one: Alternative) -> dict[str, Any]:
+            return one._asdict() | {"images": by_type(one.images)}
+
         return {
             "question": _plain(self.question),
             "dataset": self.stats.name,
             "statistics": self.stats.model_dump(),
-            "seconds_per_image": _by_type(self.problem.seconds),
-            "images": _by_type(self.images),
-            "in_hand": _by_type(self.problem.held),
-            "new_labels": _by_type(self.new_labels),
+            "seconds_per_image": by_type(self.problem.seconds),
+            "images": by_type(self.images),
+            "in_hand": by_type(self.problem.held),
+            "new_labels": by_type(self.new_labels),
             "policy": self.policy.as_dict(),
             "hours": self.hours,
             "expectation": _plain(self.expectation),
             "full_supervision_ap": self.evidence.surface.full,
             "risk": _plain(self.risk),
-            "rule": None if self.rule is None else _plain_alternative(self.rule),
+            "rule": None if self.rule is None else plain(self.rule),
             "beats_rule": self.beats_rule,
-            "runners_up": [_plain_alternative(one) for one in self.runners_up],
-            "ten_percent_more": None if self.more is None else _plain_alternative(self.more),
+            "runners_up": [plain(one) for one in self.runners_up],
+            "ten_percent_more": None if self.more is None else plain(self.more),
             "evidence": {"grade": self.evidence.grade, "grounds": self.evidence.grounds},
             "notes": list(self.notes),
             "draws": len(self.evidence.surface.full_draws),
@@ -133,7 +141,7 @@ class Plan:
 
 
 def policy_of(images: np.ndarray) -> Policy:
-    """The policy of an allocation (5,)."""
+    """The policy of an allocation (T,)."""
     shares = images / images.sum()
     return Policy(tuple((k, float(s)) for k, s in zip(ORDER, shares, strict=True) if s))
 
@@ -166,7 +174,7 @@ def make_plan(
             alone (`none`) needs no annotator and always stays possible where it was measured.
         overheads: review, rework and idle time that hours pay for as well; labelling alone if not
             given. Set-up time is left to the caller, who takes it off the budget.
-        in_hand: (5,) images that have a label of each type already. They keep it or are raised,
+        in_hand: (T,) images that have a label of each type already. They keep it or are raised,
             never lowered, and only new labels are paid for.
         teachers: quality of the project's pseudo-masks, where no student was trained.
         draws: draws of everything that is uncertain.
@@ -358,17 +366,9 @@ def _notes(
     return tuple(notes)
 
 
-def _by_type(values: np.ndarray) -> dict[str, Any]:
-    return {str(kind): value for kind, value in zip(ORDER, values.tolist(), strict=True)}
-
-
 def _plain(value: Any) -> dict[str, Any]:
     pairs = value._asdict() if hasattr(value, "_asdict") else vars(value)
     return {
         name: {str(k): v for k, v in one.items()} if isinstance(one, Mapping) else one
         for name, one in pairs.items()
     }
-
-
-def _plain_alternative(one: Alternative) -> dict[str, Any]:
-    return one._asdict() | {"images": _by_type(one.images)}

@@ -27,7 +27,7 @@ def fit_confidence(
 ) -> np.ndarray:
     """The solution of the largest budget not over the given one whose quantile fits it.
 
-    `solve` gets a budget in seconds and returns images per type, (5,).
+    `solve` gets a budget in seconds and returns images per type, (T,).
 
     Raises:
         InputError: if not even a far smaller budget's solution fits.
@@ -45,7 +45,7 @@ def fit_confidence(
 def best_at_confidence(
     problem: Problem, spend: SpendDraws, budget_seconds: float, confidence: float
 ) -> np.ndarray:
-    """Images per type, (5,), with the most expected AP whose spend fits with that confidence.
+    """Images per type, (T,), with the most expected AP whose spend fits with that confidence.
 
     Raises:
         InputError: if no policy fits.

@@ -27,7 +27,7 @@ class _Ask(NamedTuple):
 
     problem: Problem
     most: np.ndarray
-    """(5,) new labels that each type's hours allow."""
+    """(T,) new labels that each type's hours allow."""
     budget: float
     target: float | None
 
@@ -49,7 +49,7 @@ def best_with_limits(
     budget_seconds: float = np.inf,
     target: float | None = None,
 ) -> np.ndarray:
-    """Images per type, (5,), when some types have only so many hours, or labels are in hand.
+    """Images per type, (T,), when some types have only so many hours, or labels are in hand.
 
     Without a target, the most expected AP for the budget; with one, the least cost that reaches it.
 
@@ -75,7 +75,7 @@ def best_with_limits(
 
 
 def _most_images(problem: Problem, max_hours: Mapping[AnnotationType, float]) -> np.ndarray:
-    """New labels that each type's hours allow: (5,) int64."""
+    """New labels that each type's hours allow: (T,) int64."""
     most = np.full(len(ORDER), problem.images)
     for kind, limit in max_hours.items():
         if problem.seconds[kind.strength] > 0:
@@ -136,7 +136,7 @@ def _program(ask: _Ask, masks: int) -> _Program:
 
 
 def _divide_whole(ask: _Ask, masks: int) -> np.ndarray | None:
-    """The same program in whole images: (5,) int64, None if infeasible."""
+    """The same program in whole images: (T,) int64, None if infeasible."""
     program, strengths = _program(ask, masks), ask.problem.strengths
     constraints = [LinearConstraint(np.ones(len(program.objective)), program.rest, program.rest)]
     if len(program.rows):

@@ -33,10 +33,10 @@ class Problem:
 
     Attributes:
         images: how many there are.
-        seconds: (5,) mean seconds per image of each type, in the order of `cost.ORDER`.
+        seconds: (T,) mean seconds per image of each type, in the order of `cost.ORDER`.
         surface: what images of each weak type are worth; only its types are used.
         masks_allowed: whether masks may be drawn at all.
-        in_hand: (5,) images that have a label of each type already; None where none has.
+        in_hand: (T,) images that have a label of each type already; None where none has.
         paid_again: seconds of a new label that an image with any label has paid before.
     """
 
@@ -49,11 +49,11 @@ class Problem:
 
     @property
     def held(self) -> np.ndarray:
-        """Images with a label of each type in hand: (5,) int64; 0 for `none`."""
+        """Images with a label of each type in hand: (T,) int64; 0 for `none`."""
         return np.zeros(len(ORDER), np.int64) if self.in_hand is None else self.in_hand
 
     def new_labels(self, images: np.ndarray) -> np.ndarray:
-        """Labels of each type that allocations (..., 5) need beyond those in hand: (..., 5)."""
+        """Labels of each type that allocations (..., T) need beyond those in hand: (..., T)."""
         new: np.ndarray = np.maximum(np.asarray(images) - self.held, 0)
         return new
 
@@ -78,13 +78,13 @@ class Problem:
         return np.append(0, grid) if self.masks_allowed else np.zeros(1, np.int64)
 
     def cost(self, images: np.ndarray) -> np.ndarray:
-        """Seconds that the new labels of allocations (..., 5) take on average: (...,)."""
+        """Seconds that the new labels of allocations (..., T) take on average: (...,)."""
         raised = np.maximum(self.held - np.asarray(images), 0).sum(axis=-1)
         total: np.ndarray = self.new_labels(images) @ self.seconds - raised * self.paid_again
         return total
 
     def share_of_full(self, images: np.ndarray) -> np.ndarray:
-        """Expected AP of allocations (..., 5) as a share of full supervision: (...,)."""
+        """Expected AP of allocations (..., T) as a share of full supervision: (...,)."""
         images = np.asarray(images)
         masks = images[..., MASK]
         worth = np.moveaxis(self.surface.at(masks), 0, -1)
@@ -93,7 +93,7 @@ class Problem:
 
 
 def new_spend_seconds(problem: Problem, spend: SpendDraws, images: np.ndarray) -> np.ndarray:
-    """Seconds that the new labels of an allocation (5,) take in each draw: (D,)."""
+    """Seconds that the new labels of an allocation (T,) take in each draw: (D,)."""
     new = problem.new_labels(images)
     drawn, full_price = spend.spend_seconds(new), float(new @ problem.seconds)
     return drawn * (float(problem.cost(images)) / full_price) if full_price else drawn
@@ -102,7 +102,7 @@ def new_spend_seconds(problem: Problem, spend: SpendDraws, images: np.ndarray) -
 def best_for_budget(
     problem: Problem, budget_seconds: float, masks: np.ndarray | None = None
 ) -> np.ndarray:
-    """Images per type, (5,) int64, with the most expected AP; the cheapest of equally good ones.
+    """Images per type, (T,) int64, with the most expected AP; the cheapest of equally good ones.
 
     Args:
         problem: what is to be divided.
@@ -124,7 +124,7 @@ def best_for_budget(
 def cheapest_for_target(
     problem: Problem, target: float, masks: np.ndarray | None = None
 ) -> np.ndarray:
-    """Images per type, (5,) int64, at least cost whose expected share reaches the target.
+    """Images per type, (T,) int64, at least cost whose expected share reaches the target.
 
     Args:
         problem: what is to be divided.
@@ -187,7 +187,7 @@ def _fits(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
 
 
 def _best_beside(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
-    """The best affordable allocation beside each number of masks: (M', 5), others left out."""
+    """The best affordable allocation beside each number of masks: (M', T), others left out."""
     mix = mix_beside(problem, masks, budget)
     images = _allocate(problem, masks, mix)
     # The rounding tolerance may have let one image too many through.
@@ -198,7 +198,7 @@ def _best_beside(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarr
 
 
 def _cheapest_beside(problem: Problem, masks: np.ndarray, target: float) -> np.ndarray:
-    """The cheapest allocation beside each number of masks whose rest is worth enough: (M', 5).
+    """The cheapest allocation beside each number of masks whose rest is worth enough: (M', T).
 
     The same hull with its axes swapped: dearness is lack of worth, value is cheapness.
     """
@@ -211,7 +211,7 @@ def _cheapest_beside(problem: Problem, masks: np.ndarray, target: float) -> np.n
 
 
 def _allocate(problem: Problem, masks: np.ndarray, mix: Mix, fewer: int = 0) -> np.ndarray:
-    """Whole images per type: (M, 5); the dear side is rounded down, and by `fewer` more."""
+    """Whole images per type: (M, T); the dear side is rounded down, and by `fewer` more."""
     rest = problem.images - masks
     upper = np.floor(mix.weight * rest + _ROUNDING).astype(np.int64)
     upper = np.clip(upper - fewer, 0, rest)

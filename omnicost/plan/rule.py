@@ -16,7 +16,7 @@ def strongest_affordable(
     budget_seconds: float,
     max_hours: Mapping[AnnotationType, float] | None = None,
 ) -> np.ndarray:
-    """Images per type, (5,) int64: the strongest weak type on all images, masks with what is left.
+    """Images per type, (T,) int64: the strongest weak type on all images, masks with what is left.
 
     Labels in hand that are stronger are kept.
 
@@ -46,7 +46,7 @@ def strongest_affordable(
 
 
 def _on_all(problem: Problem, weak: int) -> np.ndarray:
-    """One type on all images but those that have a stronger label in hand: (5,)."""
+    """One type on all images but those that have a stronger label in hand: (T,)."""
     images = np.where(np.arange(len(ORDER)) > weak, problem.held, 0)
     images[weak] = problem.images - images.sum()
     return images

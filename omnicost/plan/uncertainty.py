@@ -33,7 +33,7 @@ class Worlds:
     spend: SpendDraws
 
     def shares(self, images: np.ndarray) -> np.ndarray:
-        """AP of one allocation (5,) as a share of full supervision in each draw: (D,)."""
+        """AP of one allocation (T,) as a share of full supervision in each draw: (D,)."""
         masks = float(images[MASK])
         weak = images[self.problem.strengths]
         drawn: np.ndarray = self.problem.surface.draws_at(masks) @ weak
@@ -95,7 +95,7 @@ class Risk(NamedTuple):
 
 
 def expect(worlds: Worlds, images: np.ndarray) -> Expectation:
-    """Expected AP of an allocation (5,) and its interval."""
+    """Expected AP of an allocation (T,) and its interval."""
     problem, surface = worlds.problem, worlds.problem.surface
     share = float(problem.share_of_full(images))
     drawn = worlds.student_shares(images)
@@ -113,7 +113,7 @@ def assess(
     target: float | None,
     masks: np.ndarray,
 ) -> Risk:
-    """The risk of an allocation (5,); `masks` are those that a better-informed plan could take.
+    """The risk of an allocation (T,); `masks` are those that a better-informed plan could take.
 
     The best of a draw may spend the budget or, where that is more, what the plan spends there, so
     that overspending earns no praise.

@@ -99,7 +99,7 @@ def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
     for kind in (*AnnotationType, None):
         own = sorted((p for p in panel.points if p.kind is kind), key=lambda p: p.mask_share)
         colour = colour_of(kind)
-        if kind is not None and kind is not AnnotationType.MASK:
+        if own and kind is not None and kind is not AnnotationType.MASK:
             axes.plot(
                 axis.place(np.array([p.cost for p in own])), [p.ap for p in own], color=colour
             )
