@@ -16,12 +16,15 @@ SHARE_TOLERANCE: Final = 1e-9
 class AnnotationType(StrEnum):
     """What is labelled in an image; each type includes the class, as in Table 1 of the paper.
 
+    A scribble is a stroke through an instance; the paper has none.
+
     The order is that of strength, and of every array with an axis of types.
     """
 
     NONE = "none"
     CLASS = "class"
     POINT = "point"
+    SCRIBBLE = "scribble"
     BOX = "box"
     MASK = "mask"
 

@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
+from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType, Policy
 from omnicost.errors import InputError
 
-WEIGHTS = st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda w: sum(w) > 0.1)
+TYPES = len(AnnotationType)
+WEIGHTS = st.lists(st.floats(0.0, 1.0), min_size=TYPES, max_size=TYPES).filter(
+    lambda w: sum(w) > 0.1
+)
 
 
 def policy_of(weights: list[float]) -> Policy:
@@ -17,9 +20,10 @@ def policy_of(weights: list[float]) -> Policy:
 
 
 def test_types_are_ordered_by_strength() -> None:
-    """none < class < point < box < mask."""
-    assert [kind.value for kind in AnnotationType] == ["none", "class", "point", "box", "mask"]
-    assert [kind.strength for kind in AnnotationType] == [0, 1, 2, 3, 4]
+    """none < class < point < scribble < box < mask; the paper's types in the same order."""
+    assert list(AnnotationType) == ["none", "class", "point", "scribble", "box", "mask"]
+    assert [kind.strength for kind in AnnotationType] == [0, 1, 2, 3, 4, 5]
+    assert list(PAPER_TYPES) == ["none", "class", "point", "box", "mask"]
     assert AnnotationType.MASK not in WEAK_TYPES
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType, Policy
+from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType, Policy, listed
 from omnicost.cost import (
     ALTERNATIVES,
     BUILT_IN,
@@ -153,6 +153,16 @@ def test_formulas_are_those_of_the_counts() -> None:
 def test_every_type_has_a_price(kind: AnnotationType) -> None:
     """A type without an entry in the table of costs cannot exist."""
     assert set(PAYS[kind]) <= set(CONSTANTS)
+
+
+def test_scribbles_are_priced_where_they_are_named() -> None:
+    """10.9 s an instance beside the tags of absent classes; Table 1 does not list them."""
+    coco = BUILT_IN["coco"]
+    cost = seconds_per_image(AnnotationType.SCRIBBLE, coco)
+    assert cost == pytest.approx(80 - coco.classes_per_image + 10.9 * coco.instances_per_image)
+    assert AnnotationType.SCRIBBLE not in listed()
+    named = Policy.parse("scribble=0.9,mask=0.1")
+    assert listed(named) == tuple(AnnotationType)
 
 
 def test_single_image_variance_by_simulation() -> None:

@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_api
 from pydantic import ValidationError
+from scipy import ndimage
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType, Policy
 from omnicost.data import AnnotatorNoise, Dataset, SizeBounds, open_dataset, weak_label
 from omnicost.data.columns import Columns, Header, offsets
 from omnicost.data.seeding import derive_seed
 from omnicost.data.splits import assign, permutation
+from omnicost.data.weak import SCRIBBLE_POINTS, scribble
 from omnicost.errors import InputError
 
 TYPES = len(AnnotationType)
@@ -152,6 +154,45 @@ def test_perfect_labels_tell_the_truth(masks: list[list[np.ndarray]], seed: int)
         boxed = weak_label(dataset, index, AnnotationType.BOX, seed=seed)
         np.testing.assert_array_equal(boxed.boxes, truth.boxes)
         assert boxed.class_indices.tolist() == truth.class_indices.tolist()
+
+
+@given(some_masks(), st.integers(0, 99))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_scribbles_lie_on_their_masks(masks: list[list[np.ndarray]], seed: int) -> None:
+    """Whatever the shape, all points of a stroke are pixels of one part of its instance."""
+    dataset = in_memory(masks)
+    for index, present in enumerate(masks):
+        drawn = weak_label(dataset, index, AnnotationType.SCRIBBLE, seed=seed)
+        assert drawn.points is not None
+        assert drawn.points.shape == (len(present), SCRIBBLE_POINTS, 2)
+        for stroke, mask in zip(drawn.points, present, strict=True):
+            parts, _ = ndimage.label(mask, np.ones((3, 3)))
+            columns, rows = np.floor(stroke).astype(int).T
+            assert (stroke % 1 == 0.5).all()
+            assert set(parts[rows, columns]) <= {*(set(parts.flat) - {0})}
+            assert len(set(parts[rows, columns])) == 1
+
+
+@pytest.mark.parametrize("size", [60, 300])
+def test_a_scribble_runs_along_the_middle(size: int) -> None:
+    """A bent bar's stroke stays a fifth of its width from the middle, over half of its length.
+
+    Two annotators draw two strokes; one seed draws one.
+    """
+    width = size // 10
+    mask = np.zeros((size, size), bool)
+    mask[:, :width] = mask[-width:, :] = True
+    first, second = (scribble(mask, np.random.default_rng(seed)) for seed in (0, 1))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, scribble(mask, np.random.default_rng(0)))
+    down, across = first[:, 0] < width, first[:, 1] > size - width
+    assert (down | across).all()
+    corner = down & across
+    off = np.where(down, first[:, 0], size - first[:, 1]) - width / 2
+    assert (np.abs(off[~corner]) <= max(width / 5, 1)).all()
+    along = np.where(across & ~down, size + first[:, 0], first[:, 1])
+    assert (np.abs(np.diff(along)) > 0.1 * size).all()
+    assert np.ptp(along) > size
 
 
 @given(some_masks(), st.integers(0, 99))

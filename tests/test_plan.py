@@ -34,12 +34,12 @@ def coco_plan(question: Question, **options: object) -> Plan:
     return make_plan(question, COCO, **options)
 
 
-def demo_rows(images: int = 600) -> list[Row]:
+def demo_rows(images: int = 600, **more: tuple[float, float]) -> list[Row]:
     """A small sweep's rows: 0%, 10% and 100% cells of a data set that is not built in."""
     stats = DatasetStats(
         name="mine", images=images, classes=8, classes_per_image=2.5, instances_per_image=4.0
     )
-    aps = {"none": (20, 25), "class": (27, 29), "point": (24, 33), "box": (36, 41)}
+    aps = {"none": (20, 25), "class": (27, 29), "point": (24, 33), "box": (36, 41), **more}
     cells = [
         (Policy.cell(k, s), ap)
         for k, pair in aps.items()
@@ -168,6 +168,18 @@ def test_types_restrict() -> None:
     rows = [row for row in demo_rows() if row.weak_type is not box]
     with pytest.raises(InputError, match="box: no student"):
         make_plan(Question(5.0), COCO, rows=rows, types=[box], draws=100)
+
+
+def test_scribbles_are_planned_where_they_were_measured() -> None:
+    """Rows that name them make them a type like any other; without such rows nothing says so."""
+    rows = demo_rows()
+    stats = statistics_from_rows(rows, None, LabellingTimes())
+    question = Question(seconds_per_image(AnnotationType.SCRIBBLE, stats) * 600 / 3600)
+    named = make_plan(question, stats, rows=demo_rows(scribble=(43, 44)), draws=100)
+    images = named.as_dict()["images"]
+    assert list(images) == list(AnnotationType)
+    assert images["scribble"] > 300
+    assert "scribble" not in make_plan(question, stats, rows=rows, draws=100).as_dict()["images"]
 
 
 def test_few_images_and_one() -> None:

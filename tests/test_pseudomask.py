@@ -32,6 +32,9 @@ from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
 NONE, CLASS, POINT, BOX, MASK = PAPER_TYPES
+SCRIBBLE = AnnotationType.SCRIBBLE
+KINDS = ("box/plain", "box/class", "point/class", "point_box/class", "scribble/class",
+         "scribble_box/class")  # fmt: skip
 IMAGES = tuple(range(7))
 BRIEF = TeacherConfig(steps=2, batch_images=3, points=32, learning_rate=1e-4, prefetch=False)
 
@@ -59,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
         {index: found_on(dataset, index) for index in IMAGES},
     )
     for folder, labelled in (("released", []), ("tuned", IMAGES)):
-        for name in ("box/plain", "box/class", "point/class", "point_box/class"):
+        for name in KINDS:
             out = root / folder / name.replace("/", "-")
             work = out.with_name(out.name + "-work")
             out.mkdir(parents=True)
@@ -181,6 +184,27 @@ def test_lone_point_of_released_weights_takes_the_best_of_three(
     assert all(row["prompt_box"] is None for row in rows)
     ids = {row["annotation_id"]: row["point"] for row in rows}
     assert len(ids) == len(rows)
+
+
+def test_scribbles_are_prompts_of_several_points(world: dict, tmp_path: Path) -> None:
+    """A stroke's mask is SAM's single one for its points; then Algorithm 1 refines it."""
+    made = {each: tmp_path / each for each in ("drawn", "refined")}
+    jobs = [
+        job(world, SCRIBBLE, made["drawn"], "released", refine=RefineConfig(enabled=False)),
+        job(world, SCRIBBLE, made["refined"], "released"),
+        job(world, SCRIBBLE, tmp_path / "tuned", "tuned"),
+    ]
+    drawn, refined, tuned = run(world, jobs, tmp_path / "w")
+    dataset = world["dataset"]
+    for index in IMAGES[:-1]:
+        label = weak_label(dataset, index, SCRIBBLE)
+        masks, _ = sam_masks(world, index, label.points, None, multimask=False)
+        check_masks(rows_of(drawn, dataset, index), masks)
+        own = [row["point"] for row in rows_of(drawn, dataset, index)]
+        np.testing.assert_array_equal(own, label.points[masks.any((1, 2))].reshape(len(own), -1))
+    assert {row["source"] for row in drawn} == {"scribble"}
+    assert all(row["prompt_box"] is not None and row["sam_box"] is not None for row in refined)
+    assert tuned
 
 
 def test_none_and_class_are_drawn_from_selected_detections(world: dict, tmp_path: Path) -> None:

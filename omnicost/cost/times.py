@@ -57,7 +57,7 @@ ALTERNATIVES: Final = (
     PublishedTime("sam-early", "mask", 34.0, "SAM-aided mask", "SAM paper, sec. 4"),
     PublishedTime("sam-late", "mask", 14.0, "SAM-aided mask", "SAM paper, sec. 4"),
     PublishedTime("point-verdict", None, 0.9, "in or out?", "Cheng CVPR22", False),
-    PublishedTime("squiggle", None, 10.9, "class", "Bearman ECCV16 code"),
+    PublishedTime("squiggle", "scribble", 10.9, "class, not each", "Bearman ECCV16 code"),
     PublishedTime("box-verdict", None, 1.6, "is it right?", "Papadopoulos CVPR16", False),
     PublishedTime("cityscapes-fine", None, 5400.0, "image, at least", "Cityscapes paper"),
     PublishedTime("cityscapes-coarse", None, 420.0, "image, at most", "Cityscapes paper"),
@@ -92,6 +92,7 @@ CONSTANTS: Final[Mapping[str, Constant]] = {
     "tag": Constant(AnnotationType.CLASS, "tags"),
     "point_first": Constant(AnnotationType.POINT, "points"),
     "point_further": Constant(AnnotationType.POINT, "further"),
+    "scribble": Constant(AnnotationType.SCRIBBLE, "scribbles"),
     "box": Constant(AnnotationType.BOX, "boxes"),
     "mask": Constant(AnnotationType.MASK, "masks"),
 }
@@ -130,6 +131,7 @@ PAYS: Final[Mapping[AnnotationType, Mapping[str, Count]]] = {
         "point_first": Count(c=1),
         "point_further": Count(n=1, c=-1),
     },
+    AnnotationType.SCRIBBLE: {"tag": _ABSENT, "scribble": Count(n=1)},
     AnnotationType.BOX: {"tag": _ABSENT, "box": Count(n=1)},
     AnnotationType.MASK: {"tag": _ABSENT, "mask": Count(n=1)},
 }
@@ -224,6 +226,7 @@ class ProjectSpread(BaseModel):
 
     class_: LogSd = Field(default=PROJECT_LOG_SD, alias="class")
     point: LogSd = PROJECT_LOG_SD
+    scribble: LogSd = PROJECT_LOG_SD
     box: LogSd = PROJECT_LOG_SD
     mask: LogSd = PROJECT_LOG_SD
     measured: tuple[AnnotationType, ...] = ()
@@ -257,6 +260,8 @@ class LabellingTimes(BaseModel):
         "point-further", "point_further"
     )
     """Pointing at each further instance of that class."""
+    scribble: Annotated[LabellingTime, _time("scribble")] = _published("squiggle", "scribble")
+    """One stroke through an instance; the published time is of one for all instances of a class."""
     box: Annotated[LabellingTime, _time("box")] = _published("extreme-clicks", "box")
     """One box."""
     mask: Annotated[LabellingTime, _time("mask")] = _published("polygon", "mask")

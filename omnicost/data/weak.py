@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from pycocotools import mask as mask_api
 from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.dataset import Dataset, Instances
@@ -15,6 +17,9 @@ from omnicost.data.given_labels import given_points, is_given
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 
+SCRIBBLE_POINTS: Final = 5  # of a stroke, as prompts of SAM
+STROKE_ENDS: Final = (0.05, 0.25)  # how much of its way a stroke leaves out at either end
+STROKE_GRID: Final = 48  # rows and columns in which a part's middle is looked for
 NEAR_MISS: Final = 0.1  # a point off the object lands within the box grown by this share
 
 
@@ -45,7 +50,7 @@ class WeakLabel(NamedTuple):
 
     class_indices: np.ndarray  # (M,) int64
     annotation_ids: np.ndarray  # (M,) int64 of the ground truth; -1 for tags
-    points: np.ndarray | None  # (M, k, 2) float32, x y at pixel centres; for `point`
+    points: np.ndarray | None  # (M, k, 2) float32, x y at pixel centres; of marks
     boxes: np.ndarray | None  # (M, 4) float32, x0 y0 x1 y1; for `box`
 
 
@@ -111,10 +116,15 @@ def _tags(class_indices: np.ndarray) -> WeakLabel:
     return WeakLabel(class_indices, np.full(len(class_indices), -1, np.int64), None, None)
 
 
-def _points(draw: _Annotator, instances: Instances) -> WeakLabel:
-    kept, label = _named(draw, instances)
-    points = [draw.points(random_pixel, instances, n) for n in kept]
-    return label._replace(points=np.array(points, np.float32).reshape(-1, 1, 2))
+def _marks(kind: AnnotationType) -> Callable[[_Annotator, Instances], WeakLabel]:
+    def label(draw: _Annotator, instances: Instances) -> WeakLabel:
+        kept, named = _named(draw, instances)
+        points = [draw.points(kind, instances, n) for n in kept]
+        count = max(map(len, points), default=1)
+        each = [np.broadcast_to(one, (count, 2)) for one in points]
+        return named._replace(points=np.array(each, np.float32).reshape(-1, count, 2))
+
+    return label
 
 
 def _boxes(draw: _Annotator, instances: Instances) -> WeakLabel:
@@ -147,7 +157,8 @@ class Given(NamedTuple):
 GIVEN: Final[Mapping[AnnotationType, Given]] = {
     AnnotationType.NONE: Given(_nothing, of_instances=False),
     AnnotationType.CLASS: Given(_present, of_instances=False),
-    AnnotationType.POINT: Given(_points, of_instances=True, drawn=True),
+    AnnotationType.POINT: Given(_marks(AnnotationType.POINT), of_instances=True, drawn=True),
+    AnnotationType.SCRIBBLE: Given(_marks(AnnotationType.SCRIBBLE), of_instances=True, drawn=True),
     AnnotationType.BOX: Given(_boxes, of_instances=True),
 }
 
@@ -164,7 +175,74 @@ def random_pixel(mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return np.array([[column + 0.5, row + 0.5]], np.float32)
 
 
-MARKS: Final[Mapping[AnnotationType, Mark]] = {AnnotationType.POINT: random_pixel}
+def scribble(mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """`SCRIBBLE_POINTS` along a stroke through the largest part of the mask.
+
+    The stroke is the way between two far ends of the part that keeps to its middle (a step costs
+    the more, the nearer the border is), without a random bit of either end: annotators draw along
+    the medial axis and stop short of the outline. Large parts are looked at in every so many rows
+    and columns.
+    """
+    rows, columns = _middle_way(*_largest_part(mask))
+    first, last = draw.uniform(*STROKE_ENDS), 1 - draw.uniform(*STROKE_ENDS)
+    places = np.linspace(first, last, SCRIBBLE_POINTS) * (len(rows) - 1)
+    chosen = places.round().astype(int)
+    return np.stack([columns[chosen] + 0.5, rows[chosen] + 0.5], 1).astype(np.float32)
+
+
+def _largest_part(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of a grid of at most `STROKE_GRID` a side, and the part on it (bool)."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    spans = [np.arange(line[0], line[-1] + 1) for line in (rows, columns)]
+    stride = -(-max(map(len, spans)) // STROKE_GRID)
+    coarse = [span[(len(span) - 1) % stride // 2 :: stride] for span in spans]
+    if not mask[np.ix_(*coarse)].any():  # thinner than the grid
+        coarse = spans
+    labels, _ = ndimage.label(mask[np.ix_(*coarse)], np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())[1:]
+    return coarse[0], coarse[1], labels == 1 + sizes.argmax()
+
+
+def _middle_way(
+    rows: np.ndarray, columns: np.ndarray, part: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels between two far ends of a part, through its middle."""
+    depth = ndimage.distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
+    number = np.full(part.shape, -1)
+    number[part] = np.arange(part.sum())
+    starts, ends, costs = [], [], []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here, there = _neighbours(number, down, right), _neighbours(number, -down, -right)
+        both = (here >= 0) & (there >= 0)
+        between = _neighbours(depth, down, right)[both] + _neighbours(depth, -down, -right)[both]
+        starts.append(here[both])
+        ends.append(there[both])
+        costs.append(np.hypot(down, right) / between**2)
+    count = int(part.sum())
+    pairs = np.concatenate(starts), np.concatenate(ends)
+    graph = sparse.csr_matrix((np.concatenate(costs), pairs), (count, count))
+    steps = sparse.csr_matrix((np.ones(len(pairs[0])), pairs), (count, count))
+    deepest = int(depth[part].argmax())
+    one = int(csgraph.dijkstra(steps, directed=False, indices=deepest).argmax())
+    other = int(csgraph.dijkstra(steps, directed=False, indices=one).argmax())
+    _, before = csgraph.dijkstra(graph, False, one, return_predecessors=True)
+    way = [other]
+    while way[-1] != one:
+        way.append(int(before[way[-1]]))
+    found = np.argwhere(part)[way]
+    return rows[found[:, 0]], columns[found[:, 1]]
+
+
+def _neighbours(values: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The pixels of a picture that have a neighbour so far down and right."""
+    height, width = values.shape
+    return values[max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
+
+
+MARKS: Final[Mapping[AnnotationType, Mark]] = {
+    AnnotationType.POINT: random_pixel,
+    AnnotationType.SCRIBBLE: scribble,
+}
 """How the types that are marks on an instance are drawn."""
 
 
@@ -191,7 +269,7 @@ class _Annotator:
     def named(self, annotation_id: int, class_index: int) -> int:
         return self._swapped(class_index, self._generator("class", annotation_id))
 
-    def points(self, mark: Mark, instances: Instances, n: int) -> np.ndarray:
+    def points(self, kind: AnnotationType, instances: Instances, n: int) -> np.ndarray:
         """``(k, 2)`` of an instance."""
         annotation_id = int(instances.annotation_ids[n])
         mask = mask_api.decode(instances.rles[n]).astype(bool)
@@ -199,7 +277,7 @@ class _Annotator:
         allowed = _surroundings(mask, instances.boxes[n]) if off else mask
         if not allowed.any():  # no pixel of the object is visible
             return instances.boxes[n].reshape(1, 2, 2).mean(axis=1)
-        return mark(allowed, self._generator("point", annotation_id))
+        return MARKS[kind](allowed, self._generator(str(kind), annotation_id))
 
     def box(self, instances: Instances, n: int) -> np.ndarray:
         box = instances.boxes[n].astype(np.float64)

@@ -22,6 +22,7 @@ class Controls(NamedTuple):
 CONTROLS: Final[Mapping[AnnotationType, Controls]] = {
     AnnotationType.CLASS: Controls((("Choices", "tags"),), "tag"),
     AnnotationType.POINT: Controls((("KeyPointLabels", "points"),), "points"),
+    AnnotationType.SCRIBBLE: Controls((("BrushLabels", BRUSH),), "polyline"),
     AnnotationType.BOX: Controls((("RectangleLabels", "boxes"),), "rectangle"),
     AnnotationType.MASK: Controls(
         (("PolygonLabels", "polygons"), ("BrushLabels", BRUSH)), "polygon"

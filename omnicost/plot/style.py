@@ -24,6 +24,7 @@ COLOURS: Final[Mapping[AnnotationType, str]] = {
     AnnotationType.NONE: "#8C8C8C",
     AnnotationType.CLASS: "#0072B2",
     AnnotationType.POINT: "#E69F00",
+    AnnotationType.SCRIBBLE: "#D55E00",
     AnnotationType.BOX: "#009E73",
     AnnotationType.MASK: "#000000",
 }
@@ -31,6 +32,7 @@ MARKERS: Final[Mapping[AnnotationType, str]] = {
     AnnotationType.NONE: "o",
     AnnotationType.CLASS: "s",
     AnnotationType.POINT: "^",
+    AnnotationType.SCRIBBLE: "v",
     AnnotationType.BOX: "D",
     AnnotationType.MASK: "*",
 }

@@ -64,6 +64,7 @@ ROUTES: Final[Mapping[AnnotationType, Route]] = {
     AnnotationType.NONE: Route("box", captions="all"),
     AnnotationType.CLASS: Route("box", captions="present"),
     AnnotationType.POINT: Route("point_box", first="point", captions="present"),
+    AnnotationType.SCRIBBLE: Route("scribble_box", first="scribble", captions="present"),
     AnnotationType.BOX: Route("box", class_aware=False),
 }
 
