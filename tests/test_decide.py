@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import Belief, prior_belief, worth_no_more
-from omnicost.decide.campaign import Limits, Students, decided, listed
-from omnicost.decide.choose import gain_of, next_cells, rate
+from omnicost.decide.campaign import Limits, Truth, decided, listed
+from omnicost.decide.choose import Offer, expected_regret, gain_of, next_students
+from omnicost.decide.prices import Prices, Student
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.pareto import best_mix
 from omnicost.results import paper_rows
@@ -19,6 +20,9 @@ POLICIES = [row.policy for row in ROWS]
 TRUE = np.array([row.ap for row in ROWS])
 SECONDS = np.array([seconds_per_image(policy, dataset_stats("coco")) for policy in POLICIES])
 WORTH = plan_worth(SECONDS, spread_budgets(SECONDS))
+PRICES = Prices.alike(np.ones(13), seeds=3)
+OFFERS = [Offer(cell, 0, 1.0) for cell in range(13)]
+THREE_SEEDS = (0.0, 0.0, 0.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -94,21 +98,25 @@ def test_what_is_known_gains_nothing() -> None:
     belief = prior_belief(POLICIES)
     for _ in range(50):
         belief = belief.after(12, 43.5, 0.4)
-    chosen = next_cells(belief, WORTH, 0.4, np.ones(13), count=3)
+    chosen = [one.offer.index for one in next_students(belief, WORTH, 0.4, OFFERS, count=3)]
     assert len(set(chosen)) == 3
     assert 12 not in chosen
 
 
 def test_what_runs_is_not_started_twice() -> None:
-    """A batch and what runs beside it never name a cell twice."""
-    belief = prior_belief(POLICIES).after(12, 43.5, 0.4)
-    running = tuple(next_cells(belief, WORTH, 0.4, np.ones(13), count=2))
-    assert not set(running) & set(next_cells(belief, WORTH, 0.4, np.ones(13), 3, running))
+    """What runs counts as known: its repeat is asked for after cells that nobody asked."""
+    belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS).after(12, 43.5, 0.4)
+    batch = [one.offer for one in next_students(belief, WORTH, 0.4, OFFERS, count=2)]
+    running = [(offer.index, offer.seed) for offer in batch]
+    repeats = [Offer(offer.index, 1, 1.0) for offer in batch]
+    others = [offer for offer in OFFERS if offer not in batch]
+    then = next_students(belief, WORTH, 0.4, [*repeats, *others], 3, running)
+    assert not {index for index, _ in running} & {one.offer.index for one in then}
 
 
 def test_short_schedules_inform_and_never_count_as_full() -> None:
     """A short student narrows the belief about its cell but leaves it unmeasured."""
-    belief = prior_belief(POLICIES, shorter=1).after(12, 43.5, 0.4)
+    belief = prior_belief(POLICIES, shorter=[1 / 3]).after(12, 43.5, 0.4)
     short = belief.after(13 + 3, 35.0, 0.4)
     assert short.measured == (12,)
     assert short.covariance[3, 3] < belief.covariance[3, 3]
@@ -116,29 +124,55 @@ def test_short_schedules_inform_and_never_count_as_full() -> None:
     assert both.covariance[13 + 7, 13 + 7] < short.covariance[13 + 7, 13 + 7]
 
 
+def test_seeds_in_common_tell_cells_apart() -> None:
+    """Where runs of a seed share their luck, cells of one seed differ surely and lie anywhere."""
+    prior = prior_belief(POLICIES, seed_sds=(0.3, 0.3))
+    same = prior.after(0, 20.0, 0.1, seed=0).after(3, 24.0, 0.1, seed=0)
+    apart = prior.after(0, 20.0, 0.1, seed=0).after(3, 24.0, 0.1, seed=1)
+
+    def sd_of_difference(belief: Belief) -> float:
+        part = belief.covariance[np.ix_([0, 3], [0, 3])]
+        return float(np.sqrt(part[0, 0] + part[1, 1] - 2 * part[0, 1]))
+
+    assert sd_of_difference(same) < 0.01 < 0.2 < sd_of_difference(apart)
+    assert same.covariance[0, 0] > 0.2**2
+
+
+def test_what_is_shared_is_paid_once() -> None:
+    """A trunk is in the price of a seed's first student and of no other."""
+    prices = Prices.alike(np.full(13, 0.3), seeds=2, trunk_hours=0.7)
+    first = Student(4, 0)
+    assert prices.of(first, frozenset()) == pytest.approx(1.0)
+    paid = prices.stages[first]
+    assert prices.of(Student(5, 0), paid) == pytest.approx(0.3)
+    assert prices.of(Student(5, 1), paid) == pytest.approx(1.0)
+
+
 def test_deciding_takes_fewer_students_than_the_grid() -> None:
     """On the recorded COCO table, at its noise, under 13 students reach a regret under 0.4 AP."""
-    students = Students(TRUE, 0.4, np.ones(13))
-    ends = [decided(prior_belief(POLICIES), WORTH, students, Limits(0.15), n) for n in range(8)]
-    whole = [listed(prior_belief(POLICIES), WORTH, students, range(13), n) for n in range(8)]
+    truth, belief = Truth(TRUE, 0.4), prior_belief(POLICIES, seed_sds=THREE_SEEDS)
+    ends = [decided(belief, WORTH, truth, PRICES, Limits(0.15), n) for n in range(8)]
+    every = [Student(cell, 0) for cell in range(13)]
+    whole = [listed(belief, WORTH, truth, PRICES, every, n) for n in range(8)]
     assert np.mean([end.students for end in ends]) < 12
     assert np.mean([end.true_regret for end in ends]) < 0.4
-    assert all(end.students == 13 for end in whole)
+    assert all(end.students == end.device_hours == 13 for end in whole)
     assert np.mean([end.expected_regret for end in ends]) < 0.2
 
 
 def test_hours_stop_a_campaign() -> None:
-    """No student is started once the device-hours are spent."""
-    students = Students(TRUE, 1.0, np.full(13, 100.0))
-    end = decided(prior_belief(POLICIES), WORTH, students, Limits(0.0, 250.0), 0)
-    assert end.device_hours == 300.0
+    """No student is started that would take the device-hours over their limit."""
+    prices = Prices.alike(np.full(13, 100.0), seeds=3)
+    belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS)
+    end = decided(belief, WORTH, Truth(TRUE, 1.0), prices, Limits(0.0, 250.0), 0)
+    assert end.device_hours == 200.0
 
 
 def test_the_stated_regret_is_the_true_one_on_average() -> None:
     """Where truths are drawn from the belief, the regret that is promised is the regret had."""
     rng = np.random.default_rng(1)
     belief: Belief = prior_belief(POLICIES).after(12, 40.0, 0.4)
-    promised = rate(belief, WORTH, 0.4, rng).regret
+    promised = expected_regret(belief, WORTH, rng)
     truths = belief.draw(rng, 4_000)
     had = np.mean([WORTH.regret(belief.expected_ap, truth).mean() for truth in truths])
     assert promised == pytest.approx(had, rel=0.15)

@@ -59,6 +59,26 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count, price, say what is missing; run nothing.")
     ] = False,
+    decide: Annotated[
+        bool,
+        typer.Option("--decide", help="Train only the students that still change a plan."),
+    ] = False,
+    budgets: Annotated[
+        str | None,
+        typer.Option("--budgets", help="Labelling hours that matter, as 50h,500h; decides."),
+    ] = None,
+    regret: Annotated[
+        float | None,
+        typer.Option("--regret", help="AP that plans may be expected to lose; decides."),
+    ] = None,
+    device_hours: Annotated[
+        float | None,
+        typer.Option("--device-hours", help="Most hours of devices for the card; decides."),
+    ] = None,
+    forecast: Annotated[
+        bool,
+        typer.Option("--forecast", help="The front from what the store holds; run nothing."),
+    ] = False,
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")
     ] = False,
@@ -83,11 +103,18 @@ def sweep(
     are never redone. Rows go to results/CARD.jsonl, a plot beside them. Exit code 2
     if a cell failed; the others finish.
 
+    With --decide each next student is the one whose score is expected to help plans
+    most per device-hour, and the sweep ends when plans are expected to lose no more
+    than --regret, or at --device-hours. A later sweep without it takes up what is there.
+
     \b
     Example:
       omnicost sweep demo
       omnicost sweep coco --data ~/coco --dry-run
       omnicost sweep coco --data ~/coco --address auto --seeds 3
+      omnicost sweep demo --decide --regret 0.3
+      omnicost sweep coco --data ~/coco --decide --budgets 50h,500h --device-hours 800
+      omnicost sweep demo --forecast
       omnicost sweep mine.yaml --teacher-only
       omnicost sweep mine.yaml --only mask=0.1,type=point --set recipe.teacher.steps=500
     """
@@ -100,9 +127,14 @@ def sweep(
     from omnicost.sweep.read_card import Changes
 
     changed = [*(settings or ()), *(["measure=teacher"] if teacher_only else [])]
-    changes = Changes(tuple(changed), seeds, smoke, data)
+    told = {"budgets": budgets, "regret": regret, "device_hours": device_hours}
+    told = {name: value for name, value in told.items() if value is not None}
+    decides = told if decide or forecast or told else None
+    changes = Changes(tuple(changed), seeds, smoke, data, decides)
     request = Request(card, changes, tuple(only or ()), not no_share)
-    if dry_run:
+    if forecast:
+        _forecast(request, store, as_json)
+    elif dry_run:
         _dry_run(request, store, as_json)
     else:
         _run(request, store, results, address, cpus, as_json)
@@ -133,24 +165,46 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         estimate_json,
         estimate_lines,
         estimate_table,
+        expected_line,
         stale_steps,
     )
 
     with _existing_store(root) as (store, cache):
         prepared = _prepare(request, cache)
-        figures = estimate(prepared.graph, store, prepared.card.hardware)
+        figures = estimate(prepared.whole, store, prepared.card.hardware)
+        decider = prepared.decider(store)
+        expected = None if decider is None else decider.expected()
     missing = [as_options(str(error)) for error in prepared.sources.missing.values()]
-    cells = [plan.target.id for plan in prepared.graph.plans]
+    cells = [plan.target.id for plan in prepared.whole.plans]
     notes = [*stale_steps(prepared.graph), *caveats(prepared.graph)]
     if as_json:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
-        print_json({**estimate_json(figures), **told})
+        decided = {} if expected is None else {"deciding": expected._asdict()}
+        print_json({**estimate_json(figures), **told, **decided})
         return
     console = new_console()
     console.print(*cells, sep="\n")
     console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
     lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
+    lines += [] if expected is None else [expected_line(expected)]
     for line in [*estimate_lines(figures), *lines]:
+        console.print(line, soft_wrap=True)
+
+
+def _forecast(request: Request, root: Path, as_json: bool) -> None:
+    from omnicost.sweep.summary import decision_json, decision_lines, decision_table
+
+    with _existing_store(root) as (store, cache):
+        prepared = _prepare(request, cache)
+        decider = prepared.decider(store)
+        assert decider is not None  # as asked for
+        decision = decider.decision()
+    if as_json:
+        print_json(decision_json(decision))
+        return
+    console = new_console()
+    console.print(decision_table(decision, f"{prepared.card.name}: forecast from the store"))
+    for line in decision_lines(decision):
         console.print(line, soft_wrap=True)
 
 
@@ -195,7 +249,8 @@ def _run(
     prepared.sources.require()
     for text in stale_steps(prepared.graph):
         errors.print(f"note: {text}", soft_wrap=True)
-    watcher = Watcher(prepared.graph, store)
+    decides = prepared.card.decide is not None
+    watcher = Watcher(prepared.graph, store, is_open=decides)
     if not prepared.graph.needed(store.has):
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
@@ -203,7 +258,7 @@ def _run(
     options = RayOptions(address, cpus, prepared.card.scheduler)
     try:
         with display.shown():
-            finished = sweep_card(prepared, store, results, options, display.on_cell)
+            finished = sweep_card(prepared, store, results, options, display.on_cell, display.tell)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None
@@ -215,6 +270,8 @@ def _run(
 def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool) -> None:
     from omnicost.sweep.summary import (
         caveats,
+        decision_lines,
+        decision_table,
         failure_lines,
         finished_json,
         next_command,
@@ -238,6 +295,9 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
         console.print(results_table(finished.rows, title))
         lines += [f"rows: {finished.path}", f"plot: {plot}"]
         lines.append(f"next: {next_command(finished.rows, finished.path)}")
+    if finished.decision is not None:
+        console.print(decision_table(finished.decision, f"{prepared.card.name}: what was decided"))
+        lines += decision_lines(finished.decision)
     lines += [f"note: {text}" for text in notes]
     lines += [f"failed: {line}" for line in failure_lines(finished.end.failed)]
     for line in lines:

@@ -2,17 +2,18 @@
 
 log AP of a cell is level + effect of its weak type + its slope over the share of masks + the
 cell's own departure, all Gaussian; a measurement conditions them. A shorter schedule shows the same
-plus a bias, common to its cells, and a departure; both are learnt from cells that have both. The
-order of labels then bounds what was not measured: a weaker label, or fewer masks, is taken to be
-worth no more.
+plus a bias, common to its cells, and a departure; both are learnt from cells that have both. What
+all students of a seed have in common is a coordinate of its own, so that cells of one seed tell
+more about each other than about the level. The order of labels then bounds what was not measured:
+a weaker label, or fewer masks, is taken to be worth no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Final
+from functools import cached_property, lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -31,61 +32,85 @@ SHORT_BIAS: Final = -0.15  # a third of the steps, tiny world (24.0 against 26.9
 SHORT_BIAS_SD: Final = 0.15
 SHORT_CELL_SD: Final = 0.02
 ORDER_FAILS: Final = 0.1  # on Cityscapes lone points lie under class tags (Table 2)
+LEAST_AP: Final = 0.5  # what scores less is taken to score this: its logarithm would tell too much
+_THIRD: Final = 1 / 3
 _TENTH: Final = 0.1  # the share at which a slope counts in full
 _FIRST_SHARE: Final = 0.002  # masks that make the first difference
 
 
+class Seen(NamedTuple):
+    """What one student's score says of the coordinates.
+
+    Args:
+        mean: of its log AP, as believed before.
+        covariance: with each coordinate.
+        variance: of its log AP, the run's own scatter left out.
+    """
+
+    mean: float
+    covariance: np.ndarray
+    variance: float
+
+
 @dataclass(frozen=True)
 class Belief:
-    """A Gaussian over log AP of N cells, at the full schedule and at F shorter ones.
+    """A Gaussian over log AP of N cells at the full schedule and F shorter ones, and S seeds.
 
     Args:
         policies: the N cells.
-        mean: ``(N * (1 + F),)``, the full schedule's first.
+        mean: ``(N * (1 + F) + S,)``, the full schedule's first, the seeds' effects last.
         covariance: of the same.
+        seeds: S.
         measured: indices of the cells measured at the full schedule, in order.
     """
 
     policies: tuple[Policy, ...]
     mean: np.ndarray
     covariance: np.ndarray
+    seeds: int = 1
     measured: tuple[int, ...] = ()
 
-    def after(self, index: int, ap: float, sd: float) -> Belief:
-        """The belief once a student of that cell has scored.
+    def seen(self, index: int, seed: int = 0) -> Seen:
+        """What a student of that cell and seed would tell.
 
         Args:
             index: of the cell at the full schedule; N more for each shorter schedule.
-            ap: in percent.
-            sd: of one run, in AP.
+            seed: position among the seeds.
         """
+        parts = [index, len(self.mean) - self.seeds + seed]
+        covariance = self.covariance[:, parts].sum(axis=1)
+        return Seen(float(self.mean[parts].sum()), covariance, float(covariance[parts].sum()))
+
+    def after(self, index: int, ap: float, sd: float, seed: int = 0) -> Belief:
+        """The belief once a student of that cell has scored.
+
+        Args:
+            index, seed: as of `seen`.
+            ap: in percent.
+            sd: of one run beside its seed's effect, in AP.
+        """
+        ap = max(ap, LEAST_AP)
+        seen = self.seen(index, seed)
+        gain = seen.covariance / (seen.variance + (sd / ap) ** 2)
         full = index < len(self.policies)
-        noise = (sd / ap) ** 2
-        gain = self.covariance[:, index] / (self.covariance[index, index] + noise)
         return replace(
             self,
-            mean=self.mean + gain * (np.log(ap) - self.mean[index]),
-            covariance=self.covariance - np.outer(gain, self.covariance[index]),
+            mean=self.mean + gain * (np.log(ap) - seen.mean),
+            covariance=self.covariance - np.outer(gain, seen.covariance),
             measured=tuple(dict.fromkeys((*self.measured, index))) if full else self.measured,
         )
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """``(N,)`` lowest and highest log AP that the measured cells leave each other cell."""
-        count = len(self.policies)
-        low, high = np.full(count, -np.inf), np.full(count, np.inf)
-        for cell in range(count):
-            if cell in self.measured:
-                continue
-            below = [
-                m for m in self.measured if worth_no_more(self.policies[m], self.policies[cell])
-            ]
-            above = [
-                m for m in self.measured if worth_no_more(self.policies[cell], self.policies[m])
-            ]
-            low[cell] = max((self.mean[m] for m in below), default=-np.inf)
-            # Noise can put a measured cell above a better one: the middle of both then serves.
-            high[cell] = max(min((self.mean[m] for m in above), default=np.inf), low[cell])
+        count, known = len(self.policies), list(self.measured)
+        if not known:
+            return np.full(count, -np.inf), np.full(count, np.inf)
+        order, mean = order_of(self.policies), self.mean[known]
+        low = np.where(order[known].T, mean, -np.inf).max(axis=1)
+        # Noise can put a measured cell above a better one: the middle of both then serves.
+        high = np.maximum(np.where(order[:, known], mean, np.inf).min(axis=1), low)
+        low[known], high[known] = -np.inf, np.inf
         return low, high
 
     def ap(self, log_ap: np.ndarray) -> np.ndarray:
@@ -107,6 +132,12 @@ class Belief:
         return np.where(unordered, np.exp(log_ap), self.ap(log_ap))
 
 
+@lru_cache(maxsize=64)
+def order_of(policies: tuple[Policy, ...]) -> np.ndarray:
+    """``(N, N) bool``: whether the order of labels makes a cell worth at most another."""
+    return np.array([[worth_no_more(one, other) for other in policies] for one in policies])
+
+
 def worth_no_more(one: Policy, other: Policy) -> bool:
     """Whether the order of labels makes a cell of one weak type worth at most another."""
     masks_no_more = one.mask_share <= other.mask_share
@@ -118,29 +149,34 @@ def weakest(policy: Policy) -> AnnotationType:
     return min(policy.weak_types, key=lambda kind: kind.strength, default=AnnotationType.MASK)
 
 
-def prior_belief(policies: Sequence[Policy], shorter: int = 0) -> Belief:
+def prior_belief(
+    policies: Sequence[Policy], shorter: Sequence[float] = (), seed_sds: Sequence[float] = (0.0,)
+) -> Belief:
     """What is believed before anything was measured.
 
     Args:
-        shorter: how many shorter schedules there are.
+        shorter: share of the full schedule's steps of each shorter one.
+        seed_sds: spread of log AP that all students of a seed share, for each seed.
     """
     kinds = sorted({weakest(policy) for policy in policies}, key=lambda kind: kind.strength)
     place = np.array([kinds.index(weakest(policy)) for policy in policies])
     rise = np.array([_rise(policy) for policy in policies])
     alike = TYPE_SD**2 + np.outer(rise, rise) * SLOPE_SD**2
     own = np.eye(len(policies)) * CELL_SD**2
-    covariance = LEVEL_SD**2 + (place[:, None] == place) * alike + own
+    cells = LEVEL_SD**2 + (place[:, None] == place) * alike + own
     mean = np.log(PRIOR_AP) + TYPE_STEP * (place - place.mean()) + SLOPE * rise
-    schedules = np.arange(1 + shorter)
-    bias = np.diag(np.where(schedules > 0, SHORT_BIAS_SD**2, 0.0))
-    departure = np.diag(np.where(schedules > 0, SHORT_CELL_SD**2, 0.0))
-    return Belief(
-        tuple(policies),
-        (np.where(schedules > 0, SHORT_BIAS, 0.0)[:, None] + mean).ravel(),
-        np.tile(covariance, (1 + shorter, 1 + shorter))
-        + np.kron(bias, np.ones_like(covariance))
-        + np.kron(departure, np.eye(len(policies))),
+    thirds = np.array([0.0, *(np.log(share) / np.log(_THIRD) for share in shorter)])
+    covariance = (
+        np.tile(cells, (len(thirds), len(thirds)))
+        + np.kron(np.diag((SHORT_BIAS_SD * thirds) ** 2), np.ones_like(cells))
+        + np.kron(np.diag((SHORT_CELL_SD * thirds) ** 2), np.eye(len(cells)))
     )
+    students, seeds = len(covariance), len(seed_sds)
+    whole = np.zeros((students + seeds, students + seeds))
+    whole[:students, :students] = covariance
+    whole[students:, students:] = np.diag(np.square(seed_sds))
+    means = (SHORT_BIAS * thirds[:, None] + mean).ravel()
+    return Belief(tuple(policies), np.append(means, np.zeros(seeds)), whole, seeds)
 
 
 def _rise(policy: Policy) -> float:

@@ -1,4 +1,4 @@
-"""Campaigns of measuring, simulated on a known truth: what deciding costs and what it loses."""
+"""Campaigns of training, simulated on a known truth: what deciding costs and what it loses."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnicost.decide.belief import SHORT_BIAS, SHORT_CELL_SD, Belief
-from omnicost.decide.choose import next_cells, rate
+from omnicost.decide.belief import SHORT_BIAS, SHORT_BIAS_SD, SHORT_CELL_SD, Belief
+from omnicost.decide.choose import Offer, expected_regret, next_students
+from omnicost.decide.prices import Prices, Student
 from omnicost.decide.worth import Worth
-
-LEAST_AP = 0.5  # noise never takes a simulated student below
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop measuring.
+    """When to stop training.
 
     Args:
         regret: once the expected regret is under this, in AP.
-        device_hours: once as much was spent.
+        device_hours: no student is started that would take the sum over this.
     """
 
     regret: float = 0.15
@@ -38,61 +37,104 @@ class Campaign(NamedTuple):
     front_error: float  # mean absolute error of the cells' believed AP
 
 
-class Students(NamedTuple):
-    """What students of each cell would score, for simulations.
+class Truth(NamedTuple):
+    """What students would score, for simulations.
 
     Args:
-        ap: ``(N,)`` true AP at the full schedule, percent.
-        noise_sd: of one run.
-        hours: device-hours at the full schedule and at each shorter one, ``(N * (1 + F),)``.
+        ap: ``(N,)`` of each cell at the full schedule, percent.
+        noise_sd: of one run beside its seed's effect, in AP.
+        seed_sd: of what all runs of a seed share, in log AP.
+        shorter: how many shorter schedules there are.
     """
 
     ap: np.ndarray
     noise_sd: float
-    hours: np.ndarray
+    seed_sd: float = 0.0
+    shorter: int = 0
 
-    def measure(self, index: int, biases: np.ndarray, rng: np.random.Generator) -> float:
+
+class Scores:
+    """Draws what students score: biases of schedules and effects of seeds once, scatter anew."""
+
+    def __init__(self, truth: Truth, seeds: int, rng: np.random.Generator) -> None:
+        self._truth = truth
+        self._rng = rng
+        cells = len(truth.ap)
+        common = SHORT_BIAS + SHORT_BIAS_SD * rng.standard_normal((truth.shorter, 1))
+        departures = SHORT_CELL_SD * rng.standard_normal((truth.shorter, cells))
+        self._bias = np.vstack([np.zeros(cells), common + departures]).ravel()
+        self._seed = truth.seed_sd * rng.standard_normal(seeds)
+
+    def of(self, student: Student) -> float:
         """One student's AP."""
-        schedule, cell = divmod(index, len(self.ap))
-        ap = self.ap[cell] * np.exp(biases[index]) if schedule else self.ap[cell]
-        return max(LEAST_AP, float(ap + self.noise_sd * rng.standard_normal()))
+        effect = self._bias[student.index] + self._seed[student.seed]
+        ap = self._truth.ap[student.index % len(self._truth.ap)] * np.exp(effect)
+        return float(ap + self._truth.noise_sd * self._rng.standard_normal())
 
 
 def decided(
-    belief: Belief, worth: Worth, students: Students, limits: Limits, seed: int
+    belief: Belief,
+    worth: Worth,
+    truth: Truth,
+    prices: Prices,
+    limits: Limits,
+    seed: int,
+    done: Sequence[Student] = (),
 ) -> Campaign:
-    """Cells one at a time, as `omnicost.decide.choose` picks them, until a limit is reached."""
+    """Students one at a time, as `omnicost.decide.choose` picks them, until a limit is reached.
+
+    Args:
+        done: students that the belief knows already.
+    """
     rng = np.random.default_rng(seed)
-    biases = SHORT_BIAS + SHORT_CELL_SD * rng.standard_normal(len(students.hours))
-    hours, count = 0.0, 0
-    while True:
-        regret = rate(belief, worth, students.noise_sd, rng).regret if count else np.inf
-        if regret < limits.regret or hours >= limits.device_hours or count >= 3 * len(students.ap):
-            return _ended(belief, worth, students, count, hours, rng)
-        chosen = next_cells(belief, worth, students.noise_sd, students.hours, 1)
+    scores = Scores(truth, belief.seeds, rng)
+    taken, hours = list(done), 0.0
+    paid = frozenset[str]().union(*(prices.stages[student] for student in done))
+    while not belief.measured or expected_regret(belief, worth, rng) >= limits.regret:
+        offers = [Offer(*student, prices.of(student, paid)) for student in first_of(prices, taken)]
+        offers = [each for each in offers if hours + each.hours <= limits.device_hours]
+        chosen = next_students(belief, worth, truth.noise_sd, offers, 1)
         if not chosen:
-            return _ended(belief, worth, students, count, hours, rng)
-        score = students.measure(chosen[0], biases, rng)
-        belief = belief.after(chosen[0], score, students.noise_sd)
-        hours, count = hours + students.hours[chosen[0]], count + 1
+            break
+        student = Student(*chosen[0].offer[:2])
+        belief = belief.after(student.index, scores.of(student), truth.noise_sd, student.seed)
+        hours += prices.of(student, paid)
+        taken.append(student)
+        paid |= prices.stages[student]
+    return _ended(belief, worth, truth, len(taken) - len(done), hours, rng)
+
+
+def first_of(prices: Prices, taken: Sequence[Student]) -> list[Student]:
+    """Of each cell and schedule, the student of the first seed that was not taken."""
+    found: dict[int, Student] = {}
+    for student in sorted(set(prices.stages) - set(taken)):
+        found.setdefault(student.index, student)
+    return list(found.values())
 
 
 def listed(
-    belief: Belief, worth: Worth, students: Students, cells: Sequence[int], seed: int
+    belief: Belief,
+    worth: Worth,
+    truth: Truth,
+    prices: Prices,
+    students: Sequence[Student],
+    seed: int,
 ) -> Campaign:
-    """A campaign that measures a list of cells, whatever comes out."""
+    """A campaign that trains a list of students, whatever comes out."""
     rng = np.random.default_rng(seed)
-    for cell in cells:
-        score = students.measure(cell, np.zeros(len(students.hours)), rng)
-        belief = belief.after(cell, score, students.noise_sd)
-    hours = float(students.hours[list(cells)].sum())
-    return _ended(belief, worth, students, len(cells), hours, rng)
+    scores = Scores(truth, belief.seeds, rng)
+    for student in students:
+        score = scores.of(student)
+        belief = belief.after(student.index, score, truth.noise_sd, student.seed)
+    paid = frozenset[str]().union(*(prices.stages[student] for student in students))
+    hours = float(sum(prices.hours[key] for key in paid))
+    return _ended(belief, worth, truth, len(students), hours, rng)
 
 
 def _ended(
     belief: Belief,
     worth: Worth,
-    students: Students,
+    truth: Truth,
     count: int,
     hours: float,
     rng: np.random.Generator,
@@ -101,7 +143,7 @@ def _ended(
     return Campaign(
         students=count,
         device_hours=hours,
-        expected_regret=rate(belief, worth, students.noise_sd, rng).regret,
-        true_regret=float(worth.regret(believed, students.ap).mean()),
-        front_error=float(np.abs(believed - students.ap).mean()),
+        expected_regret=expected_regret(belief, worth, rng),
+        true_regret=float(worth.regret(believed, truth.ap).mean()),
+        front_error=float(np.abs(believed - truth.ap).mean()),
     )

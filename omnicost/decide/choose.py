@@ -1,4 +1,4 @@
-"""The next cells to measure: those whose measurement is expected to lower a plan's regret most.
+"""The next students to train: those whose score is expected to lower a plan's regret most.
 
 Knowledge gradient: after measuring a cell the believed AP of all cells moves along one direction by
 a standard normal; the expected worth of the best plan over that normal, less the worth of today's
@@ -7,7 +7,8 @@ best plan, is what the measurement gains (Frazier, Powell, Dayanik 2009, correla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -19,39 +20,46 @@ _NODES = norm.ppf((np.arange(24) + 0.5) / 24)  # of equal probability: worths ha
 DRAWS = 400
 
 
-@dataclass(frozen=True)
-class Rating:
-    """What measuring more is worth now.
+class Offer(NamedTuple):
+    """A student that could be trained.
 
     Args:
-        regret: AP that today's plans are expected to lose, on average over the budgets.
-        gain: AP by which one measurement of each cell, at each schedule, is expected to lower that.
+        index, seed: as of `Belief.seen`.
+        hours: device-hours that it takes.
     """
 
-    regret: float
-    gain: np.ndarray
+    index: int
+    seed: int
+    hours: float
 
 
-def rate(belief: Belief, worth: Worth, noise_sd: float, rng: np.random.Generator) -> Rating:
-    """Rate every cell; measured ones too, whose repeat sharpens them.
+class Choice(NamedTuple):
+    """An offer that was taken, and the AP by which it is expected to lower the regret."""
+
+    offer: Offer
+    gain: float
+
+    @property
+    def rate(self) -> float:
+        """AP a device-hour."""
+        return self.gain / self.offer.hours
+
+
+def expected_regret(belief: Belief, worth: Worth, rng: np.random.Generator) -> float:
+    """AP that today's plans are expected to lose, on average over the budgets."""
+    return float(worth.regret(belief.expected_ap, belief.draw(rng, DRAWS)).mean())
+
+
+def gain_of(belief: Belief, worth: Worth, index: int, noise_sd: float, seed: int = 0) -> float:
+    """AP that one student's score is expected to add to the plans made afterwards.
 
     Args:
-        noise_sd: of one run, in AP.
+        index, seed: as of `Belief.seen`.
+        noise_sd: of one run beside its seed's effect, in AP.
     """
-    regret = worth.regret(belief.expected_ap, belief.draw(rng, DRAWS)).mean()
-    gains = [gain_of(belief, worth, cell, noise_sd) for cell in range(len(belief.mean))]
-    return Rating(float(regret), np.array(gains))
-
-
-def gain_of(belief: Belief, worth: Worth, cell: int, noise_sd: float) -> float:
-    """AP that one measurement of a cell is expected to add to the plans made afterwards.
-
-    Args:
-        cell: as of `Belief.after`.
-    """
-    noise = (noise_sd / np.exp(belief.mean[cell])) ** 2
-    variance = belief.covariance[cell, cell]
-    step = belief.covariance[:, cell] / np.sqrt(variance + noise)
+    seen = belief.seen(index, seed)
+    noise = (noise_sd / np.exp(seen.mean)) ** 2
+    step = seen.covariance / np.sqrt(seen.variance + noise)
     moved = belief.ap(belief.mean + _NODES[:, None] * step)
     later = worth.best(moved).mean()
     # Against the same average without a choice, so that rounding of exp and bounds cancels.
@@ -59,37 +67,36 @@ def gain_of(belief: Belief, worth: Worth, cell: int, noise_sd: float) -> float:
     return max(0.0, float(later - today))
 
 
-def next_cells(
+def next_students(
     belief: Belief,
     worth: Worth,
     noise_sd: float,
-    cost_hours: np.ndarray,
+    offers: Sequence[Offer],
     count: int,
-    running: tuple[int, ...] = (),
-) -> list[int]:
-    """The cells to start now, best first: expected fall of regret per device-hour.
+    running: Sequence[tuple[int, int]] = (),
+) -> list[Choice]:
+    """What to start now, best first: expected fall of regret per device-hour.
 
     Those that run, and those chosen before in this call, are taken to score as believed, so that a
-    batch does not ask the same question twice.
+    batch does not ask the same question twice. No cell is chosen twice at one schedule.
 
     Args:
-        cost_hours: device-hours of one measurement of each cell at each schedule.
-        running: cells that are being measured.
+        running: index and seed of the students that are being trained.
     """
     imagined = belief
-    for cell in running:
-        imagined = _as_believed(imagined, cell, noise_sd)
-    chosen: list[int] = []
-    for _ in range(count):
-        gains = np.array([gain_of(imagined, worth, n, noise_sd) for n in range(len(cost_hours))])
-        gains[[*running, *chosen]] = -1.0
-        best = int(np.argmax(gains / cost_hours))
-        if gains[best] <= 0:
+    for index, seed in running:
+        imagined = _as_believed(imagined, index, seed, noise_sd)
+    left, chosen = list(offers), list[Choice]()
+    while left and len(chosen) < count:
+        rated = [Choice(o, gain_of(imagined, worth, o.index, noise_sd, o.seed)) for o in left]
+        best = max(rated, key=lambda choice: choice.rate)
+        if best.gain <= 0:
             break
         chosen.append(best)
-        imagined = _as_believed(imagined, best, noise_sd)
+        left = [offer for offer in left if offer.index != best.offer.index]
+        imagined = _as_believed(imagined, best.offer.index, best.offer.seed, noise_sd)
     return chosen
 
 
-def _as_believed(belief: Belief, cell: int, noise_sd: float) -> Belief:
-    return belief.after(cell, float(np.exp(belief.mean[cell])), noise_sd)
+def _as_believed(belief: Belief, index: int, seed: int, noise_sd: float) -> Belief:
+    return belief.after(index, float(np.exp(belief.seen(index, seed).mean)), noise_sd, seed)

@@ -7,7 +7,7 @@ what it can read is what the key covers; runtime fields of the parameters are ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -183,6 +183,18 @@ class TargetPlan(Generic[TargetT]):
         own = set(self.trial)
         read = {key for stage in self.stages if stage.key in own for key in stage.inputs.values()}
         return frozenset(read - own)
+
+
+class Chooser(Protocol):
+    """Says which targets are worth computing, as the outputs of others come in."""
+
+    def is_enough(self, left: Collection[str]) -> bool:
+        """Whether none of the targets left is worth computing."""
+        ...
+
+    def choose(self, left: Collection[str], under_way: Collection[str], count: int) -> list[str]:
+        """Up to `count` of the targets left to start now, beside those under way."""
+        ...
 
 
 Planner = Callable[[TargetT, str], TargetPlan[TargetT]]  # target, salt -> its plan

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from omnicost.amounts import read_hours
 from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
 from omnicost.errors import InputError
@@ -81,6 +82,48 @@ class Grid(Strict):
         )
 
 
+class Decide(Strict):
+    """Train only the students that still change a plan (`omnicost.decide`)."""
+
+    regret: Annotated[float, Field(gt=0)] = Field(
+        default=0.15, description="AP: stop once plans are expected to lose less than this."
+    )
+    device_hours: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Start no student that would take what the card's students used over this.",
+    )
+    budgets: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(),
+        description="Labelling hours that matter, as 50h, 500h; all up to masks everywhere if "
+        "none is named.",
+    )
+    runs: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="Most students of a cell; seeds beyond the card's are counted on."
+    )
+    shorter: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(), description="Shorter schedules at hand, as shares of the student's steps."
+    )
+    spread: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Standard deviation of a cell's AP; learnt from repeats if absent.",
+    )
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _in_hours(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list | tuple) else [value]
+        texts = [part for entry in entries for part in str(entry).split(",")]
+        try:
+            return tuple(read_hours(text, "`budgets`") for text in texts)
+        except InputError as error:
+            raise ValueError(f"{error.problem}; {error.remedy}") from None
+
+    @field_validator("shorter", mode="after")
+    @classmethod
+    def _each_once(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(shares), reverse=True))
+
+
 class Hardware(Strict):
     """The machine that a dry run prices, where nothing has been timed yet."""
 
@@ -116,6 +159,7 @@ class Card(Strict):
         "the cache does not hold every embedding.",
     )
     scheduler: SchedulerSpec | None = None
+    decide: Decide | None = None
     hardware: Hardware = Hardware()
 
     @field_validator("datasets", mode="before")
@@ -128,6 +172,8 @@ class Card(Strict):
     def _something_to_compare(self) -> Card:
         if self.scheduler is not None and len(self.variants) * len(self._axis_points()) < 2:
             raise ValueError("scheduler: needs two variants of a cell to compare")
+        if self.decide is not None and (self.scheduler is not None or self.measure != "student"):
+            raise ValueError("decide: needs students that are trained to their end")
         return self
 
     def _axis_points(self) -> list[Overrides]:
@@ -164,6 +210,7 @@ class Cell:
     Args:
         variant: what tells the recipe from the card's other recipes; empty if there is one.
         recipe: what differs from the base recipe, as nested plain data.
+        shortened: share of the recipe's steps that the student is trained for; 1 for all.
     """
 
     dataset: DatasetSpec
@@ -173,6 +220,7 @@ class Cell:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = "full"
     measure: str = "student"
+    shortened: float = 1.0
 
     @property
     def group(self) -> str:
@@ -182,7 +230,8 @@ class Cell:
     @property
     def id(self) -> str:
         """The cell's name within its card."""
-        return f"{self.group}/{self.variant}" if self.variant else self.group
+        steps = "" if self.shortened == 1 else f"steps={self.shortened:.3g}"
+        return "/".join(part for part in (self.group, self.variant, steps) if part)
 
     @property
     def weak_type(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,10 @@ from omnicost.engine.graph import Graph, build_graph
 from omnicost.engine.store import Store
 from omnicost.progress import Progress, silent
 from omnicost.results import Row, TeacherRow
+from omnicost.sweep.candidates import candidates
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.cell_stages import CellPlan, planner
+from omnicost.sweep.decider import Decider, Decision
 from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
     existing_rows,
@@ -45,11 +47,30 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A card with its cells planned; `sources.missing` says what it lacks."""
+    """A card with its cells planned; `sources.missing` says what it lacks.
+
+    Where the card decides, the graph has all that may be trained.
+    """
 
     card: Card
     graph: Graph[Cell]
     sources: Sources
+
+    @property
+    def whole(self) -> Graph[Cell]:
+        """The card's own cells, repeats and shorter schedules of deciding left out."""
+        own = {cell.id for cell in self.card.cells()}
+        plans = tuple(plan for plan in self.graph.plans if plan.target.id in own)
+        keys = {stage.key for plan in plans for stage in plan.stages}
+        return Graph(plans, {k: s for k, s in self.graph.stages.items() if k in keys})
+
+    def decider(
+        self, store: Store | None, tell: Callable[[str], None] = lambda line: None
+    ) -> Decider | None:
+        """What decides which students are trained; None where all are."""
+        if self.card.decide is None:
+            return None
+        return Decider(self.graph, self.card.decide, self.sources, store, tell)
 
 
 @dataclass(frozen=True)
@@ -59,12 +80,14 @@ class Finished:
     Args:
         rows: of this card's finished cells, in its order; empty where it measures teachers.
         path: the file that holds them.
+        decision: where the card decides.
     """
 
     end: Completion
     rows: tuple[Row, ...]
     teacher_rows: tuple[TeacherRow, ...]
     path: Path
+    decision: Decision | None = None
 
 
 def prepare(request: Request, cache: Path, progress: Progress = silent) -> Prepared:
@@ -86,6 +109,8 @@ def prepare_card(
 ) -> Prepared:
     """Plan the cells of a card, those that match the filters."""
     cells = only(card.cells(), filters)
+    if card.decide is not None:
+        cells = candidates(cells, card.decide)
     return Prepared(card, build_graph(cells, planner(card, sources), share=share), sources)
 
 
@@ -95,12 +120,14 @@ def sweep_card(
     results: Path,
     options: RayOptions,
     watch: Callable[[CellPlan, str], None] = lambda plan, state: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Finished:
     """Compute what is missing and have every finished cell's row in its file.
 
     Args:
         results: folder for the rows.
         watch: told of every change of a cell's state, after its row is written.
+        tell: told of every decision, where the card decides.
 
     Raises:
         MissingError: naming all data and weights that are missing.
@@ -115,10 +142,11 @@ def sweep_card(
 
     def on_cell(plan: CellPlan, state: str) -> None:
         if _is_finished(plan, store) and prepared.card.measure == "student":
-            record_row(path, row_of(plan, store, prepared.sources))
+            record_row(_file_of(plan, path), row_of(plan, store, prepared.sources))
         watch(plan, state)
 
-    end = complete(prepared.graph, store, options, on_cell)
+    decider = prepared.decider(store, tell)
+    end = complete(prepared.graph, store, replace(options, chooser=decider), on_cell)
     done = [plan for plan in prepared.graph.plans if _is_finished(plan, store)]
     if prepared.card.measure == "teacher":
         found = _teacher_rows(done, store, prepared.sources)
@@ -130,9 +158,16 @@ def sweep_card(
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
     done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
     rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done)
-    for row in rows:
-        record_row(path, row)
-    return Finished(end, rows, (), path)
+    for plan, row in zip(done, rows, strict=True):
+        record_row(_file_of(plan, path), row)
+    whole = [row for plan, row in zip(done, rows, strict=True) if plan.target.shortened == 1]
+    decision = None if decider is None else decider.decision(end.failed)
+    return Finished(end, tuple(whole), (), path, decision)
+
+
+def _file_of(plan: CellPlan, path: Path) -> Path:
+    """Students on a shorter schedule are in a file of their own: no front may mix them."""
+    return path if plan.target.shortened == 1 else path.with_suffix(".shorter.jsonl")
 
 
 def _is_finished(plan: CellPlan, store: Store) -> bool:

@@ -55,11 +55,16 @@ class Snapshot(NamedTuple):
 
 
 class Watcher:
-    """Looks at a store on behalf of one graph."""
+    """Looks at a store on behalf of one graph.
 
-    def __init__(self, graph: Graph, store: Store) -> None:
+    Args:
+        is_open: only some of the graph will be computed, and nobody knows yet which.
+    """
+
+    def __init__(self, graph: Graph, store: Store, is_open: bool = False) -> None:
         self.graph = graph
         self.store = store
+        self.is_open = is_open
         self.done = {key for key in graph.stages if store.has(key)}
         timings = StageTimings.of_store(store)
         floor = 0.5  # seconds: a stage's start-up
@@ -115,6 +120,10 @@ class SweepDisplay:
         if not self.console.is_terminal and state != "running":
             self._line(f"cell {plan.target.id}: {self.cells[plan.target.id]}")
 
+    def tell(self, text: str) -> None:
+        """Have a line above the table."""
+        self._line(text)
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show while the block runs; the table vanishes at its end."""
@@ -150,10 +159,9 @@ class SweepDisplay:
 
     def _line(self, text: str) -> None:
         done, total = len(self.watcher.done), len(self.watcher.graph.stages)
+        far = f"{done}" if self.watcher.is_open else f"{done}/{total}"
         clock = time.strftime("%H:%M:%S")
-        self.console.print(
-            f"{clock} [{done}/{total}] {text}", highlight=False, markup=False, soft_wrap=True
-        )
+        self.console.print(f"{clock} [{far}] {text}", highlight=False, markup=False, soft_wrap=True)
 
     def eta_seconds(self) -> float | None:
         """Seconds still to go, from the share of the expected work that is done."""
@@ -166,15 +174,17 @@ class SweepDisplay:
 
     def _heading(self) -> Text:
         elapsed = duration(time.monotonic() - self._started)
-        eta = self.eta_seconds()
-        left = f"about {duration(eta)} to go" if eta is not None else "estimating"
+        eta = None if self.watcher.is_open else self.eta_seconds()
+        unknown = "as many students as it takes" if self.watcher.is_open else "estimating"
+        left = f"about {duration(eta)} to go" if eta is not None else unknown
         return Text(f"{elapsed} elapsed, {left}", style="bold")
 
     def _stages(self) -> Table:
         table = Table.grid(padding=(0, 2))
         counts = self._snapshot.counts
         table.add_row(*counts)
-        table.add_row(*(f"{done}/{total}" for done, total in counts.values()))
+        is_open = self.watcher.is_open
+        table.add_row(*(f"{a}" if is_open else f"{a}/{b}" for a, b in counts.values()))
         return table
 
     def _running(self) -> Table:

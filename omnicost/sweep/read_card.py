@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +31,15 @@ class Changes:
         settings: ``path=value`` texts; the value is YAML.
         seeds: a count (``3`` is 0, 1, 2) or a list (``0,7``).
         data: where the data sets' files lie.
+        decide: what deciding is told, by field of `card.Decide`; empty keeps what the card says of
+            it, None leaves the matter to the card.
     """
 
     settings: Sequence[str] = ()
     seeds: str | None = None
     smoke: bool = False
     data: Path | None = None
+    decide: Mapping[str, Any] | None = None
 
 
 def load_card(card: str | Path, changes: Changes | None = None) -> Card:
@@ -56,6 +59,8 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
     content = merged(content, nested(_settings(changes.settings)))
     if changes.seeds is not None:
         content["seeds"] = parse_seeds(changes.seeds)
+    if changes.decide is not None:
+        content["decide"] = {**(content.get("decide") or {}), **changes.decide}
     if changes.data is not None:
         content["datasets"] = _rooted(content.get("datasets", ()), changes.data)
     try:

@@ -16,6 +16,7 @@ from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
 from omnicost.results import Row, TeacherRow
+from omnicost.sweep.decider import Decision, Expected
 from omnicost.sweep.estimate import SweepEstimate
 from omnicost.sweep.launch import Finished
 from omnicost.sweep.progress import duration
@@ -221,7 +222,75 @@ def finished_json(finished: Finished, plot: Path | None) -> dict[str, Any]:
         "teacher_rows": [row.model_dump(mode="json") for row in finished.teacher_rows],
         "failed": dict(finished.end.failed),
         "stopped": {cell: dict(far.report) for cell, far in finished.end.stopped.items()},
+        **({"decision": decision_json(finished.decision)} if finished.decision else {}),
     }
+
+
+def decision_table(decision: Decision, title: str) -> Table:
+    """Every cell with its AP, measured or forecast, its interval, and why it was run or not."""
+    table = Table(title=title, title_justify="left")
+    fronts = len(decision.regret) > 1
+    table.add_column("cell", overflow="fold")
+    for name in ("runs", "AP", "5% to 95%", "on front"):
+        table.add_column(name, justify="right")
+    table.add_column("why", overflow="fold")
+    for cell in decision.cells:
+        known = cell.forecast
+        table.add_row(
+            f"{cell.front} {policy_name(cell.policy)}" if fronts else policy_name(cell.policy),
+            str(cell.runs) if cell.runs else "-",
+            f"~{known.ap:.1f}" if cell.ap is None else f"{cell.ap:.1f}",
+            f"{known.low:.1f} to {known.high:.1f}",
+            f"{known.on_front:.0%}",
+            cell.why,
+        )
+    table.caption = "~ forecast, not measured: no row"
+    return table
+
+
+def decision_lines(decision: Decision) -> list[str]:
+    """What the table does not say."""
+    regrets = ", ".join(
+        f"{regret:.2f} AP" + (f" on {front}" if len(decision.regret) > 1 else "")
+        for front, regret in decision.regret.items()
+    )
+    ended = [f"decided: {decision.why}"] if decision.why else []
+    return [
+        *ended,
+        f"plans are expected to lose {regrets} to what was not measured; "
+        f"{_hours(decision.device_hours)} of devices are in the store",
+    ]
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "expected_regret": decision.regret,
+        "device_hours": decision.device_hours,
+        "why": decision.why,
+        "cells": [
+            {
+                "front": cell.front,
+                "policy": cell.policy.as_dict(),
+                "seconds_per_image": cell.seconds_per_image,
+                "measured_ap": cell.ap,
+                "runs": cell.runs,
+                **cell.forecast._asdict(),
+                "why": cell.why,
+            }
+            for cell in decision.cells
+        ],
+    }
+
+
+def expected_line(expected: Expected) -> str:
+    """What deciding is expected to take, for a dry run."""
+    (hours, most_hours), (students, most_students) = expected.hours, expected.students
+    return (
+        f"deciding is expected to take {_hours(hours)} of devices and {students:.0f} students, "
+        f"in 9 of 10 cases at most {_hours(most_hours)} and {most_students:.0f} "
+        f"({expected.simulations} simulated campaigns)"
+    )
 
 
 def next_command(rows: Sequence[Row], path: Path) -> str:

@@ -227,6 +227,16 @@ def require_resources(stages: Iterable[Stage]) -> None:
             )
 
 
+def room_for(asked: Iterable[Resources]) -> int:
+    """How many targets the cluster's devices hold at once, each with the most of these; 1 or more.
+
+    Stages that other targets share are beside them, so that a device may wait for its turn.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    rooms = (sum(_copies(node, each) for node in nodes) // each.workers for each in asked)
+    return max(1, min(rooms, default=1))
+
+
 def _copies(node: Mapping[str, float], asked: Resources) -> int:
     """How many workers of these resources a node holds."""
     demands = {"CPU": asked.cpus, "GPU": asked.gpus, "memory": (asked.memory_gb or 0) * 1e9}

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnicost.engine.graph import Graph, TargetPlan
+from omnicost.engine.graph import Chooser, Graph, Stage, TargetPlan
 from omnicost.engine.ray.cluster import (
     ray_session,
     remove_ray_folder,
     require_resources,
     require_shared_store,
+    room_for,
 )
 from omnicost.engine.ray.stopped_trials import Stopped, remembered, salvage
-from omnicost.engine.ray.target_states import Board
+from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate
 from omnicost.engine.ray.tasks import submit
-from omnicost.engine.ray.trials import conduct_trials
+from omnicost.engine.ray.trials import conduct_trials, trial_stages
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 
@@ -33,11 +34,13 @@ class RayOptions:
     Args:
         address: of a Ray cluster; None starts Ray on this machine.
         cpus: logical CPUs of a local Ray; None takes what the machine has.
+        chooser: which targets to compute at all, as many at once as there are devices.
     """
 
     address: str | None = None
     cpus: int | None = None
     scheduler: SchedulerSpec | None = None
+    chooser: Chooser | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,13 @@ class Completion:
         failed: target -> why.
         stopped: target -> how far it came before the scheduler stopped it.
         computed: keys of the stages that were added to the store.
+        left: targets that the chooser left alone.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[str, Stopped] = field(default_factory=dict)
     computed: frozenset[str] = frozenset()
+    left: tuple[str, ...] = ()
 
 
 def complete(
@@ -72,14 +77,24 @@ def complete(
     stopped = remembered(graph.plans, store, options.scheduler)
     wanted = Graph(tuple(p for p in graph.plans if p.target.id not in stopped), graph.stages)
     needed = wanted.needed(store.has)
+    open_plans = [plan for plan in wanted.plans if needed & set(plan.trial)]
+    names = [plan.target.id for plan in open_plans]
+    chooser = options.chooser
     if not needed:
         return Completion(stopped=stopped)
+    if chooser is not None and chooser.is_enough(names):
+        wanted = Graph(tuple(p for p in wanted.plans if p.target.id not in names), graph.stages)
+        needed, open_plans = wanted.needed(store.has), []
+        if not needed:
+            return Completion(stopped=stopped, left=tuple(names))
     with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
-        references = submit(store, (stage for stage in graph.shared if stage.key in needed))
-        open_plans = [plan for plan in wanted.plans if needed & set(plan.trial)]
-        board = Board(open_plans, references, on_change)
+        shared = [stage for stage in graph.shared if stage.key in needed]
+        due = needed if chooser is None else _due(wanted, open_plans, store)
+        references = submit(store, (stage for stage in shared if stage.key in due))
+        gate = None if chooser is None else _gate(chooser, store, open_plans, shared, references)
+        board = Board(open_plans, references, on_change, gate)
         conduct_trials(board, store, scratch, options.scheduler)
         board.wait_for_stages()
         if options.scheduler is not None:
@@ -88,14 +103,44 @@ def complete(
         failed=_failures(wanted, store, board),
         stopped=stopped,
         computed=frozenset(key for key in needed if store.has(key)),
+        left=tuple(board.in_state(OPEN)),
     )
+
+
+def _due(graph: Graph[Any], open_plans: Sequence[TargetPlan], store: Store) -> frozenset[str]:
+    """What is left of targets whose trial has ended: nobody has to choose them."""
+    left = {id(plan) for plan in open_plans}
+    ended = tuple(plan for plan in graph.plans if id(plan) not in left)
+    return Graph(ended, graph.stages).needed(store.has)
+
+
+def _gate(
+    chooser: Chooser,
+    store: Store,
+    plans: Sequence[TargetPlan],
+    shared: Sequence[Stage],
+    submitted: Mapping[str, Any],
+) -> Gate:
+    """Lets in as many targets as there are devices, each with the shared stages that it needs."""
+    references = dict(submitted)
+
+    def submit_for(chosen: Sequence[TargetPlan]) -> Mapping[str, Any]:
+        own = {stage.key for plan in chosen for stage in plan.stages}
+        new = [stage for stage in shared if stage.key in own and stage.key not in references]
+        added = submit(store, new, references)
+        references.update(added)
+        return added
+
+    asked = {stage.resources for plan in plans for stage in trial_stages(plan)}
+    return Gate(chooser, room_for(asked), submit_for)
 
 
 def _failures(graph: Graph[Any], store: Store, board: Board) -> dict[str, str]:
     """Why each target without all of its outputs has not got them."""
     causes = {}
     for plan in graph.plans:
-        if plan.target.id in board.stopped or all(map(store.has, plan.outputs.values())):
+        is_left = board.states.get(plan.target.id) in (STOPPED, OPEN)
+        if is_left or all(map(store.has, plan.outputs.values())):
             continue
         failed = [s.key for s in plan.stages if s.key in board.failed_stages]
         cause = board.failed_stages[failed[0]] if failed else board.causes.get(plan.target.id)

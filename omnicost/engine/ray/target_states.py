@@ -1,14 +1,33 @@
-"""Which targets may start: those whose shared stages are done, unless one of them failed."""
+"""Which targets may start: those whose shared stages are done, unless one of them failed.
+
+Where a chooser decides, targets are open until it names them, and their shared stages with them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from omnicost.engine.graph import TargetPlan
+from omnicost.engine.graph import Chooser, TargetPlan
 from omnicost.engine.ray.tasks import failure_of, finished
 
-WAITING, RUNNING, DONE, STOPPED, FAILED = "waiting", "running", "done", "stopped", "failed"
+OPEN, WAITING, RUNNING = "open", "waiting", "running"
+DONE, STOPPED, FAILED = "done", "stopped", "failed"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Lets targets in as they are chosen.
+
+    Args:
+        room: how many may be under way at once.
+        submit: hands the shared stages of targets to Ray; key -> reference.
+    """
+
+    chooser: Chooser
+    room: int
+    submit: Callable[[Sequence[TargetPlan]], Mapping[str, Any]]
 
 
 class Board:
@@ -18,6 +37,7 @@ class Board:
         plans: the targets whose trial has to run.
         references: key -> Ray reference of the shared stages that were not in the store.
         on_change: called with a target's plan when its state changes.
+        gate: lets targets in one by one; without it all are.
     """
 
     def __init__(
@@ -25,14 +45,17 @@ class Board:
         plans: Iterable[TargetPlan],
         references: Mapping[str, Any],
         on_change: Callable[[TargetPlan, str], None] = lambda plan, state: None,
+        gate: Gate | None = None,
     ) -> None:
         self.plans = {plan.target.id: plan for plan in plans}
-        self.states = dict.fromkeys(self.plans, WAITING)
+        self.states = dict.fromkeys(self.plans, WAITING if gate is None else OPEN)
         self.causes: dict[str, str] = {}  # target -> why it failed
         self.stopped: dict[str, dict[str, Any]] = {}  # target -> last report of its student
         self.failed_stages: dict[str, str] = {}  # key -> cause
         self._open = dict(references)
         self._on_change = on_change
+        self._gate = gate
+        self._asked: dict[str, str] = {}  # states in which the chooser had nothing to add
 
     @property
     def groups(self) -> dict[str, str]:
@@ -49,6 +72,23 @@ class Board:
             for target, state in list(self.states.items()):
                 if state == WAITING:
                     self._fail_if_needed(target)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Fill the room that the gate has, as its chooser decides."""
+        gate = self._gate
+        left = self.in_state(OPEN)
+        while gate is not None and left and self._asked != self.states:
+            under_way = [*self.in_state(WAITING), *self.in_state(RUNNING)]
+            free = gate.room - len(under_way)
+            chosen = gate.chooser.choose(left, under_way, free) if free > 0 else []
+            if not chosen:
+                self._asked = dict(self.states)
+                return
+            self._open.update(gate.submit([self.plans[target] for target in chosen]))
+            for target in chosen:
+                self.change(target, WAITING)
+            left = self.in_state(OPEN)
 
     def _fail_if_needed(self, target: str) -> None:
         for key in self.plans[target].waits_for:

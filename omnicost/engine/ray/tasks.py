@@ -16,25 +16,33 @@ from omnicost.engine.store import Store
 from omnicost.errors import StageError
 
 
-def submit(store: Store, stages: Iterable[Stage]) -> dict[str, Any]:
+def submit(
+    store: Store, stages: Iterable[Stage], earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Hand the stages to Ray, inputs before what reads them.
+
+    Args:
+        earlier: references of stages that were handed over before, which these may read.
 
     Returns:
         key -> object reference of the stage's `Outcome`. A reference fails if its stage did, or
         one that it reads; Ray passes the first cause on.
     """
-    submitter = _Submitter(store, {stage.key: stage for stage in stages})
+    submitter = _Submitter(store, {stage.key: stage for stage in stages}, earlier or {})
     return {key: submitter.reference(key) for key in submitter.stages}
 
 
 class _Submitter:
     """Submits each stage after what it waits for: its inputs, and the pass that it shares."""
 
-    def __init__(self, store: Store, stages: Mapping[str, Stage]) -> None:
+    def __init__(
+        self, store: Store, stages: Mapping[str, Stage], earlier: Mapping[str, Any]
+    ) -> None:
         self.store = store
         self.stages = stages
+        self._known = {*stages, *earlier}
         self._passes = {stage.key: each for each in passes_of(stages.values()) for stage in each}
-        self._references: dict[str, Any] = {}
+        self._references: dict[str, Any] = dict(earlier)
         self._ends: dict[Pass, Any] = {}
 
     def reference(self, key: str) -> Any:
@@ -48,7 +56,7 @@ class _Submitter:
         return self._references[key]
 
     def _inputs(self, stage: Stage) -> list[Any]:
-        return [self.reference(key) for key in stage.inputs.values() if key in self.stages]
+        return [self.reference(key) for key in stage.inputs.values() if key in self._known]
 
     def _end_of(self, stages: Pass) -> Any:
         """Ready when the pass has ended, well or not; it starts when its inputs have ended so."""

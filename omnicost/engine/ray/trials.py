@@ -14,7 +14,15 @@ from ray.tune.search import Searcher
 from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import Stage, TargetPlan
 from omnicost.engine.ray.distributed import call_on_workers
-from omnicost.engine.ray.target_states import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
+from omnicost.engine.ray.target_states import (
+    DONE,
+    FAILED,
+    OPEN,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Board,
+)
 from omnicost.engine.ray.tasks import first_line, submit_one, told_by
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
@@ -72,7 +80,7 @@ def _tuner(
         tune_config=tune.TuneConfig(
             search_alg=TargetSearcher(board),
             scheduler=None if scheduler is None else GroupedScheduler(scheduler, board.groups),
-            num_samples=len(board.in_state(WAITING)),
+            num_samples=len(board.in_state(WAITING)) + len(board.in_state(OPEN)),
             reuse_actors=scheduler is None,  # a process that is kept need not import torch again
         ),
         run_config=tune.RunConfig(
@@ -168,7 +176,7 @@ class TargetSearcher(Searcher):
         self._causes: dict[str, str] = {}  # trial -> why it failed last
 
     def suggest(self, trial_id: str) -> Any:
-        """The next target; None while all are waiting."""
+        """The next target; None while all are waiting, or may yet be chosen."""
         board = self._board
         board.settle()
         plan = board.next_ready()
@@ -176,7 +184,10 @@ class TargetSearcher(Searcher):
             # Nothing runs: Tune would poll with its eyes shut. Here Ctrl-C gets through.
             plan = board.next_ready() if board.wait_for_ready() else None
         if plan is None:
-            return None if board.in_state(WAITING) else Searcher.FINISHED
+            may_follow = board.in_state(WAITING) or (
+                board.in_state(RUNNING) and board.in_state(OPEN)
+            )
+        return None if may_follow else Searcher.FINISHED
         target = plan.target.id
         self._targets[trial_id] = target
         board.change(target, RUNNING)

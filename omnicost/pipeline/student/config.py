@@ -45,6 +45,16 @@ class ScheduleConfig(Config):
             return warm * (1 - step / self.steps) ** self.power
         return warm * self.drop_factor ** sum(step >= drop for drop in self.drop_at)
 
+    def shortened(self, share: float) -> ScheduleConfig:
+        """The same shape over a share of the steps."""
+        return self.model_copy(
+            update={
+                "steps": max(1, round(share * self.steps)),
+                "drop_at": tuple(round(share * drop) for drop in self.drop_at),
+                "warmup_steps": round(share * self.warmup_steps),
+            }
+        )
+
 
 class AugmentConfig(Config):
     """Random views of a picture; all end in a crop of fixed size, padded with grey."""

@@ -1,0 +1,51 @@
+"""What students cost whose stages are shared: each stage is paid by the first that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+
+LEAST_HOURS = 1e-6  # of a student, so that what costs nothing has a rate
+
+
+class Student(NamedTuple):
+    """A student of a front: cell and schedule, and which seed.
+
+    Args:
+        index: of the cell at the full schedule; N more for each shorter schedule.
+        seed: position among the seeds.
+    """
+
+    index: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Device-hours of the stages, and which of them each student needs."""
+
+    stages: Mapping[Student, frozenset[str]]
+    hours: Mapping[str, float]
+
+    def of(self, student: Student, done: Set[str]) -> float:
+        """Device-hours that a student still takes."""
+        left = sum(self.hours[key] for key in self.stages[student] - done)
+        return max(left, LEAST_HOURS)
+
+    @classmethod
+    def alike(cls, hours: np.ndarray, seeds: int, trunk_hours: float = 0.0) -> Self:
+        """Students that share nothing but a trunk of their seed.
+
+        Args:
+            hours: ``(N * (1 + F),)`` of each cell and schedule.
+        """
+        students = [Student(n, seed) for seed in range(seeds) for n in range(len(hours))]
+        trunks = {f"trunk {seed}": trunk_hours for seed in range(seeds)}
+        own = {f"student {s.index} {s.seed}": float(hours[s.index]) for s in students}
+        stages = {
+            s: frozenset({f"student {s.index} {s.seed}", f"trunk {s.seed}"}) for s in students
+        }
+        return cls(stages, {**own, **trunks})

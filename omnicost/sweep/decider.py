@@ -1,0 +1,252 @@
+"""Deciding which of a card's students to train next, from what the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from omnicost.annotation import Policy
+from omnicost.cost import SECONDS_PER_HOUR
+from omnicost.decide.campaign import Limits, Truth, decided
+from omnicost.decide.choose import Choice, next_students
+from omnicost.decide.front import Forecast, Score
+from omnicost.decide.prices import Student
+from omnicost.engine.graph import Graph
+from omnicost.engine.store import Store
+from omnicost.sweep.candidates import Side, sides
+from omnicost.sweep.card import Cell, Decide
+from omnicost.sweep.estimate import StageTimings
+from omnicost.sweep.rows import read_metrics
+from omnicost.sweep.sources import Sources
+
+SIMULATIONS: Final = 40
+
+
+class CellReport(NamedTuple):
+    """What is known of one cell, and why its students were run or not.
+
+    Args:
+        front: data set, and recipe where there are several.
+        ap: mean of the measured students; None where the cell is forecast.
+        runs: students on the full schedule.
+    """
+
+    front: str
+    policy: Policy
+    seconds_per_image: float
+    ap: float | None
+    runs: int
+    forecast: Forecast
+    why: str
+
+
+class Decision(NamedTuple):
+    """How deciding ended.
+
+    Args:
+        regret: AP that plans are expected to lose, by front.
+        device_hours: of the card's students in the store, with all that they read.
+        why: one line.
+    """
+
+    regret: dict[str, float]
+    device_hours: float
+    why: str
+    cells: tuple[CellReport, ...]
+
+
+class Expected(NamedTuple):
+    """Device-hours and students that deciding is expected to take yet: median, and 9 in 10."""
+
+    hours: tuple[float, float]
+    students: tuple[float, float]
+    simulations: int
+
+
+class Decider:
+    """Chooses students by what their scores are expected to add to plans, per device-hour.
+
+    Everything it knows comes from the store, so that it goes on after any interruption.
+
+    Args:
+        store: None where there is none yet.
+        tell: called with a line on each choice.
+    """
+
+    def __init__(
+        self,
+        graph: Graph[Cell],
+        told: Decide,
+        sources: Sources,
+        store: Store | None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._told = told
+        self._store = store
+        self._tell = tell
+        self._sides = sides(graph, told, sources, StageTimings.of_store(store))
+        self._plans = {plan.target.id: plan for plan in graph.plans}
+        self._places = {
+            plan.target.id: (side, student)
+            for side in self._sides
+            for student, plan in side.plans.items()
+        }
+        self._reasons: dict[str, str] = {}  # target -> why it was chosen
+        self._why = ""
+
+    def is_enough(self, left: Collection[str]) -> bool:
+        """Whether none of the students left is worth its hours."""
+        return not self._next(left, (), 1)
+
+    def choose(self, left: Collection[str], under_way: Collection[str], count: int) -> list[str]:
+        """Up to `count` students to start now, beside those under way."""
+        chosen = self._next(left, under_way, count)
+        for target, reason in chosen.items():
+            self._reasons[target] = reason
+            self._tell(f"decided: {target}: {reason}")
+        return list(chosen)
+
+    def _next(
+        self, left: Collection[str], under_way: Collection[str], count: int
+    ) -> dict[str, str]:
+        """Targets and why."""
+        regrets = {id(side): side.front.regret(self.scores(side)) for side in self._sides}
+        wanting = [
+            side
+            for side in self._sides
+            if not self.scores(side) or regrets[id(side)] >= self._told.regret
+        ]
+        if not wanting:
+            self._why = f"expected regret is under {self._told.regret:g} AP"
+            return {}
+        begun = [target for target in left if self._is_begun(target)][:count]
+        if begun:
+            return dict.fromkeys(begun, "was begun earlier")
+        rated = [each for side in wanting for each in self._rated(side, left, under_way, count)]
+        rated.sort(key=lambda each: -each[1].rate)
+        return {
+            target: f"expected to lower regret by {choice.gain:.2f} AP "
+            f"for {choice.offer.hours:.2g} device-hours"
+            for target, choice in rated[:count]
+        }
+
+    def _rated(
+        self, side: Side, left: Collection[str], under_way: Collection[str], count: int
+    ) -> list[tuple[str, Choice]]:
+        """The best offers of a side, batched."""
+        taken = {s for s, plan in side.plans.items() if plan.target.id not in left}
+        running = [student for s, student in map(self._places.__getitem__, under_way) if s is side]
+        going = {stage.key for target in under_way for stage in self._plans[target].stages}
+        spent = self.device_hours(going)
+        done = frozenset(going | self._done(side))
+        offers = side.front.offers(taken, done)
+        limit = self._told.device_hours or np.inf
+        affordable = [offer for offer in offers if spent + offer.hours <= limit]
+        if not affordable:
+            self._why = (
+                f"no student fits into {limit:g} device-hours" if offers else "no student is left"
+            )
+            return []
+        belief, spread = side.front.believe(self.scores(side))
+        chosen = next_students(belief, side.front.worth, spread.own_sd, affordable, count, running)
+        if not chosen:
+            self._why = "no student is expected to change a plan"
+        return [(side.plans[Student(*choice.offer[:2])].target.id, choice) for choice in chosen]
+
+    def scores(self, side: Side) -> list[Score]:
+        """The side's students that the store has scores of."""
+        return [
+            Score(student, float(read_metrics(self._store, plan.outputs["evaluate"])["AP"] or 0))
+            for student, plan in side.plans.items()
+            if self._store is not None and self._store.has(plan.outputs["evaluate"])
+        ]
+
+    def _is_begun(self, target: str) -> bool:
+        """Whether an interrupted sweep began the student."""
+        key = self._plans[target].outputs["student"]
+        return self._store is not None and bool(self._store.executions(key))
+
+    def _done(self, side: Side) -> set[str]:
+        keys = side.front.prices.hours
+        return set() if self._store is None else {key for key in keys if self._store.has(key)}
+
+    def device_hours(self, going: Collection[str] = ()) -> float:
+        """Of the students in the store with all that they read; those going on at their price."""
+        done = {key for side in self._sides for key in self._done(side)} - set(going)
+        manifests = [self._store.manifest(key) for key in done] if self._store else []
+        prices = {k: v for side in self._sides for k, v in side.front.prices.hours.items()}
+        spent = sum(each.wall_seconds * each.workers for each in manifests)
+        return spent / SECONDS_PER_HOUR + sum(prices[key] for key in going)
+
+    def decision(self, failed: Collection[str] = ()) -> Decision:
+        """How it stands now, cell by cell."""
+        regret = {side.front.name: side.front.regret(self.scores(side)) for side in self._sides}
+        cells = tuple(cell for side in self._sides for cell in self._cells(side, failed))
+        return Decision(regret, self.device_hours(), self._why, cells)
+
+    def _cells(self, side: Side, failed: Collection[str]) -> list[CellReport]:
+        front, scores = side.front, self.scores(side)
+        aps: dict[int, list[float]] = {}
+        for student, ap in scores:
+            aps.setdefault(student.index, []).append(ap)
+        forecasts = front.forecast(scores)
+        return [
+            CellReport(
+                front.name,
+                policy,
+                float(side.seconds[cell]),
+                float(np.mean(aps[cell])) if cell in aps else None,
+                len(aps.get(cell, ())),
+                forecasts[cell],
+                self._why_cell(side, cell, failed),
+            )
+            for cell, policy in enumerate(front.policies)
+        ]
+
+    def _why_cell(self, side: Side, cell: int, failed: Collection[str]) -> str:
+        """Why a cell's students were run or not, those on shorter schedules included."""
+        count = len(side.front.policies)
+        own = {s: p.target.id for s, p in side.plans.items() if s.index % count == cell}
+        scored = {score.student for score in self.scores(side)}
+        told = []
+        for student, target in own.items():
+            short = "" if student.index < count else f"x {self._share(side, student):.3g}: "
+            if target in failed:
+                told.append(f"{short}failed")
+            elif student in scored:
+                told.append(short + self._reasons.get(target, "was in the store"))
+        return "; ".join(told) or f"not run: {self._why or 'not decided yet'}"
+
+    @staticmethod
+    def _share(side: Side, student: Student) -> float:
+        return side.front.shorter[student.index // len(side.front.policies) - 1]
+
+    def expected(self, simulations: int = SIMULATIONS) -> Expected:
+        """What deciding is expected to take from here on, from simulated campaigns.
+
+        Truths are drawn from what is believed now; students start one at a time.
+        """
+        ends = [
+            [self._simulated(side, number) for number in range(simulations)] for side in self._sides
+        ]
+        totals = np.array(ends, float).sum(axis=0)  # (simulations, 2), over the fronts
+
+        def quantiles(values: np.ndarray) -> tuple[float, float]:
+            return float(np.median(values)), float(np.quantile(values, 0.9))
+
+        return Expected(quantiles(totals[:, 1]), quantiles(totals[:, 0]), simulations)
+
+    def _simulated(self, side: Side, number: int) -> tuple[float, float]:
+        """Students and device-hours of one campaign."""
+        front, scores = side.front, self.scores(side)
+        belief, spread = front.believe(scores)
+        true = belief.draw(np.random.default_rng([number, 1]), 1)[0]
+        level = float(belief.expected_ap.mean())
+        truth = Truth(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
+        left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
+        limits = Limits(self._told.regret, np.inf if left is None else left)
+        done = [score.student for score in scores]
+        end = decided(belief, front.worth, truth, front.prices, limits, number, done)
+        return end.students, end.device_hours
