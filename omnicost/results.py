@@ -73,6 +73,8 @@ class Row(BaseModel):
     config_hash: str = ""
     schedule: str = ""
     """Label of the student's schedule, such as `published` or a short one's name."""
+    trunk: str | None = None
+    """What the student went on from: a share of its steps on other labels, as ``0.7 on none=1``."""
     ap: Percent
     ap_small: Percent | None = None
     ap_medium: Percent | None = None
@@ -261,7 +263,7 @@ def require_one_variant(rows: Sequence[Row]) -> None:
         )
     for dataset in dict.fromkeys(row.dataset for row in rows):
         own = [row for row in rows if row.dataset == dataset]
-        for field in ("schedule", "config_hash"):
+        for field in ("schedule", "trunk", "config_hash"):
             values = sorted({str(getattr(row, field)) for row in own})
             if len(values) > 1:
                 problem = f"{dataset} mixes {field} {', '.join(value[:12] for value in values)}"

@@ -124,6 +124,25 @@ def test_a_start_takes_the_backbones_place_in_the_key(without_data: None) -> Non
         assert keys(started, name) == keys(plain, name)
 
 
+def test_a_trunk_is_one_stage_for_all_students_of_a_seed(without_data: None) -> None:
+    """Steps of trunk and branches add up; it is priced once; nothing before students changes."""
+    plain = plan("demo", seeds="1")
+    trunked = plan("demo", "recipe.student.trunk={cell: none, share: 0.7}", seeds="1")
+    assert counts(trunked) == {**counts(plain), "student": 10}
+    for name in ("embed", "detect", "teacher", "pseudomask", "quality"):
+        assert keys(trunked, name) == keys(plain, name)
+    (trunk,) = [s for s in trunked.stages.values() if s.label.startswith("trunk")]
+    assert trunk.key not in trunked.trial_keys
+    for target in trunked.plans:
+        assert trunk.key in target.waits_for
+        student = trunked.stages[target.outputs["student"]]
+        assert trunk.units + student.units == plain.stages[plain.plans[0].outputs["student"]].units
+    hours = [
+        estimate(graph, None, Hardware()).hours["students"].shared for graph in (plain, trunked)
+    ]
+    assert hours[1] == pytest.approx(hours[0] * (0.7 + 9 * 0.3) / 9)
+
+
 def test_more_seeds_add_and_change_nothing(without_data: None) -> None:
     """Every stage of one seed is among those of three."""
     assert keys(plan("demo")) < keys(plan("demo", seeds="3"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,39 +151,47 @@ def test_teacher_only_trains_no_student(tmp_path: Path, monkeypatch: pytest.Monk
     assert teacher["stages"] < whole["stages"]
 
 
-@pytest.mark.slow
-def test_card_with_a_scheduler_runs_from_the_command_line(tmp_path: Path) -> None:
-    """Two variants of a cell under ASHA, with the progress display: each ends in a row."""
+def small_card(folder: Path, steps: int = 4, **more: Any) -> tuple[str, ...]:
+    """Arguments that sweep a card of small random models on eight pictures."""
     pytest.importorskip("torch")
     from student_world import make_backbone, tiny_values
     from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
 
-    tiny_sam().save_pretrained(tmp_path / "sam")
-    write_dataset(tmp_path / "data", images=8)
-    student = tiny_values(steps=4, batch_images=2) | {"checkpoint_every": 1, "log_every": 1}
+    tiny_sam().save_pretrained(folder / "sam")
+    write_dataset(folder / "data", images=8)
+    student = tiny_values(steps=steps, batch_images=2) | {"checkpoint_every": 1, "log_every": 1}
     card = {
-        "name": "raced",
-        "datasets": [{"name": str(tmp_path / "data"), "train": "all", "val": "all"}],
-        "grid": {"mask_shares": [1], "types": ["none"]},
+        "name": "small",
+        "datasets": [{"name": str(folder / "data"), "train": "all", "val": "all"}],
         "recipe": {
             "models": {
-                "sam": str(tmp_path / "sam"),
-                "detector": detector_folder(tmp_path / "detector"),
-                "text": text_folder(tmp_path / "text"),
-                "backbone": make_backbone(tmp_path / "backbone"),
+                "sam": str(folder / "sam"),
+                "detector": detector_folder(folder / "detector"),
+                "text": text_folder(folder / "text"),
+                "backbone": make_backbone(folder / "backbone"),
             },
+            "teacher": {"steps": 2, "batch_images": 2, "points": 32, "late_step": 1},
             "student": student,
         },
-        "variants": {
-            "slow": {"student.optimizer.learning_rate": 1e-9},
-            "fast": {"student.optimizer.learning_rate": 1e-3},
-        },
-        "scheduler": {"name": "asha", "options": {"grace_period": 1, "reduction_factor": 2}},
         "resources": {"default": {"retries": 0}},
+        **more,
     }
-    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
-    folders = ("--store", str(tmp_path / "store"), "--results", str(tmp_path / "results"))
-    done = invoke("sweep", str(tmp_path / "card.yaml"), *folders, "--cpus", "2", "--json")
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    folders = ("--store", str(folder / "store"), "--results", str(folder / "results"))
+    return ("sweep", str(folder / "card.yaml"), *folders, "--cpus", "2")
+
+
+@pytest.mark.slow
+def test_card_with_a_scheduler_runs_from_the_command_line(tmp_path: Path) -> None:
+    """Two variants of a cell under ASHA, with the progress display: each ends in a row."""
+    variants = {
+        "slow": {"student.optimizer.learning_rate": 1e-9},
+        "fast": {"student.optimizer.learning_rate": 1e-3},
+    }
+    scheduler = {"name": "asha", "options": {"grace_period": 1, "reduction_factor": 2}}
+    grid = {"mask_shares": [1], "types": ["none"]}
+    sweep = small_card(tmp_path, grid=grid, variants=variants, scheduler=scheduler)
+    done = invoke(*sweep, "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["failed"] == {}
@@ -199,3 +210,61 @@ def test_a_cell_of_masks_alone_has_no_row_of_a_teacher() -> None:
     masks_alone: Any = SimpleNamespace(outputs={})
     nothing: Any = None
     assert _teacher_rows([masks_alone], nothing, nothing) == ()
+
+
+GRID = {"mask_shares": [0, 0.5, 1], "types": ["box"]}
+
+
+def students_trained(store: Store) -> list[int]:
+    """How often each student of a store was trained to its end."""
+    kinds = {manifest.key: manifest.stage for manifest in store.manifests()}
+    students = [key for key, stage in kinds.items() if stage == "student"]
+    return [sum(e.event == "done" for e in store.executions(key)) for key in students]
+
+
+@pytest.mark.slow
+def test_a_sweep_decides_from_the_command_line(tmp_path: Path) -> None:
+    """A limit of hours ends it after some cells; more hours go on; a full sweep takes the rest."""
+    sweep = small_card(tmp_path, grid=GRID, decide={"spread": 1.0, "runs": 1})
+    done = invoke(*sweep, "--regret", "1e-6", "--device-hours", "1e-9", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows"] == []
+    done = invoke(*sweep, "--regret", "100")
+    assert done.exit_code == 0, done.output
+    for part in ("decided: expected regret is under 100 AP", "was decided", "not run"):
+        assert part in " ".join(done.output.split())
+    store = Store(tmp_path / "store", create=False)
+    first = len(students_trained(store))
+    assert 1 <= first < 3
+    told = json.loads(invoke(*sweep, "--forecast", "--json").stdout)
+    assert sum(cell["runs"] for cell in told["cells"]) == first
+    done = invoke(*sweep, "--set", "decide=null", "--json")
+    assert len(json.loads(done.stdout)["rows"]) == 3
+    assert students_trained(store) == [1, 1, 1]
+    assert len((tmp_path / "results" / "small.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_deciding_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """The command killed while a student trains, started again: no student is trained twice."""
+    sweep = small_card(tmp_path, steps=40, grid=GRID, decide={"spread": 1.0, "runs": 1})
+    sweep = (*sweep, "--regret", "1e-6")
+    command = [sys.executable, "-m", "omnicost", *sweep, "--json"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 600
+        while not list((tmp_path / "store").glob("work/*/checkpoint*")):
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        first.kill()
+        first.wait()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    store = Store(tmp_path / "store", create=False)
+    trained = students_trained(store)
+    assert trained == [1] * len(trained)
+    assert len(json.loads(done.stdout)["rows"]) == len(trained) <= 3
+    told = "".join(path.read_text() for path in (tmp_path / "results").glob("*.jsonl"))
+    assert len(told.splitlines()) == len(trained)

@@ -1,6 +1,7 @@
 """The runner on small real stages: sharing, failures, stopping, several processes, resources."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,50 @@ def test_sweep_on_ray_equals_one_stage_after_the_other(
     for plan in graph.plans:
         assert [state for cell, state in states if cell == plan.target.id] == ["running", "done"]
     assert [*(store.root / "building").iterdir(), *(store.root / "ray").iterdir()] == []
+
+
+class Chosen:
+    """Has targets computed one after the other in a given order, and notes what it was asked."""
+
+    def __init__(self, *order: str) -> None:
+        self.order = list(order)
+        self.under_way: list[int] = []
+
+    def is_enough(self, left: Collection[str]) -> bool:
+        return not set(self.order) & set(left)
+
+    def choose(self, left: Collection[str], under_way: Collection[str], count: int) -> list[str]:
+        self.under_way.append(len(under_way) + count)
+        return [target for target in self.order if target in left][:count]
+
+
+def test_only_chosen_targets_are_computed(ray_on_two_cores: None, store: Store) -> None:
+    """What a chooser leaves alone has not failed, and none of its own stages ran."""
+    graph = graph_of(Toys())
+    chooser = Chosen("toys/mask=1/seed=0", "toys/box=1/seed=0", "toys/mask=0.1,none=0.9/seed=0")
+    end = complete(graph, store, RayOptions(chooser=chooser))
+    assert (end.failed, len(end.left)) == ({}, 2)
+    chosen = [plan for plan in graph.plans if plan.target.id in chooser.order]
+    keys = {stage.key for plan in chosen for stage in plan.stages}
+    assert end.computed == keys == set(store.keys())
+    assert max(chooser.under_way) == 2  # devices
+    assert done_counts(graph, store) == {0, 1}
+    assert complete(graph, store, RayOptions(chooser=chooser)).computed == frozenset()
+    assert complete(graph, store).computed == frozenset(graph.stages) - keys
+
+
+def test_a_chosen_target_that_fails_leaves_the_others(ray_on_two_cores: None, store: Store) -> None:
+    """A broken teacher takes its own target down; the next chosen one ends well."""
+    toys = Toys(recipe={"steps": 2, "broken": "box"})
+    toys = replace(toys, resources={"default": Resources(cpus=1, retries=0)})
+    end = complete(
+        graph_of(toys),
+        store,
+        RayOptions(chooser=Chosen("toys/box=1/seed=0", "toys/none=1/seed=0")),
+    )
+    assert list(end.failed) == ["toys/box=1/seed=0"]
+    assert "this teacher always raises" in end.failed["toys/box=1/seed=0"]
+    assert len(end.left) == 3
 
 
 def test_finished_sweep_does_not_start_ray(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from omnicost.engine.execute import execute
 from omnicost.engine.ray.runner import RayOptions
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
-from omnicost.results import TornLineWarning, read_rows
+from omnicost.results import TornLineWarning, comparable, read_rows
 from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.launch import Prepared, Request, prepare, sweep_card
 from omnicost.sweep.lookup import find_masks
@@ -130,6 +130,37 @@ def test_filled_store_gives_rows_without_ray(world: World, tmp_path: Path) -> No
     rows = read_rows(tmp_path / "results" / "small.jsonl")
     assert rows == list(finished.rows)
     assert len(rows) == 9
+
+
+def test_a_decided_sweep_takes_what_is_there(world: World, tmp_path: Path) -> None:
+    """Where the store has all cells, deciding trains none: rows, forecasts and reasons for nine."""
+    told = {"regret": 50.0, "spread": 1.0, "runs": 2}
+    request = Request(world.card, Changes(decide=told))
+    prepared = prepare(request, world.card.parent / "cache")
+    assert len(prepared.graph.plans) == 18
+    assert len(prepared.whole.plans) == 9
+    finished = sweep_card(prepared, world.stores[0], tmp_path / "results", RayOptions())
+    assert not finished.end.computed
+    assert len(finished.rows) == 9
+    assert finished.decision is not None
+    assert {cell.why for cell in finished.decision.cells} == {"was in the store"}
+    assert finished.decision.why == "expected regret is under 50 AP"
+
+
+def test_students_from_a_trunk_say_so(world: World, tmp_path: Path) -> None:
+    """Their rows name the trunk, and no front takes them together with students of their own."""
+    trunk = "recipe.student.trunk={cell: none, share: 0.5}"
+    request = Request(world.card, Changes(settings=[trunk]), ["mask=1"])
+    prepared = prepare(request, world.card.parent / "cache")
+    for stage in prepared.graph.stages.values():
+        execute(world.stores[0], stage)
+    finished = sweep_card(prepared, world.stores[0], tmp_path / "results", RayOptions())
+    (row,) = finished.rows
+    assert row.trunk == "0.5 on none=1"
+    own = row_of(world.prepared.graph.plans[0], world.stores[0], world.prepared.sources)
+    assert own.trunk is None
+    with pytest.raises(InputError, match=r"mixes trunk 0\.5 on none=1, None"):
+        comparable([row, own])
 
 
 def test_stale_row_is_replaced(world: World, tmp_path: Path) -> None:

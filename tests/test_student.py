@@ -51,6 +51,7 @@ def train(
         [],
         config,
         backbone=backbone,
+        trunk=options.get("trunk"),
         seed=options.get("seed", 0),
         out=out,
         work=folder / "work",
@@ -97,6 +98,25 @@ def test_another_seed_or_setting_starts_over(
     report = lambda done, total, figures: steps.append(done)  # noqa: E731
     train(dataset, backbone, tmp_path, config_of(), seed=1, report=report)
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_branch_goes_on_from_its_trunk(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
+    """Trunk and branch share the steps; a branch that learns nothing is its trunk; it resumes."""
+    halves = {"trunk": {"share": 0.5}, "optimizer": {"learning_rate": 1e-12}}
+    config = config_of(trunk={"share": 0.5})
+    trunk = train(dataset, backbone, tmp_path / "trunk", config.of_trunk)
+    assert len((trunk / student.LOG).read_text().splitlines()) == 3
+    still = train(dataset, backbone, tmp_path / "still", config_of(**halves), trunk=trunk)
+    before, after = (interface.load(out / student.WEIGHTS).state_dict() for out in (trunk, still))
+    for name, weights in before.items():
+        torch.testing.assert_close(after[name], weights, atol=1e-6, rtol=1e-6)
+    branch = train(dataset, backbone, tmp_path / "whole", config, trunk=trunk)
+    assert (branch / student.WEIGHTS).read_bytes() != (trunk / student.WEIGHTS).read_bytes()
+    often = config_of(trunk={"share": 0.5}, checkpoint_every=1)
+    with pytest.raises(_StopError):
+        train(dataset, backbone, tmp_path / "broken", often, trunk=trunk, report=stop_at(2))
+    resumed = train(dataset, backbone, tmp_path / "broken", often, trunk=trunk)
+    assert (resumed / student.WEIGHTS).read_bytes() == (branch / student.WEIGHTS).read_bytes()
 
 
 def test_training_leaves_global_randomness_alone(

@@ -63,6 +63,34 @@ def test_schedules() -> None:
         assert schedule.factor(steps // 2) == pytest.approx(0.5**0.9)
 
 
+def test_trunk_and_branch_share_the_schedule() -> None:
+    """The trunk has the full rate; the branch COCO's drops where they were, or its own ``poly``."""
+    coco = StudentConfig.model_validate({"preset": "coco/published", "trunk": {"share": 0.7}})
+    trunk, branch = coco.of_trunk.schedule, coco.of_branch.schedule
+    assert trunk.steps + branch.steps == 368_750
+    assert trunk.steps == coco.trunk_steps == 258_125
+    assert {trunk.factor(step) for step in range(0, trunk.steps, 1_000)} == {1.0}
+    for step in (258_125, 327_777, 327_778, 355_092):
+        assert branch.factor(step - trunk.steps) == coco.schedule.factor(step)
+    tiny = StudentConfig.model_validate({"preset": "tiny", "trunk": {"share": 0.7}})
+    trunk, branch = tiny.of_trunk.schedule, tiny.of_branch.schedule
+    assert trunk.factor(trunk.steps - 1) == branch.factor(0) == 1
+    assert branch.factor(branch.steps - 1) < 0.1
+
+
+def test_a_trunk_is_in_the_key_only_where_there_is_one() -> None:
+    """Students without one keep the keys that they had; cell and share count; nonsense is told."""
+    plain = StudentConfig.preset("tiny")
+    assert "trunk" not in plain.identity()
+    assert StudentConfig.model_validate({"preset": "tiny", "trunk": None}) == plain
+    told = StudentConfig.model_validate({"preset": "tiny", "trunk": {"cell": "mask=0.1,box=0.9"}})
+    assert told.identity()["trunk"] == {"cell": {"box": 0.9, "mask": 0.1}, "share": 0.7}
+    assert str(told.trunk) == "0.7 on mask=0.1,box=0.9"
+    for wrong in ({"cell": "boxes"}, {"share": 1.0}, {"share": 1e-6}):
+        with pytest.raises(ValidationError, match="trunk"):
+            StudentConfig.model_validate({"preset": "tiny", "trunk": wrong})
+
+
 def test_views() -> None:
     """Large-scale jitter on COCO; short edges, crops and colour on the others."""
     coco = PUBLISHED["coco"].augment

@@ -1,11 +1,12 @@
 """What is believed of every cell's AP while only some are measured.
 
 log AP of a cell is level + effect of its weak type + its slope over the share of masks + the
-cell's own departure, all Gaussian; a measurement conditions them. A shorter schedule shows the same
-plus a bias, common to its cells, and a departure; both are learnt from cells that have both. What
-all students of a seed have in common is a coordinate of its own, so that cells of one seed tell
-more about each other than about the level. The order of labels then bounds what was not measured:
-a weaker label, or fewer masks, is taken to be worth no more.
+cell's own departure, all Gaussian; a measurement conditions them. Effects are a random walk over
+the types, so that neighbours in strength are alike. A shorter schedule shows the same plus a bias,
+common to its cells, and a departure; both are learnt from cells that have both. What all students
+of a seed have in common is a coordinate of its own, so that cells of one seed tell more about each
+other than about the level. Most likely a weaker label, or fewer masks, is worth no more: that order
+bounds what was not measured, as far as the measured cells leave it likely.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from omnicost.annotation import AnnotationType, Policy
 
-# Standard deviations of log AP. Wide: over Table 2 a type's effect is 0.1 (COCO) to 0.7 (ADE20K),
+# Standard deviations of log AP. Wide: over Table 2 the types span 0.15 (COCO) to 0.94 (ADE20K),
 # a tenth of masks adds 0.05 to 0.36, and a cell departs from that by about 0.03.
 LEVEL_SD: Final = 1.0
-TYPE_SD: Final = 0.35
+TYPE_SD: Final = 0.5  # of the strongest type's effect against the weakest's
 TYPE_STEP: Final = 0.1  # of each type over the weaker one before it
 SLOPE: Final = 0.06  # of a tenth of masks over none
 SLOPE_SD: Final = 0.06
@@ -31,8 +33,9 @@ PRIOR_AP: Final = 25.0
 SHORT_BIAS: Final = -0.15  # a third of the steps, tiny world (24.0 against 26.9, 25.9 against 30.0)
 SHORT_BIAS_SD: Final = 0.15
 SHORT_CELL_SD: Final = 0.02
-ORDER_FAILS: Final = 0.1  # on Cityscapes lone points lie under class tags (Table 2)
+ORDER_FAILS: Final = 0.1  # before anything is measured; on Cityscapes points lie under class tags
 LEAST_AP: Final = 0.5  # what scores less is taken to score this: its logarithm would tell too much
+_LEAST_VARIANCE: Final = 1e-12
 _THIRD: Final = 1 / 3
 _TENTH: Final = 0.1  # the share at which a slope counts in full
 _FIRST_SHARE: Final = 0.002  # masks that make the first difference
@@ -60,6 +63,8 @@ class Belief:
         policies: the N cells.
         mean: ``(N * (1 + F) + S,)``, the full schedule's first, the seeds' effects last.
         covariance: of the same.
+        in_order: ``(N, N)`` chance that the row's cell was worth at most the column's, before
+            anything was measured.
         seeds: S.
         measured: indices of the cells measured at the full schedule, in order.
     """
@@ -67,6 +72,7 @@ class Belief:
     policies: tuple[Policy, ...]
     mean: np.ndarray
     covariance: np.ndarray
+    in_order: np.ndarray
     seeds: int = 1
     measured: tuple[int, ...] = ()
 
@@ -113,10 +119,29 @@ class Belief:
         low[known], high[known] = -np.inf, np.inf
         return low, high
 
+    @cached_property
+    def order_fails(self) -> float:
+        """Chance that the order of labels does not hold here.
+
+        By the two measured cells that speak most against it: how likely they are in order now,
+        against how likely they were.
+        """
+        known = np.array(self.measured, int)
+        pairs = np.ix_(known, known)
+        ordered = order_of(self.policies)[pairs] & ~np.eye(len(known), dtype=bool)
+        if not ordered.any():
+            return ORDER_FAILS
+        now = _in_order(self.mean[known], self.covariance[pairs])
+        ratio = (now / self.in_order[pairs])[ordered].min()
+        return float(ORDER_FAILS / (ORDER_FAILS + (1 - ORDER_FAILS) * ratio))
+
     def ap(self, log_ap: np.ndarray) -> np.ndarray:
-        """``(..., N)`` AP in percent at the full schedule, within the bounds."""
+        """``(..., N)`` AP in percent at the full schedule, bounded as far as the order holds."""
         low, high = self.bounds
-        return np.exp(np.clip(log_ap[..., : len(low)], low, high))
+        cells = log_ap[..., : len(low)]
+        fails = self.order_fails
+        bounded: np.ndarray = np.exp(np.clip(cells, low, high))
+        return (1 - fails) * bounded + fails * np.exp(cells)
 
     @property
     def expected_ap(self) -> np.ndarray:
@@ -124,12 +149,20 @@ class Belief:
         return self.ap(self.mean)
 
     def draw(self, rng: np.random.Generator, draws: int) -> np.ndarray:
-        """``(draws, N)`` AP in percent; in one of ten the order of labels does not hold."""
+        """``(draws, N)`` AP in percent, in some of which the order of labels does not hold."""
         count = len(self.policies)
         full = self.covariance[:count, :count]
         log_ap = rng.multivariate_normal(self.mean[:count], full, draws, method="eigh")
-        unordered = rng.random((draws, 1)) < ORDER_FAILS
-        return np.where(unordered, np.exp(log_ap), self.ap(log_ap))
+        unordered = rng.random((draws, 1)) < self.order_fails
+        return np.exp(np.where(unordered, log_ap, np.clip(log_ap, *self.bounds)))
+
+
+def _in_order(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """``(N, N)`` chance that the row's cell is worth at most the column's."""
+    variance = np.diag(covariance)
+    spread = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, _LEAST_VARIANCE))
+    chance: np.ndarray = ndtr((mean - mean[:, None]) / spread)
+    return chance
 
 
 @lru_cache(maxsize=64)
@@ -161,9 +194,9 @@ def prior_belief(
     kinds = sorted({weakest(policy) for policy in policies}, key=lambda kind: kind.strength)
     place = np.array([kinds.index(weakest(policy)) for policy in policies])
     rise = np.array([_rise(policy) for policy in policies])
-    alike = TYPE_SD**2 + np.outer(rise, rise) * SLOPE_SD**2
-    own = np.eye(len(policies)) * CELL_SD**2
-    cells = LEVEL_SD**2 + (place[:, None] == place) * alike + own
+    effects = TYPE_SD**2 * np.minimum(place[:, None], place) / max(1, len(kinds) - 1)
+    slopes = (place[:, None] == place) * np.outer(rise, rise) * SLOPE_SD**2
+    cells = LEVEL_SD**2 + effects + slopes + np.eye(len(policies)) * CELL_SD**2
     mean = np.log(PRIOR_AP) + TYPE_STEP * (place - place.mean()) + SLOPE * rise
     thirds = np.array([0.0, *(np.log(share) / np.log(_THIRD) for share in shorter)])
     covariance = (
@@ -176,7 +209,8 @@ def prior_belief(
     whole[:students, :students] = covariance
     whole[students:, students:] = np.diag(np.square(seed_sds))
     means = (SHORT_BIAS * thirds[:, None] + mean).ravel()
-    return Belief(tuple(policies), np.append(means, np.zeros(seeds)), whole, seeds)
+    in_order = _in_order(mean, cells)
+    return Belief(tuple(policies), np.append(means, np.zeros(seeds)), whole, in_order, seeds)
 
 
 def _rise(policy: Policy) -> float:

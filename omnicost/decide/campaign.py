@@ -45,12 +45,14 @@ class Truth(NamedTuple):
         noise_sd: of one run beside its seed's effect, in AP.
         seed_sd: of what all runs of a seed share, in log AP.
         shorter: how many shorter schedules there are.
+        bias: of log AP, of the students that are trained against those that are meant (a trunk's).
     """
 
     ap: np.ndarray
     noise_sd: float
     seed_sd: float = 0.0
     shorter: int = 0
+    bias: np.ndarray | float = 0.0
 
 
 class Scores:
@@ -62,12 +64,12 @@ class Scores:
         cells = len(truth.ap)
         common = SHORT_BIAS + SHORT_BIAS_SD * rng.standard_normal((truth.shorter, 1))
         departures = SHORT_CELL_SD * rng.standard_normal((truth.shorter, cells))
-        self._bias = np.vstack([np.zeros(cells), common + departures]).ravel()
+        self._bias = np.vstack([np.zeros(cells), common + departures]) + truth.bias
         self._seed = truth.seed_sd * rng.standard_normal(seeds)
 
     def of(self, student: Student) -> float:
         """One student's AP."""
-        effect = self._bias[student.index] + self._seed[student.seed]
+        effect = self._bias.flat[student.index] + self._seed[student.seed]
         ap = self._truth.ap[student.index % len(self._truth.ap)] * np.exp(effect)
         return float(ap + self._truth.noise_sd * self._rng.standard_normal())
 

@@ -15,6 +15,11 @@ def runtime_field(default: Any, **constraints: Any) -> Any:
     return Field(default=default, json_schema_extra={"runtime": True}, **constraints)
 
 
+def added_field(default: Any = None, **constraints: Any) -> Any:
+    """A field that came later: while it has its default it is in no key, so that keys stay."""
+    return Field(default=default, json_schema_extra={"added": True}, **constraints)
+
+
 class Params(BaseModel):
     """Base of what a stage is told: frozen, unknown keys refused."""
 
@@ -25,7 +30,9 @@ class Params(BaseModel):
         plain = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if isinstance(field.json_schema_extra, dict) and "runtime" in field.json_schema_extra:
+            told = field.json_schema_extra
+            marks = told if isinstance(told, dict) else {}
+            if "runtime" in marks or ("added" in marks and value == field.default):
                 del plain[name]
             elif isinstance(value, Params):
                 plain[name] = value.identity()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, NO_START
 from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.recipe import Recipe
+from omnicost.pipeline.student.config import TrunkConfig
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.estimate import uncached_share
@@ -287,13 +288,30 @@ class _CellStages:
         return models.student if self._is_started else models.backbone
 
     def _student(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:
-        schedule = self.recipe.student.schedule
+        inputs = {f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()}
+        if self.recipe.student.trunk is not None:
+            inputs["trunk"] = self._trunk(self.recipe.student.trunk)
+        schedule = self.recipe.student.of_branch.schedule
         return self.book.add(
             STUDENT,
             self._student_params,
-            inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()},
+            inputs=inputs,
             label=f"student {self.cell.id}",
             units=schedule.steps * schedule.batch_images,
+            priced_as=self._student_scale,
+        )
+
+    def _trunk(self, trunk: TrunkConfig) -> Stage:
+        """The student that those of a data set, seed and recipe go on from: a shared stage."""
+        own = replace(self, cell=replace(self.cell, policy=trunk.cell))
+        pseudo = {kind: own._pseudomask(kind) for kind in trunk.cell.weak_types}
+        config = self.recipe.student.of_trunk
+        return self.book.add(
+            STUDENT,
+            own._student_params.model_copy(update={"config": config}),
+            inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()},
+            label=f"trunk {own.cell.id}",
+            units=config.schedule.steps * config.schedule.batch_images,
             priced_as=self._student_scale,
         )
 

@@ -54,6 +54,7 @@ def row_of(
     assert dataset is not None  # a cell without data cannot have run
     metrics = read_metrics(store, scores)
     seconds = seconds_per_image(cell.policy, dataset.stats())
+    trunk = recipe_of(cell).student.trunk
     strengths = assign(dataset, cell.policy, cell.seed)
     return Row(
         dataset=cell.dataset.name,
@@ -62,6 +63,7 @@ def row_of(
         variant=cell.variant or DEFAULT_VARIANT,
         config_hash=config_hash(cell, sources),
         schedule=cell.schedule,
+        trunk=None if trunk is None else str(trunk),
         **_teacher_figures(plan, store),
         images=len(dataset),
         masks=int((strengths == AnnotationType.MASK.strength).sum()),

@@ -119,7 +119,10 @@ class QualityParams(Params):
 
 
 class StudentParams(Params):
-    """A student on the real masks of a policy, and on pseudo-masks elsewhere."""
+    """A student on the real masks of a policy, and on pseudo-masks elsewhere.
+
+    Its trunk, where the config has one, is read in the role ``trunk``.
+    """
 
     data: SplitSource
     backbone: WeightsSource | None  # without a start
@@ -269,6 +272,7 @@ def student(context: StageContext[StudentParams]) -> None:
         told.config,
         backbone=told.backbone.spec if told.backbone else "",
         start=told.start.spec if told.start else NO_START,
+        trunk=context.inputs.get("trunk"),
         seed=told.seed,
         out=context.out,
         work=context.work,
@@ -304,7 +308,7 @@ def evaluate_stopped(context: StageContext[SalvageParams]) -> None:
         told.seed,
         told.start.spec if told.start else NO_START,
     )
-    identity = {**told.config.identity(), "seed": told.seed, "data": train.fingerprint}
+    identity = {**told.config.of_branch.identity(), "seed": told.seed, "data": train.fingerprint}
     left = context.scratch["student"]
     if student_step.restore_weights(left, identity, network) is None:
         raise InputError(left, "the student was stopped before its first checkpoint", "none")

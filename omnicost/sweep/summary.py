@@ -310,8 +310,8 @@ def failure_lines(failed: Mapping[str, str]) -> list[str]:
 
 
 def caveats(graph: Graph) -> list[str]:
-    """One line for each detector and start of a sweep that has learnt from a data set's labels."""
-    return [*_detectors(graph), *_starts(graph)]
+    """One line for each detector, start and trunk of a sweep that its figures depend on."""
+    return [*_detectors(graph), *_starts(graph), *_trunks(graph)]
 
 
 def starved_stages(graph: Graph, store: Store) -> list[str]:
@@ -349,6 +349,16 @@ def _starts(graph: Graph) -> list[str]:
         "pictures what labels add to masks, not what they buy alone"
         for spec in _specs(graph, StudentParams, "start")
         for dataset in seen_by(spec)
+    ]
+
+
+def _trunks(graph: Graph) -> list[str]:
+    told = (
+        s.params.config.trunk for s in graph.stages.values() if isinstance(s.params, StudentParams)
+    )
+    return [
+        f"students go on from a trunk ({trunk}): not to be mixed with students of their own"
+        for trunk in sorted({str(each) for each in told if each is not None})
     ]
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import ray
 
-from omnicost.engine.execute import Outcome, StageFailure, execute
+from omnicost.engine.execute import Outcome, StageFailure, call_here, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
 from omnicost.engine.ray.cluster import ray_options
+from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
 
@@ -88,19 +89,24 @@ def submit_one(store: Store, stage: Stage, waits_for: Iterable[Any] = ()) -> Any
 
 
 def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
-    """A function as a Ray task with what the stage is given."""
+    """A function as a Ray task with what the stage is given.
+
+    Workers of a distributed stage have a placement group of their own: the task holds nothing.
+    """
+    asked = stage.resources
     return ray.remote(function).options(
         name=name,
-        max_retries=stage.resources.retries,
+        max_retries=asked.retries,
         retry_exceptions=[StageFailure],
         scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
-        **ray_options(stage.resources),
+        **(ray_options(asked) if asked.workers == 1 else {"num_cpus": 0}),
     )
 
 
 def stage_task(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
-    """The task itself, on whichever node Ray chose."""
-    return execute(Store(Path(root), create=False), stage)
+    """The task itself, on whichever node Ray chose; workers of its own where it asks for them."""
+    call = call_on_workers if stage.resources.workers > 1 else call_here
+    return execute(Store(Path(root), create=False), stage, call=call)
 
 
 def pass_task(root: str, stages: Pass, _inputs_ended: None) -> tuple[str, ...]:

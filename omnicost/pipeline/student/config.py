@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from omnicost.annotation import AnnotationType, Policy
+from omnicost.engine.params import added_field
+from omnicost.errors import InputError
 from omnicost.models.students.settings import Architecture, Mask2FormerSettings
 from omnicost.pipeline.config import Config, Precision, runtime_field
 from omnicost.pipeline.student.presets import preset_values
+from omnicost.results import PolicyField
 
 
 class OptimizerConfig(Config):
@@ -45,6 +49,20 @@ class ScheduleConfig(Config):
             return warm * (1 - step / self.steps) ** self.power
         return warm * self.drop_factor ** sum(step >= drop for drop in self.drop_at)
 
+    def until(self, steps: int) -> ScheduleConfig:
+        """The first steps, at the full rate: warm-up, no decay."""
+        return self.model_copy(update={"steps": steps, "decay": "step", "drop_at": ()})
+
+    def after(self, steps: int) -> ScheduleConfig:
+        """The other steps with their decay: drops where they were, ``poly`` from the full rate."""
+        return self.model_copy(
+            update={
+                "steps": self.steps - steps,
+                "drop_at": tuple(max(0, drop - steps) for drop in self.drop_at),
+                "warmup_steps": 0,
+            }
+        )
+
     def shortened(self, share: float) -> ScheduleConfig:
         """The same shape over a share of the steps."""
         return self.model_copy(
@@ -54,6 +72,25 @@ class ScheduleConfig(Config):
                 "warmup_steps": round(share * self.warmup_steps),
             }
         )
+
+
+class TrunkConfig(Config):
+    """A student that all students of a card go on from: one policy's labels at the full rate."""
+
+    cell: PolicyField = Policy.of({AnnotationType.NONE: 1.0})  # the cheapest
+    share: float = Field(default=0.7, gt=0, lt=1)  # of the schedule's steps
+
+    @field_validator("cell", mode="before")
+    @classmethod
+    def _type_is_enough(cls, value: Any) -> Any:
+        text = f"{value}=1" if isinstance(value, str) and "=" not in value else value
+        try:
+            return Policy.parse(text) if isinstance(text, str) else text
+        except InputError as error:
+            raise ValueError(f"{error.problem}; {error.remedy}") from None
+
+    def __str__(self) -> str:
+        return f"{self.share:g} on {self.cell}"
 
 
 class AugmentConfig(Config):
@@ -87,6 +124,7 @@ class StudentConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     precision: Precision = "bf16"
     compile: bool = False
+    trunk: TrunkConfig | None = added_field()
     # Images that go through the network at once on a device; None: its whole share of the batch.
     micro_batch_images: int | None = Field(default=None, ge=1)
     # The paper filters pseudo-masks once (detections at 0.3) and weighs them like real masks.
@@ -109,6 +147,35 @@ class StudentConfig(Config):
                 f"{self.architecture.kind} has no instance weights"
             )
         return self
+
+    @model_validator(mode="after")
+    def _trunk_has_a_branch(self) -> StudentConfig:
+        if self.trunk is not None and self.architecture.kind == "detectron2":
+            raise ValueError("trunk needs architecture.kind mask2former or maskrcnn")
+        if self.trunk is not None and not 0 < self.trunk_steps < self.schedule.steps:
+            raise ValueError(
+                f"trunk: {self.trunk.share:g} of {self.schedule.steps} steps leaves none to one of "
+                "trunk and branch: set schedule.steps or trunk.share"
+            )
+        return self
+
+    @property
+    def trunk_steps(self) -> int:
+        """Steps of the trunk; 0 without one."""
+        return 0 if self.trunk is None else round(self.trunk.share * self.schedule.steps)
+
+    @property
+    def of_trunk(self) -> StudentConfig:
+        """Settings of the trunk's own training."""
+        schedule = self.schedule.until(self.trunk_steps)
+        return self.model_copy(update={"schedule": schedule, "trunk": None})
+
+    @property
+    def of_branch(self) -> StudentConfig:
+        """Settings of the training that is left after the trunk, if there is one."""
+        if self.trunk is None:
+            return self
+        return self.model_copy(update={"schedule": self.schedule.after(self.trunk_steps)})
 
     @model_validator(mode="after")
     def _frozen_statistics(self) -> StudentConfig:

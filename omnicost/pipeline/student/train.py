@@ -49,6 +49,7 @@ def run(
     *,
     backbone: str,
     start: str = NO_START,
+    trunk: Path | None = None,
     seed: int,
     out: Path,
     work: Path,
@@ -68,6 +69,7 @@ def run(
         config: architecture, schedule, views.
         backbone: hub id, folder or ``tiny``.
         start: a whole trained student in its place, or ``none``.
+        trunk: artefact of the student that this one goes on from, where the config has one.
         seed: of the head's weights, the order, the views and the loss's points.
         out: folder to write into (process 0 only).
         work: scratch folder, kept over restarts.
@@ -85,6 +87,7 @@ def run(
             f"{config.schedule.batch_images} images over {world.size} processes",
             "use a multiple of the number of processes",
         )
+    config = config.of_branch
     pseudo = read_pseudo_labels(pseudomasks, config.pseudo_min_score)
     training = TrainingSet(dataset, strengths, pseudo, config)
     student: Student
@@ -93,7 +96,10 @@ def run(
 
         student = zoo.train(training, config, seed, work, device, report, world)
     else:
-        student = build_student(config, dataset.class_names, backbone, seed, start).to(device)
+        student = build_student(config, dataset.class_names, backbone, seed, start)
+        if trunk is not None:
+            student.load_state_dict(interface.load(trunk / WEIGHTS).state_dict())
+        student.to(device)
         batches = StepBatches(training, config, seed, world)
         train_loop(student, batches, config, seed, work, device, report, world)
     if world.rank == 0:
