@@ -162,6 +162,26 @@ def test_short_students_inform_and_are_not_the_full_ones(store: Store) -> None:
     assert widths[1] < 0.5 * widths[0]
 
 
+def test_scores_on_the_way_inform(store: Store) -> None:
+    """What a student that goes on has scored narrows its cell's forecast, and counts as no run."""
+    settings = ["recipe.student.score_at=[0.5]"]
+    request = Request("coco", Changes(settings, decide={"spread": 0.4}))
+    found = prepare(request, store.data)
+    plain = prepared(store, spread=0.4)
+    assert set(found.graph.stages) == set(plain.graph.stages)
+    before = decider_of(found, store).decision().cells
+    going, ended = found.graph.plans[3], found.graph.plans[8]
+    left = store.work(going.outputs["student"])
+    (left / "scores.json").write_text(json.dumps({"184375": 33.0}))
+    put(store, ended.outputs["student"], {"scores.json": json.dumps({"184375": 35.0})})
+    after = decider_of(found, store).decision().cells
+    assert all(cell.ap is None and cell.runs == 0 for cell in after)
+    for cell in (3, 8):
+        widths = [c[cell].forecast.high - c[cell].forecast.low for c in (before, after)]
+        assert widths[1] < 0.5 * widths[0]
+    assert decider_of(plain, store).decision().cells[3].forecast == before[3].forecast
+
+
 def test_a_budget_that_buys_little_asks_for_little(store: Store) -> None:
     """With budgets that pay for no box, boxes and masks are not trained first."""
     found = prepared(store, spread=0.4, budgets="50h,100h")

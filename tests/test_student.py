@@ -20,6 +20,7 @@ from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
 from omnicost.pipeline.student.optimizer import build_optimizer
+from omnicost.pipeline.student.score_files import SCORES, scores_in
 
 MASK = AnnotationType.MASK.strength
 NO_PSEUDO = student_data.read_pseudo_labels([])
@@ -52,6 +53,7 @@ def train(
         config,
         backbone=backbone,
         trunk=options.get("trunk"),
+        validation=options.get("validation"),
         seed=options.get("seed", 0),
         out=out,
         work=folder / "work",
@@ -117,6 +119,24 @@ def test_a_branch_goes_on_from_its_trunk(dataset: Dataset, backbone: str, tmp_pa
         train(dataset, backbone, tmp_path / "broken", often, trunk=trunk, report=stop_at(2))
     resumed = train(dataset, backbone, tmp_path / "broken", often, trunk=trunk)
     assert (resumed / student.WEIGHTS).read_bytes() == (branch / student.WEIGHTS).read_bytes()
+
+
+def test_scoring_on_the_way_changes_no_weight(
+    dataset: Dataset, backbone: str, tmp_path: Path
+) -> None:
+    """Scored after steps 2 and 4 of 6 it is the same student; a resumed one has both scores."""
+    plain = train(dataset, backbone, tmp_path / "plain", config_of())
+    config = config_of(score_at=[1 / 3, 2 / 3])
+    scored = train(dataset, backbone, tmp_path / "scored", config, validation=dataset)
+    assert (scored / student.WEIGHTS).read_bytes() == (plain / student.WEIGHTS).read_bytes()
+    assert not (plain / SCORES).exists()
+    assert set(scores_in(scored)) == {2, 4}
+    with pytest.raises(_StopError):
+        train(dataset, backbone, tmp_path / "cut", config, validation=dataset, report=stop_at(4))
+    assert set(scores_in(tmp_path / "cut" / "work")) == {2}
+    resumed = train(dataset, backbone, tmp_path / "cut", config, validation=dataset)
+    assert scores_in(resumed) == scores_in(scored)
+    assert config.identity() == config_of().identity()
 
 
 def test_training_leaves_global_randomness_alone(

@@ -90,7 +90,7 @@ def next_students(
     while left and len(chosen) < count:
         rated = [Choice(o, gain_of(imagined, worth, o.index, noise_sd, o.seed)) for o in left]
         best = max(rated, key=lambda choice: choice.rate)
-        if best.gain <= 0:
+        if best.gain <= 0 and belief.measured:  # a first score alone may tell no plan from another
             break
         chosen.append(best)
         left = [offer for offer in left if offer.index != best.offer.index]

@@ -45,7 +45,7 @@ def shortened(cell: Cell, share: float) -> Cell:
     told = schedule.model_dump(mode="json", include={"steps", "drop_at", "warmup_steps"})
     return replace(
         cell,
-        recipe=merged(cell.recipe, {"student": {"schedule": told}}),
+        recipe=merged(cell.recipe, {"student": {"schedule": told, "score_at": []}}),
         schedule=f"{cell.schedule} x {share:.3g}",
         shortened=share,
     )
@@ -57,11 +57,14 @@ class Side:
 
     Args:
         seconds: ``(N,)`` labelling seconds an image of each cell.
+        checkpoints: place among the schedules -> share of its steps after which a student of the
+            full one is scored as it goes.
     """
 
     front: Front
     plans: Mapping[Student, CellPlan]
     seconds: np.ndarray
+    checkpoints: Mapping[int, float]
 
 
 def sides(
@@ -90,6 +93,7 @@ def _side(plans: Sequence[CellPlan], told: Decide, sources: Sources, timings: St
         ): plan
         for cell, plan in zip(cells, plans, strict=True)
     }
+    scored_at = recipe_of(cells[0]).student.score_at
     stats, images = _statistics(cells[0], sources)
     seconds = np.array([seconds_per_image(policy, stats) for policy in policies])
     front = Front(
@@ -98,11 +102,11 @@ def _side(plans: Sequence[CellPlan], told: Decide, sources: Sources, timings: St
         policies=policies,
         worth=plan_worth(seconds, _budgets(told, seconds, images)),
         prices=_prices(students, timings),
-        shorter=told.shorter,
+        shorter=(*told.shorter, *scored_at),
         seeds=len(seeds),
         spread_ap=told.spread,
     )
-    return Side(front, students, seconds)
+    return Side(front, students, seconds, dict(enumerate(scored_at, len(schedules))))
 
 
 def _statistics(cell: Cell, sources: Sources) -> tuple[DatasetStats, int]:

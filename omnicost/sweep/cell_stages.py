@@ -273,6 +273,7 @@ class _CellStages:
 
     @property
     def _student_params(self) -> StudentParams:
+        is_scored = self.recipe.student.score_at and self.cell.measure == "student"
         return StudentParams(
             data=self._train,
             backbone=None if self._is_started else self._weights("backbone"),
@@ -280,6 +281,7 @@ class _CellStages:
             config=self.recipe.student,
             policy=self.cell.policy,
             seed=self.cell.seed,
+            validation=self._val if is_scored else None,
         )
 
     @property
@@ -308,7 +310,7 @@ class _CellStages:
         config = self.recipe.student.of_trunk
         return self.book.add(
             STUDENT,
-            own._student_params.model_copy(update={"config": config}),
+            own._student_params.model_copy(update={"config": config, "validation": None}),
             inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()},
             label=f"trunk {own.cell.id}",
             units=config.schedule.steps * config.schedule.batch_images,

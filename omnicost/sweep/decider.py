@@ -15,8 +15,10 @@ from omnicost.decide.front import Forecast, Score
 from omnicost.decide.prices import Student
 from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
+from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
 from omnicost.sweep.candidates import Side, sides
 from omnicost.sweep.card import Cell, Decide
+from omnicost.sweep.cell_stages import CellPlan, recipe_of
 from omnicost.sweep.estimate import StageTimings
 from omnicost.sweep.rows import read_metrics
 from omnicost.sweep.sources import Sources
@@ -156,12 +158,38 @@ class Decider:
         return [(side.plans[Student(*choice.offer[:2])].target.id, choice) for choice in chosen]
 
     def scores(self, side: Side) -> list[Score]:
-        """The side's students that the store has scores of."""
+        """The side's scores in the store, those of students that go on included."""
+        if self._store is None:
+            return []
+        found = []
+        for student, plan in side.plans.items():
+            if self._store.has(plan.outputs["evaluate"]):
+                metrics = read_metrics(self._store, plan.outputs["evaluate"])
+                found.append(Score(student, float(metrics["AP"] or 0.0)))
+            if side.front.is_full(student):
+                found += self._on_the_way(side, student, plan)
+        return found
+
+    def _on_the_way(self, side: Side, student: Student, plan: CellPlan) -> list[Score]:
+        """A student's scores from before its end, as of schedules of their own."""
+        if not side.checkpoints:
+            return []
+        steps = recipe_of(plan.target).student.of_branch.schedule.steps
+        aps = self._aps_by_step(plan.outputs["student"])
+        cells = len(side.front.policies)
         return [
-            Score(student, float(read_metrics(self._store, plan.outputs["evaluate"])["AP"] or 0))
-            for student, plan in side.plans.items()
-            if self._store is not None and self._store.has(plan.outputs["evaluate"])
+            Score(Student(student.index + cells * place, student.seed), ap)
+            for place, share in side.checkpoints.items()
+            if (ap := aps.get(step_of(share, steps))) is not None
         ]
+
+    def _aps_by_step(self, key: str) -> dict[int, float]:
+        store = self._store
+        assert store is not None  # as `scores` asks
+        if not store.has(key):
+            return scores_in(store.left_of(key))
+        is_scored = SCORES in store.manifest(key).files
+        return read_scores(store.read(key, SCORES)) if is_scored else {}
 
     def _is_begun(self, target: str) -> bool:
         """Whether an interrupted sweep began the student."""

@@ -130,6 +130,7 @@ class StudentParams(Params):
     config: StudentConfig
     policy: PolicyField
     seed: int
+    validation: SplitSource | None = runtime_field(None)  # where it is scored as it goes
 
 
 class EvaluateParams(Params):
@@ -273,6 +274,7 @@ def student(context: StageContext[StudentParams]) -> None:
         backbone=told.backbone.spec if told.backbone else "",
         start=told.start.spec if told.start else NO_START,
         trunk=context.inputs.get("trunk"),
+        validation=told.validation.open() if told.validation else None,
         seed=told.seed,
         out=context.out,
         work=context.work,

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import Stage, TargetPlan
+from omnicost.engine.ray.cluster import room_for
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.ray.target_states import (
     DONE,
@@ -81,7 +82,7 @@ def _tuner(
             search_alg=TargetSearcher(board),
             scheduler=None if scheduler is None else GroupedScheduler(scheduler, board.groups),
             num_samples=len(board.in_state(WAITING)) + len(board.in_state(OPEN)),
-            reuse_actors=scheduler is None,  # a process that is kept need not import torch again
+            reuse_actors=scheduler is None and _may_keep(board, stages),
         ),
         run_config=tune.RunConfig(
             name=f"targets-{len(board.in_state(WAITING))}",
@@ -90,6 +91,15 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _may_keep(board: Board, stages: Mapping[str, tuple[Stage, ...]]) -> bool:
+    """Whether Tune may keep a process that ended for the next trial, which spares importing torch.
+
+    It keeps its devices: shared stages that trials wait for would never get the only one.
+    """
+    room = room_for({stage.resources for own in stages.values() for stage in own})
+    return room > 1 and not board.in_state(OPEN)
 
 
 def trial_stages(plan: TargetPlan) -> tuple[Stage, ...]:
@@ -184,10 +194,8 @@ class TargetSearcher(Searcher):
             # Nothing runs: Tune would poll with its eyes shut. Here Ctrl-C gets through.
             plan = board.next_ready() if board.wait_for_ready() else None
         if plan is None:
-            may_follow = board.in_state(WAITING) or (
-                board.in_state(RUNNING) and board.in_state(OPEN)
-            )
-        return None if may_follow else Searcher.FINISHED
+            may_be_chosen = board.in_state(RUNNING) and board.in_state(OPEN)
+            return None if board.in_state(WAITING) or may_be_chosen else Searcher.FINISHED
         target = plan.target.id
         self._targets[trial_id] = target
         board.change(target, RUNNING)

@@ -7,7 +7,7 @@ segmentation``), and §4.1 of the paper for the schedule ``paper-text``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -138,6 +138,8 @@ class StudentConfig(Config):
     workers: int | None = runtime_field(default=None, ge=0)
     checkpoint_every: int = runtime_field(default=5_000, ge=1)
     log_every: int = runtime_field(default=20, ge=1)
+    # Shares of its own steps after which a student is scored as it goes on.
+    score_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = runtime_field(default=())
 
     @model_validator(mode="after")
     def _weights_are_read(self) -> StudentConfig:
@@ -150,8 +152,8 @@ class StudentConfig(Config):
 
     @model_validator(mode="after")
     def _trunk_has_a_branch(self) -> StudentConfig:
-        if self.trunk is not None and self.architecture.kind == "detectron2":
-            raise ValueError("trunk needs architecture.kind mask2former or maskrcnn")
+        if (self.trunk is not None or self.score_at) and self.architecture.kind == "detectron2":
+            raise ValueError("trunk and score_at need architecture.kind mask2former or maskrcnn")
         if self.trunk is not None and not 0 < self.trunk_steps < self.schedule.steps:
             raise ValueError(
                 f"trunk: {self.trunk.share:g} of {self.schedule.steps} steps leaves none to one of "
@@ -168,7 +170,7 @@ class StudentConfig(Config):
     def of_trunk(self) -> StudentConfig:
         """Settings of the trunk's own training."""
         schedule = self.schedule.until(self.trunk_steps)
-        return self.model_copy(update={"schedule": schedule, "trunk": None})
+        return self.model_copy(update={"schedule": schedule, "trunk": None, "score_at": ()})
 
     @property
     def of_branch(self) -> StudentConfig:

@@ -33,6 +33,7 @@ from omnicost.pipeline.student.data import (
     read_pseudo_labels,
 )
 from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
+from omnicost.pipeline.student.scoring import SCORES, Scoring
 from omnicost.pipeline.student.step import Skips, train_step
 from omnicost.progress import Progress
 
@@ -50,6 +51,7 @@ def run(
     backbone: str,
     start: str = NO_START,
     trunk: Path | None = None,
+    validation: Dataset | None = None,
     seed: int,
     out: Path,
     work: Path,
@@ -70,6 +72,7 @@ def run(
         backbone: hub id, folder or ``tiny``.
         start: a whole trained student in its place, or ``none``.
         trunk: artefact of the student that this one goes on from, where the config has one.
+        validation: what a student is scored on as it goes, where the config has it so.
         seed: of the head's weights, the order, the views and the loss's points.
         out: folder to write into (process 0 only).
         work: scratch folder, kept over restarts.
@@ -101,10 +104,13 @@ def run(
             student.load_state_dict(interface.load(trunk / WEIGHTS).state_dict())
         student.to(device)
         batches = StepBatches(training, config, seed, world)
-        train_loop(student, batches, config, seed, work, device, report, world)
+        scoring = None if validation is None else Scoring(validation, config, work, device)
+        train_loop(student, batches, config, seed, work, device, report, world, scoring)
     if world.rank == 0:
         interface.save(out / WEIGHTS, student)
         shutil.copyfile(work / LOG, out / LOG)
+        if (work / SCORES).exists():
+            shutil.copyfile(work / SCORES, out / SCORES)
 
 
 def build_student(
@@ -142,6 +148,7 @@ def train_loop(
     device: str,
     report: Progress,
     world: World = ALONE,
+    scoring: Scoring | None = None,
 ) -> None:
     """Train in place, from the last checkpoint in `work` if there is one."""
     work.mkdir(parents=True, exist_ok=True)
@@ -174,6 +181,8 @@ def train_loop(
             if world.rank == 0:
                 log.write(done, figures)
             report(done, len(batches), figures)
+        if scoring is not None and world.rank == 0:
+            scoring.after(done, student)
         if world.rank == 0 and done % config.checkpoint_every == 0 and done < len(batches):
             state = {"step": done, "identity": identity}
             checkpoint.save(work, state, {"model": student.state_dict()}, optimizer, scaler)
