@@ -138,14 +138,15 @@ def test_what_was_begun_goes_on_first(store: Store) -> None:
 
 def test_device_hours_are_never_passed(store: Store) -> None:
     """No student starts that would take the sum over the limit, those under way included."""
-    found = prepared(store, spread=2.0, device_hours=4 * HOURS)
-    trained = campaign(found, store, count=2)
+    found = prepared(store, spread=2.0, device_hours=4.4 * HOURS)
+    trained = campaign(found, store, count=3)
     assert 2 <= len(trained) <= 4
     decision = decider_of(found, store).decision()
-    assert decision.device_hours <= 4 * HOURS
+    assert decision.device_hours <= 4.4 * HOURS
     left = left_of(found, store)
     again = decider_of(found, store)
     assert again.choose(left[2:], left[:2], 1) == []
+    assert again.decision().why == "no student fits into 2538.8 device-hours"
 
 
 def test_short_students_inform_and_are_not_the_full_ones(store: Store) -> None:

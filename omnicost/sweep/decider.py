@@ -10,7 +10,7 @@ import numpy as np
 from omnicost.annotation import Policy
 from omnicost.cost import SECONDS_PER_HOUR
 from omnicost.decide.campaign import Limits, Truth, decided
-from omnicost.decide.choose import Choice, next_students
+from omnicost.decide.choose import next_students
 from omnicost.decide.front import Forecast, Score
 from omnicost.decide.prices import Student
 from omnicost.engine.graph import Graph
@@ -67,6 +67,19 @@ class Expected(NamedTuple):
     simulations: int
 
 
+class Proposal(NamedTuple):
+    """A student that could start.
+
+    Args:
+        rate: what it is worth an hour, against others of its kind.
+    """
+
+    target: str
+    hours: float
+    rate: float
+    why: str
+
+
 class Decider:
     """Chooses students by what their scores are expected to add to plans, per device-hour.
 
@@ -113,49 +126,74 @@ class Decider:
     def _next(
         self, left: Collection[str], under_way: Collection[str], count: int
     ) -> dict[str, str]:
-        """Targets and why."""
-        regrets = {id(side): side.front.regret(self.scores(side)) for side in self._sides}
-        wanting = [
-            side
-            for side in self._sides
-            if not self.scores(side) or regrets[id(side)] >= self._told.regret
-        ]
+        """Targets and why: what was begun, else the best, as far as the device-hours last."""
+        wanting = [side for side in self._sides if self._is_wanting(side)]
         if not wanting:
             self._why = f"expected regret is under {self._told.regret:g} AP"
             return {}
-        begun = [target for target in left if self._is_begun(target)][:count]
-        if begun:
-            return dict.fromkeys(begun, "was begun earlier")
-        rated = [each for side in wanting for each in self._rated(side, left, under_way, count)]
-        rated.sort(key=lambda each: -each[1].rate)
-        return {
-            target: f"expected to lower regret by {choice.gain:.2f} AP "
-            f"for {choice.offer.hours:.2g} device-hours"
-            for target, choice in rated[:count]
-        }
+        going = frozenset(s.key for target in under_way for s in self._plans[target].stages)
+        hours_left = (self._told.device_hours or np.inf) - self.device_hours(going)
+        proposed = self._begun(left, going) or [
+            each
+            for side in wanting
+            for each in self._rated(side, left, under_way, going, hours_left, count)
+        ]
+        chosen: dict[str, str] = {}
+        for proposal in sorted(proposed, key=lambda each: -each.rate):
+            if len(chosen) < count and proposal.hours <= hours_left:
+                chosen[proposal.target] = proposal.why
+                hours_left -= proposal.hours
+        return chosen
+
+    def _is_wanting(self, side: Side) -> bool:
+        """Whether plans of the front may lose more than allowed; they need a student at least."""
+        scores = self.scores(side)
+        is_started = any(side.front.is_full(score.student) for score in scores)
+        return not is_started or side.front.regret(scores) >= self._told.regret
+
+    def _begun(self, left: Collection[str], going: frozenset[str]) -> list[Proposal]:
+        """Students that an interrupted sweep began."""
+        begun = [target for target in left if self._is_begun(target)]
+        places = [self._places[target] for target in begun]
+        hours = [side.front.prices.of(s, going | self._done(side)) for side, s in places]
+        return [
+            Proposal(target, each, 1 / each, "was begun earlier")
+            for target, each in zip(begun, hours, strict=True)
+        ]
 
     def _rated(
-        self, side: Side, left: Collection[str], under_way: Collection[str], count: int
-    ) -> list[tuple[str, Choice]]:
-        """The best offers of a side, batched."""
+        self,
+        side: Side,
+        left: Collection[str],
+        under_way: Collection[str],
+        going: frozenset[str],
+        hours_left: float,
+        count: int,
+    ) -> list[Proposal]:
+        """The best of a front, as one batch."""
         taken = {s for s, plan in side.plans.items() if plan.target.id not in left}
         running = [student for s, student in map(self._places.__getitem__, under_way) if s is side]
-        going = {stage.key for target in under_way for stage in self._plans[target].stages}
-        spent = self.device_hours(going)
-        done = frozenset(going | self._done(side))
-        offers = side.front.offers(taken, done)
-        limit = self._told.device_hours or np.inf
-        affordable = [offer for offer in offers if spent + offer.hours <= limit]
-        if not affordable:
-            self._why = (
-                f"no student fits into {limit:g} device-hours" if offers else "no student is left"
-            )
-            return []
+        offers = side.front.offers(taken, going | self._done(side))
+        affordable = [offer for offer in offers if offer.hours <= hours_left]
         belief, spread = side.front.believe(self.scores(side))
         chosen = next_students(belief, side.front.worth, spread.own_sd, affordable, count, running)
         if not chosen:
-            self._why = "no student is expected to change a plan"
-        return [(side.plans[Student(*choice.offer[:2])].target.id, choice) for choice in chosen]
+            self._why = (
+                "no student is expected to change a plan"
+                if affordable
+                else f"no student fits into {self._told.device_hours:g} device-hours"
+                if offers
+                else "no student is left"
+            )
+        return [
+            Proposal(
+                side.plans[Student(offer.index, offer.seed)].target.id,
+                offer.hours,
+                gain / offer.hours,
+                f"expected to lower regret by {gain:.2f} AP for {offer.hours:.2g} device-hours",
+            )
+            for offer, gain in chosen
+        ]
 
     def scores(self, side: Side) -> list[Score]:
         """The side's scores in the store, those of students that go on included."""
@@ -196,9 +234,9 @@ class Decider:
         key = self._plans[target].outputs["student"]
         return self._store is not None and bool(self._store.executions(key))
 
-    def _done(self, side: Side) -> set[str]:
-        keys = side.front.prices.hours
-        return set() if self._store is None else {key for key in keys if self._store.has(key)}
+    def _done(self, side: Side) -> frozenset[str]:
+        store = self._store
+        return frozenset(k for k in side.front.prices.hours if store is not None and store.has(k))
 
     def device_hours(self, going: Collection[str] = ()) -> float:
         """Of the students in the store with all that they read; those going on at their price."""
