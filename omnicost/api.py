@@ -232,11 +232,13 @@ def sweep(
     seeds: str | None = None,
     only: Sequence[str] = (),
     smoke: bool = False,
+    decide: Mapping[str, object] | None = None,
     address: str | None = None,
     cpus: int | None = None,
 ) -> Finished:
     """Run a card and return its rows; what the store already has is not computed again.
 
+    With `decide`, a card's field of that name, only students that still change a plan are trained.
     Needs `pip install 'omnicost[sweep]'`.
     """
     from omnicost.engine.ray.runner import RayOptions
@@ -247,7 +249,7 @@ def sweep(
     root = Store(Path(store))
     request = Request(
         card,
-        Changes(tuple(settings), seeds, smoke, None if data is None else Path(data)),
+        Changes(tuple(settings), seeds, smoke, None if data is None else Path(data), decide),
         tuple(only),
         True,
     )

@@ -204,6 +204,23 @@ def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
     assert set(manifest.files) == {"student.npy"}
 
 
+@pytest.mark.slow
+def test_a_shared_stage_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
+    """A stage of several workers that is no trial's own, such as a trunk, has them all the same."""
+    pytest.importorskip("torch")
+    toys = Toys(
+        shares=[1.0],
+        recipe={"steps": 3, "distributed": True},
+        resources={"default": Resources(retries=0), "student": Resources(workers=2, retries=0)},
+    )
+    graph = graph_of(toys)
+    plans = tuple(replace(plan, trial=plan.trial[1:]) for plan in graph.plans)  # scores alone
+    assert complete(Graph(plans, graph.stages), store).failed == {}
+    assert rows_of(store.root, plans) == {"toys/mask=1/seed=0": 9.0}
+    student = next(stage for stage in graph.stages.values() if stage.name == "student")
+    assert store.manifest(student.key).workers == 2
+
+
 def test_impossible_resources_are_refused(ray_on_two_cores: None, store: Store) -> None:
     """A stage that no node can hold is refused in one line instead of waited for."""
     toys = Toys(resources={"teacher": Resources(gpus=1)})
