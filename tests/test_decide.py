@@ -87,6 +87,12 @@ def test_worth_is_the_hull() -> None:
     ).all()
 
 
+def test_cells_that_cost_nothing_have_one_budget() -> None:
+    """Where no cell has a label the only budget is none, and one cell is as cheap as another."""
+    nothing = plan_worth(np.zeros(2), spread_budgets(np.zeros(2)))
+    assert nothing.best(np.array([3.0, 4.0])) == [4.0]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 60), min_size=13, max_size=13))
 def test_regret_is_never_negative(believed: list[float]) -> None:

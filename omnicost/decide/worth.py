@@ -75,4 +75,6 @@ def _payable(seconds: np.ndarray, budget: float) -> Iterator[np.ndarray]:
 def spread_budgets(seconds: np.ndarray, count: int = 20) -> np.ndarray:
     """Budgets from the cheapest label that costs anything to masks everywhere, evenly in log."""
     paid = seconds[seconds > 0]
+    if not len(paid):
+        return np.zeros(1)
     return np.geomspace(paid.min(), paid.max(), count)
