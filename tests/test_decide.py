@@ -119,7 +119,7 @@ def test_what_is_known_gains_nothing() -> None:
     belief = prior_belief(POLICIES)
     for _ in range(50):
         belief = belief.after(12, 43.5, 0.4)
-    chosen = [one.offer.index for one in next_students(belief, WORTH, 0.4, OFFERS, count=3)]
+    chosen = [one.offer.coordinate for one in next_students(belief, WORTH, 0.4, OFFERS, count=3)]
     assert len(set(chosen)) == 3
     assert 12 not in chosen
 
@@ -128,11 +128,11 @@ def test_what_runs_is_not_started_twice() -> None:
     """What runs counts as known: its repeat is asked for after cells that nobody asked."""
     belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS).after(12, 43.5, 0.4)
     batch = [one.offer for one in next_students(belief, WORTH, 0.4, OFFERS, count=2)]
-    running = [(offer.index, offer.seed) for offer in batch]
-    repeats = [Offer(offer.index, 1, 1.0) for offer in batch]
+    running = [(offer.coordinate, offer.seed) for offer in batch]
+    repeats = [Offer(offer.coordinate, 1, 1.0) for offer in batch]
     others = [offer for offer in OFFERS if offer not in batch]
     then = next_students(belief, WORTH, 0.4, [*repeats, *others], 3, running)
-    assert not {index for index, _ in running} & {one.offer.index for one in then}
+    assert not {index for index, _ in running} & {one.offer.coordinate for one in then}
 
 
 def test_short_schedules_inform_and_never_count_as_full() -> None:

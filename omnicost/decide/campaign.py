@@ -69,8 +69,8 @@ class Scores:
 
     def of(self, student: Student) -> float:
         """One student's AP."""
-        effect = self._bias.flat[student.index] + self._seed[student.seed]
-        ap = self._truth.ap[student.index % len(self._truth.ap)] * np.exp(effect)
+        effect = self._bias.flat[student.coordinate] + self._seed[student.seed]
+        ap = self._truth.ap[student.coordinate % len(self._truth.ap)] * np.exp(effect)
         return float(ap + self._truth.noise_sd * self._rng.standard_normal())
 
 
@@ -99,7 +99,7 @@ def decided(
         if not chosen:
             break
         student = Student(*chosen[0].offer[:2])
-        belief = belief.after(student.index, scores.of(student), truth.noise_sd, student.seed)
+        belief = belief.after(student.coordinate, scores.of(student), truth.noise_sd, student.seed)
         hours += prices.of(student, paid)
         taken.append(student)
         paid |= prices.stages[student]
@@ -110,7 +110,7 @@ def first_of(prices: Prices, taken: Sequence[Student]) -> list[Student]:
     """Of each cell and schedule, the student of the first seed that was not taken."""
     found: dict[int, Student] = {}
     for student in sorted(set(prices.stages) - set(taken)):
-        found.setdefault(student.index, student)
+        found.setdefault(student.coordinate, student)
     return list(found.values())
 
 
@@ -127,7 +127,7 @@ def listed(
     scores = Scores(truth, belief.seeds, rng)
     for student in students:
         score = scores.of(student)
-        belief = belief.after(student.index, score, truth.noise_sd, student.seed)
+        belief = belief.after(student.coordinate, score, truth.noise_sd, student.seed)
     paid = frozenset[str]().union(*(prices.stages[student] for student in students))
     hours = float(sum(prices.hours[key] for key in paid))
     return _ended(belief, worth, truth, len(students), hours, rng)

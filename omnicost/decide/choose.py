@@ -24,11 +24,11 @@ class Offer(NamedTuple):
     """A student that could be trained.
 
     Args:
-        index, seed: as of `Belief.seen`.
+        coordinate, seed: index and seed as of `Belief.seen`.
         hours: device-hours that it takes.
     """
 
-    index: int
+    coordinate: int
     seed: int
     hours: float
 
@@ -88,13 +88,13 @@ def next_students(
         imagined = _as_believed(imagined, index, seed, noise_sd)
     left, chosen = list(offers), list[Choice]()
     while left and len(chosen) < count:
-        rated = [Choice(o, gain_of(imagined, worth, o.index, noise_sd, o.seed)) for o in left]
+        rated = [Choice(o, gain_of(imagined, worth, o.coordinate, noise_sd, o.seed)) for o in left]
         best = max(rated, key=lambda choice: choice.rate)
         if best.gain <= 0 and belief.measured:  # a first score alone may tell no plan from another
             break
         chosen.append(best)
-        left = [offer for offer in left if offer.index != best.offer.index]
-        imagined = _as_believed(imagined, best.offer.index, best.offer.seed, noise_sd)
+        left = [offer for offer in left if offer.coordinate != best.offer.coordinate]
+        imagined = _as_believed(imagined, best.offer.coordinate, best.offer.seed, noise_sd)
     return chosen
 
 

@@ -80,10 +80,10 @@ class Front:
 
     def is_full(self, student: Student) -> bool:
         """Whether it trains on the full schedule."""
-        return student.index < len(self.policies)
+        return student.coordinate < len(self.policies)
 
     def _observations(self, scores: Sequence[Score]) -> Observations:
-        policies = [self.policies[score.student.index] for score in scores]
+        policies = [self.policies[score.student.coordinate] for score in scores]
         strengths = [min((k.strength for k in one.weak_types), default=-1) for one in policies]
         share = np.array([policy.mask_share for policy in policies])
         return Observations(
@@ -104,7 +104,7 @@ class Front:
         seed_sds = [spread.seed_sd / float(level)] * self.seeds
         belief = prior_belief(self.policies, self.shorter, seed_sds)
         for student, ap in scores:
-            belief = belief.after(student.index, ap, spread.own_sd, student.seed)
+            belief = belief.after(student.coordinate, ap, spread.own_sd, student.seed)
         return belief, spread
 
     def regret(self, scores: Sequence[Score]) -> float:
@@ -116,7 +116,7 @@ class Front:
         """Of each cell and schedule, the student of the first seed that is left, at its price."""
         found: dict[int, Student] = {}
         for student in sorted(set(self.prices.stages) - set(taken)):
-            found.setdefault(student.index, student)
+            found.setdefault(student.coordinate, student)
         return [Offer(*student, self.prices.of(student, done)) for student in found.values()]
 
     def forecast(self, scores: Sequence[Score]) -> list[Forecast]:

@@ -15,11 +15,11 @@ class Student(NamedTuple):
     """A student of a front: cell and schedule, and which seed.
 
     Args:
-        index: of the cell at the full schedule; N more for each shorter schedule.
+        coordinate: of the cell at the full schedule; N more for each shorter schedule.
         seed: position among the seeds.
     """
 
-    index: int
+    coordinate: int
     seed: int
 
 
@@ -44,8 +44,8 @@ class Prices:
         """
         students = [Student(n, seed) for seed in range(seeds) for n in range(len(hours))]
         trunks = {f"trunk {seed}": trunk_hours for seed in range(seeds)}
-        own = {f"student {s.index} {s.seed}": float(hours[s.index]) for s in students}
+        own = {f"student {s.coordinate} {s.seed}": float(hours[s.coordinate]) for s in students}
         stages = {
-            s: frozenset({f"student {s.index} {s.seed}", f"trunk {s.seed}"}) for s in students
+            s: frozenset({f"student {s.coordinate} {s.seed}", f"trunk {s.seed}"}) for s in students
         }
         return cls(stages, {**own, **trunks})

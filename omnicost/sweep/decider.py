@@ -187,7 +187,7 @@ class Decider:
             )
         return [
             Proposal(
-                side.plans[Student(offer.index, offer.seed)].target.id,
+                side.plans[Student(offer.coordinate, offer.seed)].target.id,
                 offer.hours,
                 gain / offer.hours,
                 f"expected to lower regret by {gain:.2f} AP for {offer.hours:.2g} device-hours",
@@ -216,7 +216,7 @@ class Decider:
         aps = self._aps_by_step(plan.outputs["student"])
         cells = len(side.front.policies)
         return [
-            Score(Student(student.index + cells * place, student.seed), ap)
+            Score(Student(student.coordinate + cells * place, student.seed), ap)
             for place, share in side.checkpoints.items()
             if (ap := aps.get(step_of(share, steps))) is not None
         ]
@@ -256,7 +256,7 @@ class Decider:
         front, scores = side.front, self.scores(side)
         aps: dict[int, list[float]] = {}
         for student, ap in scores:
-            aps.setdefault(student.index, []).append(ap)
+            aps.setdefault(student.coordinate, []).append(ap)
         forecasts = front.forecast(scores)
         return [
             CellReport(
@@ -274,11 +274,11 @@ class Decider:
     def _why_cell(self, side: Side, cell: int, failed: Collection[str]) -> str:
         """Why a cell's students were run or not, those on shorter schedules included."""
         count = len(side.front.policies)
-        own = {s: p.target.id for s, p in side.plans.items() if s.index % count == cell}
+        own = {s: p.target.id for s, p in side.plans.items() if s.coordinate % count == cell}
         scored = {score.student for score in self.scores(side)}
         told = []
         for student, target in own.items():
-            short = "" if student.index < count else f"x {self._share(side, student):.3g}: "
+            short = "" if student.coordinate < count else f"x {self._share(side, student):.3g}: "
             if target in failed:
                 told.append(f"{short}failed")
             elif student in scored:
@@ -287,7 +287,7 @@ class Decider:
 
     @staticmethod
     def _share(side: Side, student: Student) -> float:
-        return side.front.shorter[student.index // len(side.front.policies) - 1]
+        return side.front.shorter[student.coordinate // len(side.front.policies) - 1]
 
     def expected(self, simulations: int = SIMULATIONS) -> Expected:
         """What deciding is expected to take from here on, from simulated campaigns.
