@@ -266,7 +266,7 @@ def require_one_variant(rows: Sequence[Row]) -> None:
         for field in ("schedule", "trunk", "config_hash"):
             values = sorted({str(getattr(row, field)) for row in own})
             if len(values) > 1:
-                problem = f"{dataset} mixes {field} {', '.join(value[:12] for value in values)}"
+                problem = f"{dataset} mixes {field} {', '.join(value[:24] for value in values)}"
                 raise InputError("results", problem, "keep the rows of one sweep card")
 
 
