@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 
 class OmnicostError(Exception):
@@ -46,13 +47,18 @@ class StageError(OmnicostError):
     """A stage of the pipeline could not finish; names the stage and its log."""
 
 
-def faults_of(error: ValidationError) -> list[str]:
-    """One phrase a fault of a pydantic validation: field, value and what is asked for."""
+def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
+    """One phrase a fault of a pydantic validation: field, value and what is asked for.
+
+    Args:
+        model: what was validated, so that an unknown field is answered with the nearest ones.
+    """
     phrases = []
     for fault in error.errors(include_url=False, include_context=False):
         field = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            phrases.append(f"{field}: unknown field; remove it or correct its spelling")
+            known = _fields_at(model, fault["loc"][:-1])
+            phrases.append(f"{field}: unknown field; {_correction(str(fault['loc'][-1]), known)}")
         elif fault["type"] == "missing":
             phrases.append(f"{field}: missing; add it")
         else:
@@ -60,6 +66,22 @@ def faults_of(error: ValidationError) -> list[str]:
             message = message[0].lower() + message[1:]
             phrases.append(f"{field} is {short(fault['input'])}: {message}" if field else message)
     return phrases
+
+
+def _correction(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}?" if near else "remove it or correct its spelling"
+
+
+def _fields_at(model: Any, path: Sequence[int | str]) -> Sequence[str]:
+    """Names of the fields that what lies at the end of a path has; none where it is no model."""
+    fields = getattr(model, "model_fields", None)
+    if fields is None:  # many of a model, or a choice with it
+        path = path[1:] if get_origin(model) in (tuple, list, dict) else path
+        return next(filter(None, (_fields_at(each, path) for each in get_args(model))), ())
+    if not path:
+        return tuple(fields)
+    return _fields_at(fields[path[0]].annotation, path[1:]) if path[0] in fields else ()
 
 
 def short(value: object, longest: int = 40) -> str:

@@ -15,7 +15,7 @@ from omnicost.errors import ConfigError, MissingError
 from omnicost.resources import shipped
 from omnicost.sweep import sources as sources_module
 from omnicost.sweep.card import Hardware
-from omnicost.sweep.cell_stages import planner, recipe_of
+from omnicost.sweep.cell_stages import planner
 from omnicost.sweep.estimate import estimate
 from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
 from omnicost.sweep.sources import Sources

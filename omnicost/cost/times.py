@@ -14,6 +14,8 @@ from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.cost.overheads import Overheads
 from omnicost.cost.stats import DatasetStats
 from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.files import read_bytes
+from omnicost.plain_yaml import parse_yaml
 
 # Spread of 18,605 point times published with "What's the point" (Bearman et al., ECCV 2016).
 ANNOTATION_LOG_SD: Final = 0.64
@@ -295,15 +297,7 @@ class LabellingTimes(BaseModel):
             InputError: if the file cannot be read or is no mapping.
             ConfigError: if fields or values cannot be used.
         """
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            line = " ".join(str(error).split())
-            raise InputError(
-                path, f"is not YAML ({line})", "write lines such as box: 7.4"
-            ) from None
+        data = parse_yaml(read_bytes(path), path, "write lines such as box: 7.4")
         if not isinstance(data, dict):
             found = "nothing" if data is None else type(data).__name__
             raise InputError(path, f"holds {found}, not a mapping", "write lines such as box: 7.4")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import yaml
 from pycocotools import mask as mask_api
 
 from omnicost.cost.times import LabellingTimes
@@ -25,10 +24,11 @@ from omnicost.data.exports.label_studio import TASKS_HEAD, labelling_config, tas
 from omnicost.data.exports.merged import Merged, PseudoMasks
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import HUMAN
-from omnicost.errors import MissingError
-from omnicost.files import output_file
+from omnicost.errors import InputError, MissingError
+from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline.evaluate import predict
+from omnicost.plain_yaml import parse_yaml
 from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import STUDENT, read_description
 from omnicost.project.outcome import FIGURES, MERGED
@@ -192,9 +192,9 @@ def _listing(review: Review) -> Iterator[list[object]]:
 def _training_set(model: Path) -> Dataset:
     """The set that the model was trained on, by its card."""
     try:
-        spec = yaml.safe_load((model / CARD).read_text())["datasets"][0]
+        spec = parse_yaml(read_bytes(model / CARD), model / CARD)["datasets"][0]
         return open_dataset(spec["name"], spec["train"])
-    except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+    except (InputError, KeyError, IndexError, TypeError) as error:
         remedy = "name a folder that omnicost train wrote"
         raise MissingError(
             model / CARD, f"does not name a training set ({error})", remedy

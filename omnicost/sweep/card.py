@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +19,10 @@ from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
 from omnicost.errors import InputError
 
+STAGES: Final = (
+    "embed", "detect", "teacher", "pseudomask", "quality", "student", "evaluate", "salvage"
+)  # fmt: skip
+MOST_CELLS: Final = 100_000
 Share = Annotated[float, Field(ge=0, le=1)]
 Overrides = dict[str, Any]  # dotted path into the recipe -> value
 
@@ -54,6 +59,12 @@ class Grid(Strict):
         if AnnotationType.MASK in types:
             raise ValueError("mask is not a weak type; use mask_shares")
         return types
+
+    @model_validator(mode="after")
+    def _some_policy(self) -> Grid:
+        if not self.policies and not (self.mask_shares and self.types):
+            raise ValueError("no policy; give mask_shares and types, or policies")
+        return self
 
     @field_validator("policies")
     @classmethod
@@ -168,6 +179,39 @@ class Card(Strict):
         entries = value if isinstance(value, list | tuple) else [value]
         return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed occurs twice; its cells would be equal")
+        return seeds
+
+    @field_validator("datasets")
+    @classmethod
+    def _names_differ(cls, datasets: tuple[DatasetSpec, ...]) -> tuple[DatasetSpec, ...]:
+        if len({dataset.name for dataset in datasets}) < len(datasets):
+            raise ValueError("two have one name, and rows name them by it; rename one")
+        return datasets
+
+    @field_validator("resources")
+    @classmethod
+    def _stages_are_known(cls, resources: dict[str, Resources]) -> dict[str, Resources]:
+        unknown = [name for name in resources if name not in ("default", *STAGES)]
+        if unknown:
+            raise ValueError(f"unknown stage {unknown[0]!r}; use default, {', '.join(STAGES)}")
+        return resources
+
+    @model_validator(mode="after")
+    def _few_cells_none_twice(self) -> Card:
+        for path, values in self.axes.items():
+            if len(set(map(repr, values))) < len(values):
+                raise ValueError(f"axes.{path}: a value occurs twice; its cells would be equal")
+        points = prod(len(values) for values in self.axes.values())
+        cells = len(self.datasets) * len(self.seeds) * len(self.variants) * points
+        if cells * (len(self.grid.mask_shares) * len(self.grid.types)) > MOST_CELLS:
+            raise ValueError(f"more than {MOST_CELLS:,} cells; split the card")
+        return self
+
     @model_validator(mode="after")
     def _something_to_compare(self) -> Card:
         if self.scheduler is not None and len(self.variants) * len(self._axis_points()) < 2:
@@ -179,6 +223,11 @@ class Card(Strict):
     def _axis_points(self) -> list[Overrides]:
         values = itertools.product(*self.axes.values())
         return [dict(zip(self.axes, point, strict=True)) for point in values]
+
+    def recipes(self) -> Iterator[dict[str, Any]]:
+        """What each variant and point of the axes sets in the recipe."""
+        for changes, point in itertools.product(self.variants.values(), self._axis_points()):
+            yield merged(self.recipe, nested({**changes, **point}))
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of the card, in the order of the card."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-
-from pydantic import ValidationError
+from functools import cached_property
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.data.weak import PERFECT, given_for
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
-from omnicost.engine.keys import canonical_json, digest
-from omnicost.errors import ConfigError, faults_of
+from omnicost.engine.keys import digest
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, NO_START
 from omnicost.pipeline.pseudomask.routes import route_of
@@ -21,6 +18,7 @@ from omnicost.pipeline.student.config import TrunkConfig
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.card import Card, Cell
 from omnicost.sweep.estimate import uncached_share
+from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources, SplitSource, WeightsSource
 from omnicost.sweep.stage_functions import (
     DETECT,
@@ -44,23 +42,6 @@ from omnicost.sweep.stage_functions import (
 )
 
 CellPlan = TargetPlan[Cell]
-
-
-def recipe_of(cell: Cell) -> Recipe:
-    """The cell's recipe, checked.
-
-    Raises:
-        ConfigError: with every fault of it.
-    """
-    return _recipe(canonical_json(dict(cell.recipe)))
-
-
-@lru_cache(maxsize=256)
-def _recipe(text: str) -> Recipe:
-    try:
-        return Recipe.model_validate_json(text)
-    except ValidationError as error:
-        raise ConfigError("recipe", faults_of(error)) from None
 
 
 def planner(card: Card, sources: Sources) -> Planner[Cell]:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
-from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.errors import ConfigError, InputError, faults_of, short
+from omnicost.files import read_bytes
+from omnicost.plain_yaml import parse_yaml
 from omnicost.resources import shipped
 from omnicost.sweep.card import Card, Cell, merged, nested
+from omnicost.sweep.recipes import recipe_faults, unusable_numbers
 
 HEADINGS: Final = ("Claim", "Expect", "Takes", "Run")
+MOST_SEEDS: Final = 10_000
 _FILTERS: Final[dict[str, Callable[[Cell], str]]] = {
     "dataset": lambda cell: cell.dataset.name,
     "type": lambda cell: cell.weak_type,
@@ -52,7 +55,9 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
     changes = changes or Changes()
     path = find_card(card)
     content = _with_bases(path, ())
-    smoke = content.pop("smoke", {})
+    smoke = content.pop("smoke", None) or {}
+    if not isinstance(smoke, dict):
+        raise ConfigError(path, [f"smoke is {short(smoke)}: write what a trial run changes"])
     if changes.smoke:
         name = f"{content.get('name')}-smoke"  # its rows are kept apart
         content = {**merged(content, smoke), "name": name, "schedule": "smoke"}
@@ -63,10 +68,20 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
         content["decide"] = {**(content.get("decide") or {}), **changes.decide}
     if changes.data is not None:
         content["datasets"] = _rooted(content.get("datasets", ()), changes.data)
-    try:
-        return Card.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(path, faults_of(error)) from None
+    return _checked(content, path)
+
+
+def _checked(content: dict[str, Any], path: Path) -> Card:
+    faults = list(unusable_numbers(content))
+    if not faults:
+        try:
+            card = Card.model_validate(content)
+        except ValidationError as error:
+            raise ConfigError(path, faults_of(error, Card)) from None
+        faults = list(recipe_faults(card))
+    if faults:
+        raise ConfigError(path, faults)
+    return card
 
 
 def find_card(card: str | Path) -> Path:
@@ -136,9 +151,12 @@ def _condition(part: str, text: str) -> Callable[[Cell], bool]:
 
 def _number(value: str, text: str) -> float:
     try:
-        return float(value)
+        share = float(value)
     except ValueError:
-        raise InputError("`only`", f"{text!r}: {value!r} is no share", "use 0 to 1") from None
+        share = float("nan")
+    if not 0 <= share <= 1:
+        raise InputError("`only`", f"{text!r}: {value!r} is no share", "use 0 to 1")
+    return share
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -146,8 +164,12 @@ def parse_seeds(text: str) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise InputError("`seeds`", f"cannot read {text!r}", "write 3 or 0,1,2") from None
-    return list(range(numbers[0])) if len(numbers) == 1 and "," not in text else numbers
+        raise InputError("`seeds`", f"cannot read {short(text)}", "write 3 or 0,1,2") from None
+    if len(numbers) != 1 or "," in text:
+        return numbers
+    if not 0 < numbers[0] <= MOST_SEEDS:
+        raise InputError("`seeds`", f"are {short(numbers[0])}", f"use 1 to {MOST_SEEDS:,}")
+    return list(range(numbers[0]))
 
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -156,10 +178,7 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
             raise InputError("`settings`", f"cannot read {text!r}", "write path=value")
-        try:
-            settings[path.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError("`settings`", f"{value!r} is not YAML", "quote the value") from None
+        settings[path.strip()] = parse_yaml(value, f"`settings` {path}", "quote the value")
     return settings
 
 
@@ -200,18 +219,7 @@ def _base_candidates(base: str, path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(path, f"is not YAML ({_first_line(error)})", "mend the file") from None
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    content = parse_yaml(read_bytes(path), path)
     if not isinstance(content, dict):
         raise InputError(path, "is not a mapping", "write `name: ...` and so on")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}: " if mark is not None else ""
-    return place + (getattr(error, "problem", None) or str(error)).splitlines()[0]

@@ -23,7 +23,8 @@ from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.evaluate import METRICS
 from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows
 from omnicost.sweep.card import Cell
-from omnicost.sweep.cell_stages import CellPlan, recipe_of
+from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
 
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})

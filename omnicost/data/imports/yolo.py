@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from omnicost.data.imports.export import Drawn, Export, Labelled
 from omnicost.errors import InputError
 from omnicost.files import read_bytes
+from omnicost.plain_yaml import parse_yaml
 
 NAMES: Final = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels/classes.txt")
 _LONGEST_LINE: Final = 100_000
@@ -61,8 +60,8 @@ def _read_names(path: Path) -> list[str]:
         text = read_bytes(path).decode()
         if path.suffix != ".yaml":
             return [line.strip() for line in text.splitlines() if line.strip()]
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        content = parse_yaml(text, path, "write a list of names")
+    except UnicodeDecodeError as error:
         reason = " ".join(str(error).split())
         raise InputError(path, f"cannot be read ({reason})", "write a list of names") from None
     names = content.get("names") if isinstance(content, dict) else None

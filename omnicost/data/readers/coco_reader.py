@@ -74,7 +74,7 @@ def columns_of(
     counts = np.bincount(owners, minlength=len(images))
     sizes = file.image_sizes[images]
     types = None if file.types is None else file.types[images]
-    shapes = _shapes(file, order, np.repeat(sizes, counts, axis=0), faults, progress)
+    shapes = _all_shapes(file, order, sizes[owners[order]], faults, progress)
     header = Header(
         class_names=tuple(file.category_names[each] for each in categories),
         category_ids=tuple(file.category_ids[categories].tolist()),
@@ -87,13 +87,13 @@ def columns_of(
         first_annotation=offsets(counts),
         annotation_ids=file.annotation_ids[order],
         class_indices=_ranks(categories)[file.class_indices[order]],
-        boxes=shapes.boxes.astype(np.float32),
+        boxes=shapes.boxes,
         areas=shapes.areas,
         is_crowd=file.is_crowd[order],
-        rle_offsets=offsets(np.array([len(counts) for counts in shapes.rles], np.int64)),
-        rle_bytes=np.frombuffer(b"".join(shapes.rles), np.uint8),
+        rle_offsets=shapes.rle_offsets,
+        rle_bytes=shapes.rle_bytes,
         given=types,
-        points=None if shapes.points is None else shapes.points.astype(np.float32),
+        points=shapes.points if file.types is not None else None,
     )
 
 
@@ -116,12 +116,22 @@ def require_pictures(file: CocoFile, faults: Faults) -> CocoFile:
 
 
 class _Shapes(NamedTuple):
-    """What A annotations draw."""
+    """What a block of N annotations draws."""
 
     rles: list[bytes]
-    boxes: np.ndarray  # (A, 4) float64, x0 y0 x1 y1
+    boxes: np.ndarray  # (N, 4) float64, x0 y0 x1 y1
+    areas: np.ndarray  # (N,) float64
+    points: np.ndarray  # (N, 2) float64; as read unless labels are given
+
+
+class _Packed(NamedTuple):
+    """What all A annotations draw, as the columns hold it."""
+
+    rle_offsets: np.ndarray  # (A + 1,) int64
+    rle_bytes: np.ndarray  # (B,) uint8
+    boxes: np.ndarray  # (A, 4) float32
     areas: np.ndarray  # (A,) float64
-    points: np.ndarray | None  # (A, 2) float64; None unless labels are given
+    points: np.ndarray  # (A, 2) float32
 
 
 def _ranks(order: np.ndarray) -> np.ndarray:
@@ -131,24 +141,43 @@ def _ranks(order: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _shapes(
+def _all_shapes(
     file: CocoFile, order: np.ndarray, sizes: np.ndarray, faults: Faults, progress: Progress
-) -> _Shapes:
-    """Masks, boxes, areas and points of the annotations in that order, sizes of their pictures."""
+) -> _Packed:
+    """What the annotations in that order draw, packed a block at a time.
+
+    Ten million masks as Python's objects would take as much again as the columns do.
+    """
+    total = len(order)
+    packed, lengths = bytearray(), np.empty(total, np.int64)
+    boxes, areas = np.empty((total, 4), np.float32), np.empty(total)
+    points = np.empty((total, 2), np.float32)
+    for start in range(0, total, CHUNK):
+        part = slice(start, min(start + CHUNK, total))
+        shapes = _shapes(file, order[part], sizes[part], faults)
+        packed += b"".join(shapes.rles)
+        lengths[part] = [len(counts) for counts in shapes.rles]
+        boxes[part], areas[part], points[part] = shapes.boxes, shapes.areas, shapes.points
+        progress(part.stop, total, {})
+    return _Packed(offsets(lengths), np.frombuffer(packed, np.uint8), boxes, areas, points)
+
+
+def _shapes(file: CocoFile, order: np.ndarray, sizes: np.ndarray, faults: Faults) -> _Shapes:
+    """Masks, boxes, areas and points of some annotations, sizes of their pictures."""
     types = None if file.types is None else file.types[file.image_indices[order]]
-    boxes, areas, points = file.boxes[order], file.areas[order].copy(), file.points[order]
+    boxes, areas, points = file.boxes[order], file.areas[order], file.points[order]
     needed = np.ones(len(order), bool)
     if types is not None:
         needed = (types == MASK) | ((file.drawn[order] == MASK) & (types > CLASS))
-    rles = _rles(file, order, sizes, needed, faults, progress)
+    rows = zip(order.tolist(), sizes.tolist(), needed.tolist(), strict=True)
+    rles = [_rle(file, row, size, faults) if wanted else empty(*size) for row, size, wanted in rows]
     for n in np.flatnonzero(np.isnan(boxes[:, 0]) & needed).tolist():
         boxes[n] = mask_api.toBbox({"size": sizes[n].tolist(), "counts": rles[n]})
     for n in np.flatnonzero(np.isnan(areas) & needed).tolist():
         areas[n] = mask_api.area({"size": sizes[n].tolist(), "counts": rles[n]})
     boxes[:, 2:] += boxes[:, :2]
-    if types is None:
-        return _Shapes(rles, boxes, areas, None)
-    return _reduced(_Shapes(rles, boxes, areas, points), types, sizes)
+    shapes = _Shapes(rles, boxes, areas, points)
+    return shapes if types is None else _reduced(shapes, types, sizes)
 
 
 def _reduced(shapes: _Shapes, types: np.ndarray, sizes: np.ndarray) -> _Shapes:
@@ -168,7 +197,6 @@ def _reduced(shapes: _Shapes, types: np.ndarray, sizes: np.ndarray) -> _Shapes:
 
 def _point(shapes: _Shapes, n: int, size: list[int]) -> np.ndarray:
     """The point given; else the middle pixel of the mask, else the middle of the box."""
-    assert shapes.points is not None
     if not np.isnan(shapes.points[n, 0]):
         return shapes.points[n]
     pixels = np.flatnonzero(mask_api.decode({"size": size, "counts": shapes.rles[n]}).ravel("F"))
@@ -176,24 +204,6 @@ def _point(shapes: _Shapes, n: int, size: list[int]) -> np.ndarray:
         return shapes.boxes[n].reshape(2, 2).mean(axis=0)
     column, row = divmod(int(pixels[len(pixels) // 2]), size[0])
     return np.array([column + 0.5, row + 0.5])
-
-
-def _rles(
-    file: CocoFile,
-    order: np.ndarray,
-    sizes: np.ndarray,
-    needed: np.ndarray,
-    faults: Faults,
-    progress: Progress,
-) -> list[bytes]:
-    rles: list[bytes] = []
-    for start in range(0, len(order), CHUNK):  # plain lists of all rows would take a gigabyte
-        part = slice(start, start + CHUNK)
-        rows = zip(order[part].tolist(), sizes[part].tolist(), needed[part].tolist(), strict=True)
-        for row, size, wanted in rows:
-            rles.append(_rle(file, row, size, faults) if wanted else empty(*size))
-        progress(len(rles), len(order), {})
-    return rles
 
 
 def _rle(file: CocoFile, row: int, size: list[int], faults: Faults) -> bytes:
