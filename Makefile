@@ -2,12 +2,13 @@
 # make test-gpu   the tests that need CUDA, minutes
 # make demo   set up, then run the main job on the embedded tiny world
 # make check  format, lint, types, generated docs, the documentation's site
+# make audit  known vulnerabilities of the installed packages (asks the package index)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: test test-slow test-gpu fuzz demo check format docs dist clean
+.PHONY: test test-slow test-gpu fuzz demo check audit format docs dist clean
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (a few minutes, once)"
@@ -36,6 +37,12 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m omnicost.cli.reference --check docs/cli.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# In an environment of its own, so that it audits ours without being part of it
+audit: $(READY)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --progress-spinner off --path $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")
 
 format: $(READY)
 	$(BIN)/ruff format .

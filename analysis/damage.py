@@ -17,13 +17,15 @@ OUTCOMES = ("refused", "told", "right", "silent", "traceback", "hang", "lost")
 
 def main() -> None:
     """Print a line a kind of damage, and every case that is not as it must be."""
+    from damage.card_cases import CASES as CARDS
     from damage.coco_cases import CASES as COCO
+    from damage.option_cases import CASES as OPTIONS
     from damage.other_cases import CASES as OTHER
     from damage.run import run
 
     counts: dict[str, Counter[str]] = {}
     faults = []
-    for case in [*COCO, *OTHER]:
+    for case in [*COCO, *OTHER, *CARDS, *OPTIONS]:
         with tempfile.TemporaryDirectory() as folder:
             (place := Path(folder) / "input").mkdir()
             outcome = run(case, place)

@@ -7,7 +7,7 @@ as well; an alias stands for what it names, unless that contains it or multiplie
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -21,12 +21,12 @@ _TAG: Final = "tag:yaml.org,2002:"
 class _Loader(yaml.SafeLoader):
     """The safe loader without what is not plain data."""
 
-    yaml_constructors = {
+    yaml_constructors: ClassVar = {
         tag: construct
         for tag, construct in yaml.SafeLoader.yaml_constructors.items()
         if tag is None or tag.removeprefix(_TAG) in _PLAIN
     }
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in known if tag != f"{_TAG}timestamp"]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

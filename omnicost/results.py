@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +24,7 @@ from pydantic import (
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost import DatasetStats, dataset_stats, hours, seconds_per_image
 from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.plain_text import is_plain
 from omnicost.resources import shipped
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 PAPER_VARIANT: Final = "paper"
 PUBLISHED: Final = "published"
 """Label of the schedule of students that others published."""
+MOST_IMAGES: Final = 10**12  # beyond it, sums lose whole images
 SMOKE: Final = "smoke"
 """Schedule of a sweep's trial run, which shows that things fit together and measures nothing."""
 TABLES: Final = (1, 2, 3, 4, 5)
@@ -49,6 +52,15 @@ def _read_policy(value: object) -> object:
 PolicyField = Annotated[
     Policy, BeforeValidator(_read_policy), PlainSerializer(Policy.as_dict, return_type=dict)
 ]
+
+
+def _require_plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("leave control characters and halves of surrogate pairs out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_require_plain)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -65,13 +77,13 @@ class Row(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    dataset: str
+    dataset: Text
     policy: PolicyField
     seed: int = 0
-    variant: str
+    variant: Text
     """Name of the recipe among those of its card; `default` where there is one."""
     config_hash: str = ""
-    schedule: str = ""
+    schedule: Text = ""
     """Label of the student's schedule, such as `published` or a short one's name."""
     trunk: str | None = None
     """What the student went on from: a share of its steps on other labels, as ``0.7 on none=1``."""
@@ -84,8 +96,8 @@ class Row(BaseModel):
     teacher_miou: Percent | None = None
     teacher_f1: Percent | None = None
     """Of the pseudo-masks at IoU 0.5, class by class, on the images without masks."""
-    images: int = Field(ge=1)
-    masks: int = Field(ge=0)
+    images: int = Field(ge=1, le=MOST_IMAGES)
+    masks: int = Field(ge=0, le=MOST_IMAGES)
     """Images that were labelled with masks."""
     seconds_per_image: NonNegative
     hours: NonNegative
@@ -201,7 +213,7 @@ def read_teacher_rows(path: Path | str) -> list[TeacherRow]:
         try:
             rows += [TeacherRow.model_validate_json(line)] if line.strip() else []
         except ValidationError as error:
-            raise ConfigError(f"{path}:{number}", faults_of(error)) from None
+            raise ConfigError(f"{path}:{number}", faults_of(error, TeacherRow)) from None
     if not rows:
         raise InputError(path, "holds no rows of teachers", "give one that a sweep wrote")
     return rows
@@ -230,7 +242,7 @@ def parse_row(data: dict[str, Any], where: object = "row") -> Row:
     try:
         return Row.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(where, faults_of(error)) from None
+        raise ConfigError(where, faults_of(error, Row)) from None
     except InputError as error:
         raise InputError(where, f"policy: {error.problem}", error.remedy) from None
 

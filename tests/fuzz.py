@@ -6,16 +6,19 @@ make fuzz        # a minute each
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from damage.run import command
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -29,6 +32,9 @@ from omnicost.data.imports.yolo import read_yolo
 from omnicost.data.readers.coco_reader import columns_of, require_pictures
 from omnicost.data.rle import run_lengths, to_rle
 from omnicost.errors import OmnicostError
+from omnicost.results import TornLineWarning, read_rows, to_frame
+from omnicost.sweep.read_card import Changes, load_card
+from omnicost.sweep.recipes import recipe_of
 
 
 @contextlib.contextmanager
@@ -207,8 +213,107 @@ def times(content: Any) -> None:
             assert np.isfinite(LabellingTimes.from_yaml(path).constants()).all()
 
 
+CARD = {
+    "base": st.just("tiny"),
+    "name": st.just("fuzzed"),
+    "datasets": st.sampled_from([["tiny-coco"], "tiny-coco", [{"name": "a", "images": 4}]]),
+    "seeds": st.lists(NUMBERS, max_size=3),
+    "grid": st.fixed_dictionaries(
+        {},
+        optional={
+            "mask_shares": st.lists(NUMBERS, max_size=3),
+            "types": st.lists(st.sampled_from(["none", "class", "point", "box", "mask", "blob"])),
+            "policies": st.lists(st.dictionaries(st.sampled_from(["mask", "box"]), NUMBERS)),
+        },
+    ),
+    "recipe": st.dictionaries(
+        st.sampled_from(["teacher", "student", "models", "embed", "refine"]),
+        st.dictionaries(st.sampled_from(["steps", "tune", "schedule", "alpha", "sam"]), ANY),
+    ),
+    "variants": st.dictionaries(
+        st.text(max_size=3), st.dictionaries(st.sampled_from(["teacher.steps", "x", ""]), ANY)
+    ),
+    "axes": st.dictionaries(
+        st.sampled_from(["teacher.steps", "student", ".", ""]), st.lists(ANY, max_size=3)
+    ),
+    "resources": st.dictionaries(
+        st.sampled_from(["default", "student", "blob"]),
+        st.dictionaries(st.sampled_from(["cpus", "gpus", "threads"]), NUMBERS),
+    ),
+    "smoke": ANY,
+}
+SETTINGS = st.lists(
+    st.builds(
+        "{}={}".format,
+        st.sampled_from(["recipe.teacher.steps", "name", "grid", "seeds", "a.b", "."]),
+        st.text(max_size=6) | NUMBERS.map(str),
+    ),
+    max_size=2,
+)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={key: good | ANY for key, good in CARD.items()}) | ANY,
+    SETTINGS,
+    st.none() | st.text("0123456789,-e² ", max_size=12),
+    st.booleans(),
+)
+def card(content: Any, changed: list[str], seeds: str | None, smoke: bool) -> None:
+    """Any YAML and any options become cells with recipes, each cell once, or one line."""
+    with tempfile.TemporaryDirectory() as folder, one_line():
+        path = Path(folder) / "card.yaml"
+        path.write_text(json.dumps(content), encoding="utf-8", errors="surrogatepass")
+        made = load_card(path, Changes(tuple(changed), seeds, smoke))
+        cells = list(itertools.islice(made.cells(), 2000))
+        assert len({cell.id for cell in cells}) == len(cells)
+        for cell in cells[:20]:
+            recipe_of(cell)
+
+
+ROW = {
+    "dataset": st.just("toys"), "policy": st.just({"mask": 1.0}), "variant": st.just("default"),
+    "ap": st.floats(0, 100), "images": st.integers(1, 9), "masks": st.just(1),
+    "seconds_per_image": st.floats(0, 99), "hours": st.floats(0, 99),
+}  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({key: good | ANY for key, good in ROW.items()}).map(json.dumps)
+        | st.text(max_size=9),
+        max_size=3,
+    )
+)
+def rows(lines: list[str]) -> None:
+    """Any lines become rows that a table can hold, or one line."""
+    with tempfile.TemporaryDirectory() as folder, one_line(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TornLineWarning)
+        path = Path(folder) / "rows.jsonl"
+        path.write_text("\n".join(lines), encoding="utf-8", errors="surrogatepass")
+        to_frame(read_rows(path))
+
+
+VALUES = st.text(max_size=5) | NUMBERS.map(str) | st.sampled_from(["5h", "9usd", "box=1", "coco"])
+OPTIONS = ["--images", "--budget", "--wage", "--target", "--like", "--currency", "--annotators",
+           "--weeks", "--time", "--dataset", "--annotations", "--times"]  # fmt: skip
+
+
+@given(
+    st.sampled_from(["plan", "cost"]),
+    st.lists(st.tuples(st.sampled_from(OPTIONS), VALUES).map(list), max_size=4),
+)
+def arguments(verb: str, options: list[list[str]]) -> None:
+    """Any options of the planner's verbs end in an answer, or in words on the option."""
+    given_options = [part for option in options for part in option]
+    code, _, errors = command([verb, "--dataset", "coco", *given_options])
+    assert "Traceback" not in errors, errors
+    assert "fault of omnicost" not in errors, errors
+    assert code == 0 or errors.strip()
+
+
 TARGETS: list[Callable[[], None]] = [
-    coco, coco_in_pieces, rle, brush, label_studio, labelme, cvat, yolo, times
+    coco, coco_in_pieces, rle, brush, label_studio, labelme, cvat, yolo, times, card, rows,
+    arguments,
 ]  # fmt: skip
 
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from omnicost.errors import ConfigError, InputError
-from omnicost.sweep.card import Card, merged, nested
-from omnicost.sweep.read_card import Changes, load_card, only, parse_seeds
+from omnicost.sweep.card import STAGES, Card, merged, nested
+from omnicost.sweep.read_card import SMOKE_IMAGES, Changes, load_card, only, parse_seeds
 
 
 def write(path: Path, text: str) -> Path:
@@ -83,6 +83,31 @@ def test_unusable_cards_give_one_line(tmp_path: Path, text: str, part: str) -> N
     with pytest.raises((InputError, ConfigError), match=part) as caught:
         load_card(card)
     assert "\n" not in str(caught.value)
+
+
+def test_faults_of_a_recipe_name_card_and_path(tmp_path: Path) -> None:
+    """Each once, though several cells have it, with the nearest field that there is."""
+    text = "base: tiny\nname: x\nvariants: {a: {}, b: {teacher.steps: 3}}\nrecipe: {teachr: {}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_card(write(tmp_path / "card.yaml", text))
+    told = f"{tmp_path}/card.yaml: recipe.teachr: unknown field; did you mean teacher?"
+    assert str(caught.value) == told
+
+
+def test_smoke_takes_some_images_of_every_split(tmp_path: Path) -> None:
+    """However large the set; a card that says how many has its way but for that."""
+    card = write(tmp_path / "card.yaml", "base: tiny\nname: x\ndatasets: [a, {name: b}]\n")
+    assert [each.images for each in load_card(card).datasets] == [None, None]
+    smoke = load_card(card, Changes(smoke=True))
+    assert [each.images for each in smoke.datasets] == [SMOKE_IMAGES] * 2
+    assert smoke.datasets[0].validation.images == SMOKE_IMAGES
+
+
+def test_stages_of_a_card_are_those_there_are() -> None:
+    """The names that `resources` may have."""
+    from omnicost.sweep.stage_functions import STAGE_KINDS
+
+    assert set(STAGES) == set(STAGE_KINDS)
 
 
 def test_unknown_card_names_the_known_ones() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from omnicost.sweep.priors import PAPER_SCALE, TINY_SCALE, VIT_H, scale_of
 
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
 from omnicost.models.teachers.teacher import size_of
 from omnicost.results import Row
-from omnicost.sweep.estimate import PAPER_SCALE, TINY_SCALE, VIT_H, _scale
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.rows import row_of
 
@@ -101,7 +101,7 @@ def test_sam2_and_sam_hq_are_priced_by_their_config(small: dict[str, str], tmp_p
     tiny_sam2().save_pretrained(tmp_path / "sam2")
     tiny_sam_hq().save_pretrained(tmp_path / "hq")
     plain, sam2, hq = (
-        _scale(str(each)) for each in (small["sam"], tmp_path / "sam2", tmp_path / "hq")
+        scale_of(str(each)) for each in (small["sam"], tmp_path / "sam2", tmp_path / "hq")
     )
     numbers = {
         "plain": 32 * 8 * 8,
@@ -114,8 +114,8 @@ def test_sam2_and_sam_hq_are_priced_by_their_config(small: dict[str, str], tmp_p
         assert 0.4 < prior["embed"].memory_fixed < 0.5
         assert prior["student"] == PAPER_SCALE["student"]
     assert hq["teacher"].seconds > plain["teacher"].seconds
-    assert _scale("facebook/sam2.1-hiera-imaginary") == PAPER_SCALE
-    assert _scale("tiny") == TINY_SCALE
+    assert scale_of("facebook/sam2.1-hiera-imaginary") == PAPER_SCALE
+    assert scale_of("tiny") == TINY_SCALE
 
 
 def test_priors_are_those_of_the_huge_sam(tmp_path: Path) -> None:
@@ -131,5 +131,5 @@ def test_priors_are_those_of_the_huge_sam(tmp_path: Path) -> None:
     }
     SamConfig(vision_config=huge).save_pretrained(tmp_path)
     assert size_of(str(tmp_path)) == pytest.approx(VIT_H, rel=0.005)
-    embed, paper = _scale(str(tmp_path))["embed"], PAPER_SCALE["embed"]
+    embed, paper = scale_of(str(tmp_path))["embed"], PAPER_SCALE["embed"]
     assert tuple(embed) == pytest.approx(tuple(paper), rel=0.01)

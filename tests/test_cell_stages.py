@@ -18,6 +18,7 @@ from omnicost.sweep.card import Hardware
 from omnicost.sweep.cell_stages import planner
 from omnicost.sweep.estimate import estimate
 from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
+from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stage_functions import PseudomaskParams, StudentParams
 

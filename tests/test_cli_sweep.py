@@ -72,8 +72,9 @@ def test_dry_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
     assert (told["cells"], len(told["cell_names"])) == (13, 13)
     assert told["device_hours_total"]["shared"] < told["device_hours_total"]["naive"]
     assert any("coco" in text for text in told["missing"])
-    text = invoke("sweep", "coco", "--dry-run").stdout
-    assert "13 cells" in text
+    done = invoke("sweep", "coco", "--dry-run")
+    assert "13 cells" in done.stdout
+    assert done.exit_code == 1  # something is missing
     assert list(tmp_path.iterdir()) == []
 
 

@@ -141,7 +141,7 @@ def test_a_full_size_student_fits_what_the_dry_run_says(
 ) -> None:
     """Five steps of two 1024 x 1024 pictures: finite, in no more than the estimate's memory, and in
     no less than half of it, or the estimate would turn cards away that are large enough."""
-    from omnicost.sweep.estimate import PAPER_SCALE
+    from omnicost.sweep.priors import PAPER_SCALE
 
     model, batches, config = full_size
     config = config.model_copy(update={"precision": precision})

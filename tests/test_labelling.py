@@ -19,7 +19,8 @@ from omnicost.errors import InputError
 from omnicost.labelling import assign, read_images, write_manifest
 from omnicost.labelling.images import picture_size, read_categories
 from omnicost.labelling.label_studio import address, interface
-from omnicost.labelling.manifest import INDEX, plain_cell
+from omnicost.labelling.manifest import INDEX
+from omnicost.plain_text import plain_cell
 
 RECORDED = Path(__file__).parent / "recorded"
 

@@ -14,6 +14,7 @@ ORDER = [
     "errors",
     "amounts",
     "files",
+    "plain_text",
     "plain_yaml",
     "progress",
     "resources",

@@ -10,13 +10,14 @@ from engine_toys import Toys, toy_planner
 
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, Stage, build_graph
+from omnicost.engine.manifest import StageManifest
 from omnicost.engine.resources import Resources
-from omnicost.engine.store import StageManifest, Store
+from omnicost.engine.store import Store
 from omnicost.pipeline.config import ProposalConfig
 from omnicost.sweep.card import Hardware
 from omnicost.sweep.estimate import StageTimings, estimate
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import DETECT, DetectParams
+from omnicost.sweep.stage_functions import DETECT, EVALUATE, DetectParams, EvaluateParams
 
 
 @pytest.fixture
@@ -50,6 +51,22 @@ def test_only_the_like_prices_a_stage() -> None:
     assert not timings.is_recorded(on_gpu)
     assert not timings.is_recorded(other)
     assert timings.rate(_detect(units=1.0)) == pytest.approx(1.0)
+
+
+def test_times_are_of_pictures_of_that_size() -> None:
+    """What small pictures took says nothing of photos, which the priors price higher."""
+    timings = StageTimings([_manifest(wall_seconds=10.0, units=10.0, unit_size=0.005)])
+    small, photo = (_detect(units=10.0, unit_size=size) for size in (0.004, 0.3))
+    assert timings.is_recorded(small)
+    assert not timings.is_recorded(photo)
+    guesses = StageTimings([])
+    small, photo = (_evaluate(unit_size=size) for size in (0.004, 0.3))
+    assert guesses.seconds(photo) > 10 * guesses.seconds(small) > 0
+
+
+def _evaluate(unit_size: float) -> Stage:
+    params = EvaluateParams(data=SplitSource(fingerprint="d"))
+    return Stage(EVALUATE, params, units=500.0, unit_size=unit_size, priced_as="tiny")
 
 
 def _detect(weights: str = "w", **fields: Any) -> Stage:

@@ -15,7 +15,8 @@ import typer
 
 from analysis.figures.examples import save_examples
 from omnicost.data import Dataset, open_dataset
-from omnicost.engine.store import StageManifest, Store
+from omnicost.engine.manifest import StageManifest
+from omnicost.engine.store import Store
 from omnicost.errors import MissingError
 from omnicost.pipeline.mask_examples import examples
 from omnicost.plot.masks import MaskExample

@@ -11,8 +11,9 @@ import numpy as np
 
 from omnicost.calibrate.timings import ReadOptions, Timings, moment
 from omnicost.coco import load_json
-from omnicost.errors import InputError
+from omnicost.errors import InputError, short
 
+MOST_SECONDS: Final = 1e9  # decades: no annotation takes them
 # https://labelstud.io/guide/export: `type` of one result.
 _LABEL_STUDIO_KINDS: Final[Mapping[str, str]] = {
     "choices": "class",
@@ -69,8 +70,9 @@ def _export_row(annotation: Any, options: ReadOptions, where: str) -> _Row | str
     seconds = annotation.get("lead_time")
     if seconds is None:
         return "without lead_time"
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-        raise InputError(where, f"lead_time is {seconds!r}", "use seconds of 0 or more")
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= MOST_SECONDS:
+        raise InputError(where, f"lead_time is {short(seconds)}", "use seconds of 0 or more")
     kinds = Counter(
         _LABEL_STUDIO_KINDS[result["type"]]
         for result in annotation["result"]

@@ -48,9 +48,12 @@ def _parse_table(path: Path | str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("a NUL")
+    except ValueError:  # bytes that are no text among them
         raise InputError(path, "is not text", "give CSV or a Label Studio export") from None
+    lines = text.splitlines()
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise InputError(path, "is empty", "give timed annotations")
@@ -154,16 +157,21 @@ def _activities(table: pd.DataFrame, column: str | None, path: Path | str) -> np
 
 def _numbers(table: pd.DataFrame, column: str | None, path: Path | str) -> np.ndarray:
     """A column of numbers of 0 or more, NaN where the cell is empty."""
-    import pandas as pd
-
     values = table[str(column)]
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = np.array([_number(value) for value in values], np.float64)
     wrong = (np.isnan(numbers) & values.notna().to_numpy()) | (numbers < 0) | np.isinf(numbers)
     if wrong.any():
         index = int(np.argmax(wrong))
         problem = f"{column} is {values.iloc[index]!s} in row {index + 1}"
         raise InputError(path, problem, "use a finite number of 0 or more")
     return numbers
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
 
 
 def _ones(table: pd.DataFrame, options: ReadOptions) -> np.ndarray:

@@ -16,6 +16,7 @@ from omnicost.campaign.chart import chart, shares
 from omnicost.campaign.report import PlanReport
 from omnicost.files import MARK, output_file
 from omnicost.labelling import ImageList, assign
+from omnicost.plain_text import visible
 from omnicost.plot.style import COLOURS
 
 SAMPLE: Final = 12
@@ -50,6 +51,7 @@ def _template(name: str) -> Any:
     environment = Environment(
         loader=PackageLoader("omnicost.campaign", "templates"),
         autoescape=True,
+        finalize=lambda value: visible(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

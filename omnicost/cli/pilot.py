@@ -18,6 +18,7 @@ from omnicost.cli.shared.inputs import (
     read_times,
 )
 from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 
 if TYPE_CHECKING:
     from omnicost.cost import OverheadsByType
@@ -133,14 +134,13 @@ def card_text(folder: Path) -> str:
 def _print(
     made: Pilot, wage: float | None, currency: str, folder: Path, written: list[Path]
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = new_console()
     low, high = made.hours_interval
     money = "" if wage is None else f", {made.hours * wage:,.0f} {currency}"
     console.print(
-        f"[bold]Masks on {made.count:,} of {len(made.images):,} images[/bold]: "
+        f"Masks on {made.count:,} of {len(made.images):,} images: "
         f"{made.hours:.1f} h{money} at mean times (80%: {low:.1f} to {high:.1f} h)\n"
     )
     table = Table("label", "worth today", "after the pilot", box=None, pad_edge=False)
@@ -153,7 +153,7 @@ def _print(
         "which label to buy, and how many masks beside it.\n"
     )
     for path in written:
-        console.print(f"  {path}", soft_wrap=True, markup=False)
+        console.print(f"  {path}", soft_wrap=True)
     console.print(
         f"Then\n  1. draw the masks, and export them as COCO to {folder}/labelled/instances.json, "
         f"the pictures in {folder}/labelled/images/\n"
@@ -161,5 +161,4 @@ def _print(
         f"  3. omnicost plan --annotations {folder}/labelled/instances.json --results "
         f"results/pilot.teacher.jsonl --images ... --budget ... --in-hand {folder}/manifest.csv",
         soft_wrap=True,
-        markup=False,
     )

@@ -205,7 +205,6 @@ def plan(
       omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --page plan.html
     """
     from omnicost import api
-    from omnicost.amounts import read_currency
 
     inputs = [annotations, times, in_hand, *(results or []), *([Path(images)] if images else [])]
     _check_outputs(plot, page, inputs, force)
@@ -227,7 +226,7 @@ def plan(
         in_hand=in_hand,
         team=_read_team(annotators, hours_a_week, weeks, start),
         wage=wage,
-        currency=read_currency(currency),
+        currency=currency,
         hours_a_day=hours_a_day,
         draws=draws,
         seed=seed,

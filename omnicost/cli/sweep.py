@@ -101,7 +101,7 @@ def sweep(
 
     Interrupted at any moment, the same command goes on where it was: finished stages
     are never redone. Rows go to results/CARD.jsonl, a plot beside them. Exit code 2
-    if a cell failed; the others finish.
+    if a cell failed; the others finish. A dry run ends with 1 if something is missing.
 
     With --decide each next student is the one whose score is expected to help plans
     most per device-hour, and the sweep ends when plans are expected to lose no more
@@ -181,6 +181,7 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
         decided = {} if expected is None else {"deciding": expected._asdict()}
         print_json({**estimate_json(figures), **told, **decided})
+        _end_if(missing)
         return
     console = new_console()
     console.print(*cells, sep="\n")
@@ -189,6 +190,12 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
     lines += [] if expected is None else [expected_line(expected)]
     for line in [*estimate_lines(figures), *lines]:
         console.print(line, soft_wrap=True)
+    _end_if(missing)
+
+
+def _end_if(missing: list[str]) -> None:
+    if missing:
+        raise typer.Exit(1)
 
 
 def _forecast(request: Request, root: Path, as_json: bool) -> None:
@@ -216,6 +223,8 @@ def _existing_store(root: Path) -> Iterator[tuple[Store | None, Path]]:
     if (root / "store.json").exists():
         store = Store(root, create=False)
         yield store, store.data
+    elif root.exists() and not root.is_dir():
+        raise InputError(root, "is not a folder", "name a new or empty folder")
     else:
         with tempfile.TemporaryDirectory() as scratch:
             yield None, Path(scratch)
@@ -274,6 +283,7 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
         decision_table,
         failure_lines,
         finished_json,
+        halved_stages,
         next_command,
         results_table,
         starved_stages,
@@ -282,6 +292,7 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
 
     plot = _plot(finished)
     notes = [*caveats(prepared.graph), *starved_stages(prepared.graph, store)]
+    notes += halved_stages(prepared.graph, store)
     if as_json:
         print_json({**finished_json(finished, plot), "caveats": notes})
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import console as new_console
 from omnicost.cli.shared.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ def train(
 
 
 def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
-    from rich.console import Console
-
     from omnicost.sweep.estimate import estimate
     from omnicost.sweep.summary import estimate_json, estimate_lines, estimate_table
 
@@ -99,11 +98,11 @@ def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
     if as_json:
         print_json({**estimate_json(figures), "labels": training.counts, "missing": missing})
     else:
-        console = Console()
-        console.print(_labels(training), markup=False, highlight=False, soft_wrap=True)
+        console = new_console()
+        console.print(_labels(training), soft_wrap=True)
         console.print(estimate_table(figures, "train: dry run"))
         for line in [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]:
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
@@ -111,16 +110,14 @@ def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
 def _train(
     training: Training, store: Store, address: str | None, cpus: int | None, as_json: bool
 ) -> None:
-    from rich.console import Console
-
     from omnicost.engine.ray.runner import RayOptions
     from omnicost.errors import StageError
     from omnicost.project.outcome import write_outcome
     from omnicost.sweep.launch import sweep_card
     from omnicost.sweep.progress import SweepDisplay, Watcher
 
-    errors = Console(stderr=True)
-    errors.print(_labels(training), markup=False, highlight=False, soft_wrap=True)
+    errors = new_console(stderr=True)
+    errors.print(_labels(training), soft_wrap=True)
     prepared = training.prepared
     prepared.sources.require()
     display = SweepDisplay(Watcher(prepared.graph, store), errors)

@@ -22,7 +22,9 @@ from omnicost.files import read_bytes, require_regular
 
 MAPPED_BYTES: Final = 256 * 1024**2  # larger files are mapped, so that their text need not be held
 CHUNK: Final = 50_000  # records checked at a time
-_HELD: Final = 2_000  # segmentations asked for before their pages, 64 kB around each, are given back
+_HELD: Final = (
+    2_000  # segmentations asked for before their pages, 64 kB around each, are given back
+)
 _NO_MASK: Final = (b"", b"null", b"[]", b"[[]]")
 _LONGEST_NO_MASK: Final = 40  # with blanks
 _KEYS: Final = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")

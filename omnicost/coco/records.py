@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from omnicost.coco.faults import Faults, shown
+from omnicost.plain_text import is_plain
 
 NOUNS: Final = {"images": "image", "annotations": "annotation", "categories": "category"}
 MISSING: Final = object()  # a field that a record lacks
@@ -171,11 +171,6 @@ def is_whole(value: object) -> bool:
     if isinstance(value, float):
         return value.is_integer() and abs(value) < 2**53
     return isinstance(value, int) and abs(value) < 2**63
-
-
-def is_plain(text: str) -> bool:
-    """Whether text holds neither control characters nor halves of surrogate pairs."""
-    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def _is_list(value: object, length: int) -> bool:

@@ -285,7 +285,7 @@ class LabellingTimes(BaseModel):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise ConfigError(where, faults_of(error)) from None
+            raise ConfigError(where, faults_of(error, cls)) from None
         except InputError as error:
             raise InputError(where, f"{error.where}: {error.problem}", error.remedy) from None
 

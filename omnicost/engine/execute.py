@@ -24,16 +24,24 @@ import numpy as np
 
 from omnicost.engine.graph import ParamsT, Stage
 from omnicost.engine.lease import Lease
-from omnicost.engine.store import StageManifest, Store
+from omnicost.engine.manifest import StageManifest
+from omnicost.engine.params import Params
+from omnicost.engine.store import Store
 from omnicost.errors import ConfigError, InputError, OmnicostError, StageError
 from omnicost.progress import Progress, waited_seconds
 
 _PACKAGES: Final = ("omnicost", "numpy", "torch", "torchvision", "transformers", "ray")
 _POLL_SECONDS: Final = 0.25
+_NO_ROOM_BYTES: Final = 1 << 16
+_STARVED: Final = ("lost", "exhausted")  # events that a smaller batch may help
 
 
 class StageFailure(StageError):
     """A stage raised; the same stage may succeed when tried again."""
+
+
+class OutOfMemory(StageFailure):
+    """A stage asked for more memory than there is; it may succeed with a smaller batch."""
 
 
 @dataclass(frozen=True)
@@ -131,17 +139,27 @@ class Attempt:
                 self.store.record(key, "lost", lost.wall_seconds, lost.cpu_seconds)
             self.store.record(key, "start")
             self._building = self.store.building(key)
+            self.params = self._params()
             self._waited_before = waited_seconds()
             self._started = datetime.now(UTC).isoformat(timespec="seconds")
             undo.pop_all()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def _params(self) -> Params:
+        """The stage's own; with half the batch after a loss, where it allows that."""
+        stage, record = self.stage, self.store.executions(self.stage.key)
+        if stage.resources.halve_batch and any(e.event in _STARVED for e in record):
+            return stage.kind.half_batch(stage) or stage.params
+        return stage.params
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         with contextlib.ExitStack() as last:
             last.push(self.lease)  # given up even if the disk is too full for the record
             if not self._has_ended:
                 shutil.rmtree(self._building, ignore_errors=True)
-                self.store.record(self.stage.key, "failed", *self.lease.seconds)
+                starved = kind is not None and issubclass(kind, OutOfMemory | MemoryError)
+                event = "exhausted" if starved else "failed"
+                self.store.record(self.stage.key, event, *self.lease.seconds)
 
     def context(self, observe: Progress | None = None) -> StageContext:
         """What the stage's function gets.
@@ -165,7 +183,7 @@ class Attempt:
                 observe(done, total, figures)
 
         return StageContext(
-            params=stage.params,
+            params=self.params,
             inputs={role: store.path(key) for role, key in stage.inputs.items()},
             scratch={role: store.work(key) for role, key in stage.scratch.items()},
             out=self._building,
@@ -196,7 +214,7 @@ class Attempt:
     def _manifest(self, wall_seconds: float, cpu_seconds: float) -> StageManifest:
         stage = self.stage
         record = self.store.executions(stage.key)
-        earlier = [e for e in record if e.event in ("failed", "lost")]
+        earlier = [e for e in record if e.event in ("failed", *_STARVED)]
         return StageManifest(
             key=stage.key,
             stage=stage.name,
@@ -207,6 +225,7 @@ class Attempt:
             scratch=dict(stage.scratch),
             salt=stage.salt,
             units=stage.units,
+            unit_size=stage.unit_size,
             wall_seconds=wall_seconds,
             cpu_seconds=cpu_seconds,
             earlier_wall_seconds=sum(e.wall_seconds for e in earlier),
@@ -216,6 +235,7 @@ class Attempt:
             device=device_name(device_for(stage)),
             threads=stage.resources.threads,
             workers=stage.resources.workers,
+            half_batch=self.params is not stage.params,
             waited_seconds=self.lease.share * (waited_seconds() - self._waited_before),
             versions=package_versions(),
             files={},
@@ -227,6 +247,7 @@ class Attempt:
         with self.store.log(self.stage.key).open("a") as log:
             log.write(f"{speed}waited for data {manifest.waiting:.0%} of the time\n")
             log.write(f"{manifest.advice}\n" if manifest.advice else "")
+            log.write("with half its batch\n" if manifest.half_batch else "")
 
 
 def device_for(stage: Stage) -> str:
@@ -261,8 +282,20 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
     except Exception as error:
         traceback.print_exc()
         text = (str(error).strip().splitlines() or [""])[0]
+        if isinstance(error, OSError) and error.errno is None and _is_full(log.parent):
+            text = f"No space left on device ({text})"  # NumPy only says what it could not write
         kind = "" if isinstance(error, OmnicostError) else f"{type(error).__name__}: "
-        raise StageFailure(f"{stage.label}: {kind}{text} (log: {log})") from None
+        raise failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
+
+
+def failure_for(error: Exception) -> type[StageFailure]:
+    """What a stage's error is raised as: torch's want of memory is a RuntimeError."""
+    starved = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return OutOfMemory if starved else StageFailure
 
 
 @contextlib.contextmanager

@@ -39,12 +39,17 @@ class Target(Protocol):
 TargetT = TypeVar("TargetT", bound=Target)
 
 
+def _no_less(stage: Stage) -> Params | None:
+    """Of kinds that have no batch."""
+
+
 @dataclass(frozen=True)
 class StageKind(Generic[ParamsT]):
     """One step: its name, the version of its output, and the function that computes it.
 
     Raise `version` when the code changes what the same parameters give. `pass_function` is of kinds
-    whose stages can be computed several in one pass over what they read.
+    whose stages can be computed several in one pass over what they read. `half_batch` gives the
+    parameters of a stage with half as much at once, None where there is no less.
     """
 
     name: str
@@ -52,6 +57,7 @@ class StageKind(Generic[ParamsT]):
     params: type[ParamsT]
     function: Callable[[Any], None]  # called with a `StageContext`
     pass_function: Callable[[Any], None] | None = None  # the like, called with a list of them
+    half_batch: Callable[[Stage], Params | None] = _no_less
 
     def read(self, stage: str, identity: Mapping[str, Any]) -> ParamsT | None:
         """Parameters from what a manifest holds; None of other kinds and of other times."""
@@ -72,6 +78,7 @@ class Stage:
         inputs: role -> key of the stage whose artefact is read in that role.
         scratch: role -> key of the stage whose scratch, left unfinished, is read in that role.
         units: how much work it is, in images that pass through the model; None if not known.
+        unit_size: of one unit, such as a picture's megapixels; None if not known. Not in the key.
         priced_as: what its time is guessed from where nothing was timed; not in the key.
         salt: non-empty keeps a stage to itself (`--no-share`).
         pass_group: stages of one group may be computed in one pass (`omnicost.engine.passes`); they
@@ -85,6 +92,7 @@ class Stage:
     resources: Resources = field(default_factory=Resources)
     label: str = ""
     units: float | None = None
+    unit_size: float | None = None
     priced_as: str = ""
     salt: str = ""
     pass_group: str = ""
@@ -131,6 +139,7 @@ class StageBook:
         inputs: Mapping[str, Stage] | None = None,
         label: str = "",
         units: float | None = None,
+        unit_size: float | None = None,
         priced_as: str = "",
         pass_group: str = "",
     ) -> Stage:
@@ -142,6 +151,7 @@ class StageBook:
             resources=self.resources_of(kind),
             label=label or kind.name,
             units=units,
+            unit_size=unit_size,
             priced_as=priced_as,
             salt=self._salt,
             pass_group="" if self._salt else pass_group,

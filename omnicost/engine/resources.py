@@ -17,7 +17,9 @@ class Resources(Strict):
     """What one stage is given.
 
     `threads` is fixed so that results do not depend on the machine's core count; `workers` above 1
-    trains on that many processes through Ray Train, each with `cpus` and `gpus`.
+    trains on that many processes through Ray Train, each with `cpus` and `gpus`. With `halve_batch`
+    a stage whose process was lost, or that ran out of memory, is tried again with half its batch:
+    the result is the same but for its last bits, and its manifest says so.
     """
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
@@ -26,6 +28,7 @@ class Resources(Strict):
     workers: Annotated[int, Field(ge=1)] = 1
     retries: Annotated[int, Field(ge=0)] = 2
     memory_gb: Annotated[float, Field(gt=0)] | None = None
+    halve_batch: bool = False
 
 
 class SchedulerSpec(Strict):

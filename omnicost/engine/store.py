@@ -25,11 +25,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-from pydantic import BaseModel, ConfigDict
+from typing import Final, NamedTuple
 
 from omnicost.engine.lease import LEASE_SECONDS, Locks
+from omnicost.engine.manifest import StageManifest, StoredFile
 from omnicost.errors import InputError, StageError
 from omnicost.files import file_digest, flush, write_json
 
@@ -41,78 +40,12 @@ _READ_BYTES: Final = 1 << 30  # of an artefact whose bytes are compared whenever
 _FOLDERS: Final = ("artefacts", "building", "work", "locks", "logs", "executions", "data")
 
 
-class StoredFile(BaseModel):
-    """One file of an artefact."""
-
-    model_config = ConfigDict(frozen=True)
-    size_bytes: int
-    sha256: str
-
-
-MOST_WAITING: Final = 0.2  # of a stage's time, before it is told of
-SHORT_SECONDS: Final = 60.0  # starting up is most of a shorter stage
-
-
-class StageManifest(BaseModel):
-    """Where an artefact comes from and what it cost.
-
-    `wall_seconds` and `cpu_seconds` are of the attempt that finished; the `earlier_` ones add up
-    the attempts before it that were killed or raised.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    key: str
-    stage: str
-    version: int
-    label: str
-    params: dict[str, Any]  # their identity
-    inputs: dict[str, str]
-    scratch: dict[str, str] = {}
-    salt: str = ""
-    units: float | None = None  # images or training images: what the time is proportional to
-    wall_seconds: float
-    cpu_seconds: float
-    earlier_wall_seconds: float = 0.0
-    earlier_cpu_seconds: float = 0.0
-    started: str
-    host: str
-    device: str
-    threads: int
-    workers: int = 1
-    waited_seconds: float = 0.0  # for data, in the process that reports
-    versions: dict[str, str]
-    files: dict[str, StoredFile]
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size_bytes for file in self.files.values())
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Units over the whole time, start-up included; None where there are none."""
-        return self.units / self.wall_seconds if self.units and self.wall_seconds else None
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time that the stage waited for its data."""
-        return self.waited_seconds / self.wall_seconds if self.wall_seconds else 0.0
-
-    @property
-    def advice(self) -> str | None:
-        """One line if the stage waited too long for its data, with the setting to raise."""
-        if self.wall_seconds < SHORT_SECONDS or self.waiting <= MOST_WAITING:
-            return None
-        return (
-            f"{self.label} waited for data {self.waiting:.0%} of its time: give it more threads "
-            f"(resources.{self.stage}.threads and cpus) or set recipe.{self.stage}.workers"
-        )
-
-
 class Execution(NamedTuple):
     """One line of a stage's record."""
 
-    event: str  # start, done, failed, lost (its process died), discarded (another was first)
+    # start, done, failed, exhausted (no memory), lost (its process died), discarded (another was
+    # first)
+    event: str
     time: float
     host: str
     pid: int

@@ -23,11 +23,11 @@ from omnicost.files import MARK, file_digest, flush, write_json
 from omnicost.labelling import cvat, label_studio
 from omnicost.labelling.how_to import how_to_import
 from omnicost.labelling.images import ImageList
+from omnicost.plain_text import plain_cell
 
 INDEX: Final = "omnicost.json"
 HOW_TO: Final = "HOW_TO_IMPORT.txt"
 _CHUNK: Final = 100_000
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
 
 _Digests = dict[str, list[str]]
 
@@ -149,12 +149,6 @@ def _write_csv(path: Path, images: ImageList, assigned: np.ndarray) -> None:
         middle = [] if names is None else ["file_name"]
         writer.writerow(["image_id", *middle, "annotation_type"])
         writer.writerows((images.image_id(row), *name, types[one]) for row, name, one in rows)
-
-
-def plain_cell(text: str) -> str:
-    """A text that no spreadsheet runs as a formula: an apostrophe before what looks like one."""
-    text = text.replace("\r", "\\r")  # which the csv module leaves unquoted
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _write_coco(path: Path, images: ImageList, rows: np.ndarray, unreadable: list[str]) -> None:

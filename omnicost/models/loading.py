@@ -37,6 +37,7 @@ _TINY_FOLDERS: dict[WeightsRole, TinyModel] = {
 _TEXT_TYPES = ("clip", "clip_text_model")
 _STUDENT_TYPES = ("mask2former",)
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
+_WORDS = "get tokenizer.json or vocab.txt beside it"
 
 
 def resolve(spec: str, kind: WeightsRole) -> Path:
@@ -136,7 +137,7 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsRole, **optio
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
     if kind not in ("sam", "detector"):  # their registries were asked which class to load
-        model_type_of(path, kind, _types_of(kind))
+        model_type_of(path, kind, types_of(kind))
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
@@ -176,7 +177,7 @@ def model_type_of(path: Path, kind: WeightsRole, known: Collection[str]) -> str:
     return found
 
 
-def _types_of(kind: WeightsRole) -> Collection[str]:
+def types_of(kind: WeightsRole) -> Collection[str]:
     """`model_type` of a kind; a backbone's is any that transformers has a backbone for."""
     if kind == "backbone":
         from transformers.models.auto import modeling_auto
@@ -193,15 +194,23 @@ def read_tokenizer(path: Path, kind: WeightsRole) -> Any:
     """
     from transformers import AutoTokenizer
 
-    remedy = "get tokenizer.json or vocab.txt beside it"
-    if not any((path / name).exists() for name in _VOCABULARIES):
-        # transformers would make do with an empty vocabulary and read every word as unknown.
-        raise MissingError(f"{kind} tokenizer {path}", "no vocabulary in it", remedy)
+    require_vocabulary(path, kind)
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes the readers raise
         line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise InputError(f"{kind} tokenizer {path}", f"damaged ({line[0][:120]})", remedy) from None
+        where, problem = f"{kind} tokenizer {path}", f"damaged ({line[0][:120]})"
+        raise InputError(where, problem, _WORDS) from None
+
+
+def require_vocabulary(path: Path, kind: WeightsRole) -> None:
+    """Refuse a folder without words: transformers would read every one as unknown.
+
+    Raises:
+        MissingError: if no vocabulary is in it.
+    """
+    if not any((path / name).exists() for name in _VOCABULARIES):
+        raise MissingError(f"{kind} tokenizer {path}", "no vocabulary in it", _WORDS)
 
 
 def read_pth(path: Path, kind: WeightsRole) -> dict[str, torch.Tensor]:

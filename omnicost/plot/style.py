@@ -14,6 +14,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
 from omnicost.files import MARK, output_file, refuse_to_replace
+from omnicost.plain_text import plain_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,7 @@ _RC: Final[Mapping[str, Any]] = {
     "legend.fontsize": 7,
     "lines.linewidth": 1.3,
     "savefig.dpi": 200,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     # The same numbers give the same file: no random ids in an SVG.
@@ -124,9 +126,15 @@ def save(figure: Figure, path: Path) -> None:
 def save_numbers(table: pd.DataFrame, picture: Path) -> Path:
     """Write a picture's numbers beside it as CSV; returns the file."""
     path = picture.with_suffix(".csv")
+    texts = table.select_dtypes(exclude="number").columns
+    plain = table.assign(**{name: table[name].map(_plain) for name in texts})
     with output_file(path) as part:
-        table.to_csv(part, index=False, float_format="%.6g")
+        plain.to_csv(part, index=False, float_format="%.6g")
     return path
+
+
+def _plain(value: Any) -> Any:
+    return plain_cell(value) if isinstance(value, str) else value
 
 
 def check_format(path: Path) -> None:

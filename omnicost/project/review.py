@@ -28,6 +28,7 @@ from omnicost.errors import InputError, MissingError
 from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline.evaluate import predict
+from omnicost.plain_text import plain_cell
 from omnicost.plain_yaml import parse_yaml
 from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import STUDENT, read_description
@@ -179,7 +180,7 @@ def _listing(review: Review) -> Iterator[list[object]]:
         yield [
             rank,
             int(dataset.image_ids[doubt.index]),
-            str(dataset.file_names[doubt.index]),
+            plain_cell(str(dataset.file_names[doubt.index])),
             doubt.instances,
             doubt.empty,
             doubt.unlabelled,

@@ -154,7 +154,8 @@ def _card_text(request: TrainRequest, spec: DatasetSpec, policy: Policy, scored:
 
 
 def _only_policy(card: Card, policy: Policy) -> Card:
-    """The card without cells that a base or its smoke part adds."""
+    """The card without cells that a base or its smoke part adds, on all the labels given."""
     policies = [policy.as_dict()]
     grid = Grid.model_validate({"mask_shares": [], "types": [], "policies": policies})
-    return card.model_copy(update={"grid": grid})
+    whole = tuple(each.model_copy(update={"images": None}) for each in card.datasets)
+    return card.model_copy(update={"grid": grid, "datasets": whole})

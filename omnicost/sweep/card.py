@@ -37,11 +37,17 @@ class DatasetSpec(Strict):
     scored_on: str | None = Field(
         default=None, description="Another set, whose split `val` scores; its own if absent."
     )
+    images: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Use at most so many images of a split, drawn once; all if absent.",
+    )
 
     @property
     def validation(self) -> DatasetSpec:
         """The set that scores."""
-        return self if self.scored_on is None else DatasetSpec(name=self.scored_on, val=self.val)
+        if self.scored_on is None:
+            return self
+        return DatasetSpec(name=self.scored_on, val=self.val, images=self.images)
 
 
 class Grid(Strict):

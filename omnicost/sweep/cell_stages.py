@@ -97,6 +97,10 @@ class _CellStages:
     def _train_images(self) -> int | None:
         return self.sources.images(self.cell.dataset, self.cell.dataset.train)
 
+    @property
+    def _train_megapixels(self) -> float | None:
+        return self.sources.megapixels(self.cell.dataset, self.cell.dataset.train)
+
     def _weights(self, role: WeightsRole) -> WeightsSource:
         return self.sources.weights(getattr(self.recipe.models, role), role)
 
@@ -116,6 +120,7 @@ class _CellStages:
             EmbedParams(data=self._train, sam=self._weights("sam"), config=self.recipe.embed),
             label=f"embed {self.cell.dataset.name}",
             units=self._train_images,
+            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.sam,
         )
 
@@ -137,6 +142,7 @@ class _CellStages:
             params,
             label=f"detect {self.cell.dataset.name} {params.mode}",
             units=self._train_images,
+            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.detector,
         )
 
@@ -169,6 +175,7 @@ class _CellStages:
             inputs={} if embed is None else {"embed": embed},
             label=f"teacher {kind} {self.cell.dataset.name} mask={share:g} seed={seed}",
             units=self.recipe.teacher.steps * self.recipe.teacher.batch_images,
+            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.sam,
         )
 
@@ -206,6 +213,7 @@ class _CellStages:
             inputs=inputs,
             label=f"pseudo-masks {policy} {self.cell.dataset.name}",
             units=_share_of(self._train_images, policy[annotation]),
+            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.sam,
             pass_group=self._pass_group(),
         )
@@ -244,6 +252,7 @@ class _CellStages:
             inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()},
             label=f"quality of pseudo-masks {covered} {self.cell.dataset.name}",
             units=self._train_images,
+            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.sam,
         )
 
@@ -281,6 +290,7 @@ class _CellStages:
             inputs=inputs,
             label=f"student {self.cell.id}",
             units=schedule.steps * schedule.batch_images,
+            unit_size=self._train_megapixels,
             priced_as=self._student_scale,
         )
 
@@ -315,6 +325,7 @@ class _CellStages:
             inputs={"student": student},
             label=f"evaluate {self.cell.id}",
             units=self.sources.images(self.cell.dataset.validation, self.cell.dataset.val),
+            unit_size=self.sources.megapixels(self.cell.dataset.validation, self.cell.dataset.val),
             priced_as=self._student_scale,
         )
 

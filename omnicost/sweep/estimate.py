@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from math import log2
 from typing import Final, NamedTuple
 
 from omnicost.annotation import Policy
 from omnicost.engine.execute import device_for
 from omnicost.engine.graph import Graph, Stage
+from omnicost.engine.manifest import StageManifest
 from omnicost.engine.params import Params
 from omnicost.engine.passes import passes_of
-from omnicost.engine.store import StageManifest, Store
-from omnicost.models.teachers.size import Size
-from omnicost.models.teachers.teacher import size_of
+from omnicost.engine.store import Store
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.sweep.card import Hardware
+from omnicost.sweep.priors import TINY, Prior, prior_of, scale_of
 from omnicost.sweep.sources import WeightsSource
 from omnicost.sweep.stage_functions import (
     STAGE_KINDS,
@@ -43,57 +43,10 @@ GROUPS: Final[Mapping[str, str]] = {
 }
 
 
-class Prior(NamedTuple):
-    """What a stage takes where nothing was timed.
-
-    `seconds` is device time for an image that goes through the model once; `memory_gb` of a device
-    is `memory_fixed` + `memory_image` for each image at once.
-    """
-
-    seconds: float
-    artefact_mb_fixed: float = 0.0
-    artefact_mb_image: float = 0.0
-    memory_fixed: float = 0.5
-    memory_image: float = 0.0
-
-
-# An A10 or V100. Student: the author's 3 days on 8 V100 for 368,750 batches of 16. The others are
-# arithmetic from throughputs of that class of device: 24 teachers of 36,874 batches of 32 take
-# about 200 GPU-hours on cached embeddings, and ViT-H encodes 6-7 images a second. Memory from
-# memory of the released configurations: 2 images of 1024 x 1024 fit 16 GB in mixed precision.
-PAPER_SCALE: Final[Mapping[str, Prior]] = {
-    "embed": Prior(0.15, artefact_mb_image=2.1, memory_fixed=3.0, memory_image=0.6),
-    "detect": Prior(0.10, artefact_mb_image=0.002, memory_fixed=1.5, memory_image=0.8),
-    "teacher": Prior(0.0254, artefact_mb_fixed=20, memory_fixed=3.0, memory_image=0.25),
-    "pseudomask": Prior(0.0132, artefact_mb_image=0.003, memory_fixed=4.0),
-    "quality": Prior(0.001, artefact_mb_fixed=0.01, memory_fixed=1.0),
-    "student": Prior(0.3515, artefact_mb_fixed=180, memory_fixed=1.5, memory_image=6.5),
-    "evaluate": Prior(0.10, artefact_mb_fixed=0.01, memory_fixed=3.0),
-}
-# One core, the embedded tiny models.
-TINY_SCALE: Final[Mapping[str, Prior]] = {
-    "embed": Prior(0.01, artefact_mb_image=0.05),
-    "detect": Prior(0.06, artefact_mb_image=0.002),
-    "teacher": Prior(0.02, artefact_mb_fixed=2.5),
-    "pseudomask": Prior(0.03, artefact_mb_image=0.001),
-    "quality": Prior(0.001, artefact_mb_fixed=0.01),
-    "student": Prior(0.013, artefact_mb_fixed=4),
-    "evaluate": Prior(0.008, artefact_mb_fixed=0.01),
-}
-# By crop, from the same source: 576, 146 and 100 GPU-hours for the three published schedules.
-STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
-    (1024, 1024): 0.3515,
-    (640, 640): 0.2055,
-    (512, 1024): 0.25,
-}
 COMPILED_ATTENTION: Final = (
     "students are priced by their authors' times, with a compiled kernel for deformable attention; "
     "in plain PyTorch, as here, a step may take 30-50% more (the first recorded student tells)"
 )
-# facebook/sam-vit-huge, whose priors the above are.
-VIT_H: Final = Size(6.37e8, 2.98e12, 1.34e9, 1_048_576, 2.68e8)
-_TINY: Final = "tiny"  # name of the embedded models
-_ZERO: Final = Prior(0.0)
 
 
 class Hours(NamedTuple):
@@ -146,12 +99,14 @@ class Likeness(NamedTuple):
         manner: which captions a detector gets; a student's architecture and crop.
         weights: roles and fingerprints.
         device: ``cpu`` or ``cuda``.
+        size: log2 of an image's megapixels, rounded; None where they are not known.
     """
 
     name: str
     manner: str
     weights: tuple[tuple[str, str], ...]
     device: str
+    size: int | None
 
 
 class StageTimings:
@@ -164,7 +119,7 @@ class StageTimings:
             kind = STAGE_KINDS.get(each.stage)
             params = kind.read(each.stage, each.params) if kind else None
             if each.units and params is not None:
-                alike = _likeness(each.stage, params, each.device)
+                alike = _likeness(each.stage, params, each.device, each.unit_size)
                 seconds[alike] += each.wall_seconds * each.workers
                 units[alike] += each.units
         # Of all together: long stages count for more than short ones, which mostly start up.
@@ -182,32 +137,41 @@ class StageTimings:
     def rate(self, stage: Stage) -> float:
         """Device seconds per image through the model."""
         recorded = self._rates.get(_likeness_of(stage))
-        return prior_of(stage).seconds if recorded is None else recorded
+        return _guessed(prior_of(stage), stage.unit_size) if recorded is None else recorded
 
     def encode_rate(self, reader: Stage) -> float:
         """Device seconds to encode an image, for a stage that reads embeddings."""
         own = _likeness_of(reader)
         sam = tuple(each for each in own.weights if each[0] == "sam")
-        embed = Likeness("embed", "", sam, own.device)
-        return self._rates.get(embed, _scale(reader.priced_as)["embed"].seconds)
+        embed = Likeness("embed", "", sam, own.device, own.size)
+        prior = scale_of(reader.priced_as)["embed"]
+        return self._rates.get(embed, _guessed(prior, reader.unit_size))
 
     def seconds(self, stage: Stage) -> float:
         """Device seconds of the whole stage."""
-        return self.rate(stage) * (stage.units or 0.0)
+        if not stage.units:
+            return 0.0
+        fixed = 0.0 if self.is_recorded(stage) else prior_of(stage).seconds_fixed
+        return fixed + self.rate(stage) * stage.units
+
+
+def _guessed(prior: Prior, megapixels: float | None) -> float:
+    return prior.seconds + prior.seconds_megapixel * (megapixels or 0.0)
 
 
 def _likeness_of(stage: Stage) -> Likeness:
-    return _likeness(stage.name, stage.params, device_for(stage))
+    return _likeness(stage.name, stage.params, device_for(stage), stage.unit_size)
 
 
-def _likeness(name: str, params: Params, device: str) -> Likeness:
+def _likeness(name: str, params: Params, device: str, megapixels: float | None) -> Likeness:
     manner = ""
     if isinstance(params, DetectParams):
         manner = params.mode
     elif isinstance(params, StudentParams):
         manner = f"{params.config.architecture} {params.config.augment.crop}"
     weights = tuple(sorted(weights_of(params).items()))
-    return Likeness(name, manner, weights, device.partition(":")[0])
+    size = round(log2(megapixels)) if megapixels else None
+    return Likeness(name, manner, weights, device.partition(":")[0], size)
 
 
 def weights_of(params: Params) -> dict[str, str]:
@@ -219,50 +183,6 @@ def weights_of(params: Params) -> dict[str, str]:
         elif isinstance(value, Params):
             found |= weights_of(value)
     return found
-
-
-def prior_of(stage: Stage) -> Prior:
-    """The prior of a stage's scale."""
-    prior = _scale(stage.priced_as).get(stage.name, _ZERO)
-    if not isinstance(stage.params, StudentParams) or stage.priced_as == _TINY:
-        return prior
-    crop = stage.params.config.augment.crop
-    return prior._replace(seconds=STUDENT_SECONDS.get(crop, prior.seconds))
-
-
-@lru_cache
-def _scale(model: str) -> Mapping[str, Prior]:
-    """Priors for stages of a model; of a promptable one on this machine, by its size."""
-    if model == _TINY:
-        return TINY_SCALE
-    size = size_of(model)
-    return PAPER_SCALE if size is None else _sized(size)
-
-
-def _sized(size: Size) -> Mapping[str, Prior]:
-    """The paper's scale, which is ViT-H's, for a model of another size."""
-    more_gb = 4e-9 * (size.parameters - VIT_H.parameters)
-    encode = size.encode_macs / VIT_H.encode_macs
-    decode = size.decode_macs / VIT_H.decode_macs
-    activations = size.largest_tensor / VIT_H.largest_tensor
-    embed, teacher, drawn = (PAPER_SCALE[name] for name in ("embed", "teacher", "pseudomask"))
-    return {
-        **PAPER_SCALE,
-        "embed": embed._replace(
-            seconds=embed.seconds * encode,
-            artefact_mb_image=2e-6 * size.cached_numbers,
-            memory_fixed=embed.memory_fixed + more_gb,
-            memory_image=embed.memory_image * activations,
-        ),
-        "teacher": teacher._replace(
-            seconds=teacher.seconds * decode,
-            memory_fixed=teacher.memory_fixed + more_gb,
-            memory_image=teacher.memory_image * decode,
-        ),
-        "pseudomask": drawn._replace(
-            seconds=drawn.seconds * decode, memory_fixed=drawn.memory_fixed + more_gb
-        ),
-    }
 
 
 def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEstimate:
@@ -307,7 +227,7 @@ def _assumptions(graph: Graph, timings: StageTimings) -> tuple[str, ...]:
     """Ours is transformers' attention, which has no compiled kernel; no GPU has timed it yet."""
     by_authors_times = (
         isinstance(stage.params, StudentParams)
-        and stage.priced_as != _TINY
+        and stage.priced_as != TINY
         and not timings.is_recorded(stage)
         for stage in graph.stages.values()
     )
@@ -328,7 +248,7 @@ def _naive_seconds(stage: Stage, timings: StageTimings, encode: float) -> float:
     if stage.name == "embed":
         return 0.0  # each reader encodes for itself
     extra = encode if stage.name in ("teacher", "pseudomask") else 0.0
-    return (timings.rate(stage) + extra) * (stage.units or 0.0)
+    return timings.seconds(stage) + extra * (stage.units or 0.0)
 
 
 def _uncached_images(stages: Iterable[Stage]) -> float:
@@ -353,7 +273,7 @@ def _encoded_in_passing(stages: Sequence[Stage]) -> float:
 
 def uncached_share(embed: EmbedConfig, sam: str, images: float) -> float:
     """Share of the images whose embeddings do not fit the cache and are made in passing."""
-    whole = images * _scale(sam)["embed"].artefact_mb_image
+    whole = images * scale_of(sam)["embed"].artefact_mb_image
     return max(0.0, 1 - 1e3 * embed.limit_gigabytes / whole) if whole else 0.0
 
 

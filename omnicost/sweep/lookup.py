@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from omnicost.annotation import Policy
 from omnicost.engine.graph import ParamsT, StageKind, by_role
-from omnicost.engine.store import StageManifest, Store
+from omnicost.engine.manifest import StageManifest
+from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
 from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER, PseudomaskParams

@@ -18,6 +18,7 @@ from omnicost.sweep.recipes import recipe_faults, unusable_numbers
 
 HEADINGS: Final = ("Claim", "Expect", "Takes", "Run")
 MOST_SEEDS: Final = 10_000
+SMOKE_IMAGES: Final = 40  # of a split, so that a trial run takes minutes whatever the set
 _FILTERS: Final[dict[str, Callable[[Cell], str]]] = {
     "dataset": lambda cell: cell.dataset.name,
     "type": lambda cell: cell.weak_type,
@@ -61,13 +62,15 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
     if changes.smoke:
         name = f"{content.get('name')}-smoke"  # its rows are kept apart
         content = {**merged(content, smoke), "name": name, "schedule": "smoke"}
+        content["datasets"] = _each(content.get("datasets", ()), images=SMOKE_IMAGES)
     content = merged(content, nested(_settings(changes.settings)))
     if changes.seeds is not None:
         content["seeds"] = parse_seeds(changes.seeds)
     if changes.decide is not None:
         content["decide"] = {**(content.get("decide") or {}), **changes.decide}
     if changes.data is not None:
-        content["datasets"] = _rooted(content.get("datasets", ()), changes.data)
+        root = str(changes.data.absolute())
+        content["datasets"] = _each(content.get("datasets", ()), root=root)
     return _checked(content, path)
 
 
@@ -182,13 +185,11 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def _rooted(datasets: Any, root: Path) -> list[Any]:
+def _each(datasets: Any, **changes: Any) -> list[Any]:
+    """Data sets as a card has them, each with changes; what is none is left to be refused."""
     entries = datasets if isinstance(datasets, list | tuple) else [datasets]
-    absolute = str(root.absolute())
-    return [
-        merged({"name": entry} if isinstance(entry, str) else entry, {"root": absolute})
-        for entry in entries
-    ]
+    named = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    return [merged(entry, changes) if isinstance(entry, dict) else entry for entry in named]
 
 
 def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnicost.data import Dataset, open_dataset
+from omnicost.data.splits import permutation
 from omnicost.engine.params import Params, runtime_field
 from omnicost.errors import MissingError
+from omnicost.models.glance import glance
 from omnicost.models.loading import WeightsRole, fingerprint
 from omnicost.pipeline.config import NO_START
 from omnicost.progress import Progress, silent
@@ -27,10 +29,12 @@ class SplitSource(Params):
     split: str = runtime_field("")
     root: str | None = runtime_field(None)
     cache: str = runtime_field("")
+    images: int | None = runtime_field(None)
 
     def open(self) -> Dataset:
         """The split; whoever planned with it has it converted in the cache."""
-        return open_dataset(self.name_or_path, self.split, self.root, self.cache)
+        whole = open_dataset(self.name_or_path, self.split, self.root, self.cache)
+        return some_of(whole, self.images)
 
 
 class WeightsSource(Params):
@@ -56,6 +60,7 @@ class Sources:
     progress: Progress = silent
     missing: dict[str, MissingError] = field(default_factory=dict)
     _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
+    _megapixels: dict[tuple[DatasetSpec, str], float] = field(default_factory=dict)
     _weights: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def dataset(self, spec: DatasetSpec, split: str) -> Dataset | None:
@@ -64,7 +69,7 @@ class Sources:
         if key not in self._datasets:
             at = self._location(spec, split)
             self._datasets[key] = self._found(
-                spec.name, lambda: open_dataset(**at, progress=self.progress)
+                spec.name, lambda: some_of(open_dataset(**at, progress=self.progress), spec.images)
             )
         return self._datasets[key]
 
@@ -72,20 +77,31 @@ class Sources:
         """What a stage is told of a split; a missing one has a stand-in fingerprint."""
         dataset = self.dataset(spec, split)
         known = f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
-        return SplitSource(fingerprint=known, **self._location(spec, split))
+        return SplitSource(fingerprint=known, **self._location(spec, split), images=spec.images)
 
     def images(self, spec: DatasetSpec, split: str) -> int | None:
         """Images of a split; of a missing one, what the published data set has, if it is one."""
         dataset = self.dataset(spec, split)
         if dataset is not None:
             return len(dataset)
-        return PUBLISHED[spec.name].images.get(split) if spec.name in PUBLISHED else None
+        known = PUBLISHED[spec.name].images.get(split) if spec.name in PUBLISHED else None
+        return known if spec.images is None or known is None else min(known, spec.images)
+
+    def megapixels(self, spec: DatasetSpec, split: str) -> float | None:
+        """Of an image of a split, on average; None of a missing one."""
+        dataset = self.dataset(spec, split)
+        if dataset is None or not len(dataset):
+            return None
+        if (spec, split) not in self._megapixels:
+            pixels = dataset.sizes.astype(float).prod(axis=1).mean()
+            self._megapixels[spec, split] = float(pixels) / 1e6
+        return self._megapixels[spec, split]
 
     def weights(self, spec: str, role: WeightsRole) -> WeightsSource:
         """What a stage is told of weights; missing ones have a stand-in fingerprint."""
         key = (spec, role)
         if key not in self._weights:
-            found = self._found(f"{role} {spec}", lambda: fingerprint(spec, role))
+            found = self._found(f"{role} {spec}", lambda: _identity(spec, role))
             self._weights[key] = found or f"{ABSENT}{role} {spec}"
         return WeightsSource(fingerprint=self._weights[key], spec=from_anywhere(spec))
 
@@ -117,6 +133,13 @@ class Sources:
             return None
 
 
+def some_of(dataset: Dataset, images: int | None) -> Dataset:
+    """At most so many images of a data set, the first of its permutation; all where None."""
+    if images is None or len(dataset) <= images:
+        return dataset
+    return dataset.take(permutation(dataset, 0)[:images])
+
+
 def _advice(what: str, error: MissingError) -> str:
     """How to get one thing, short enough to stand beside the others."""
     if what in PUBLISHED:
@@ -124,6 +147,12 @@ def _advice(what: str, error: MissingError) -> str:
     if "hf download" in error.remedy:
         return f"`hf download {what.partition(' ')[2]}`"
     return error.remedy
+
+
+def _identity(spec: str, role: WeightsRole) -> str:
+    """The fingerprint of weights that look like what they are asked to be."""
+    glance(spec, role)
+    return fingerprint(spec, role)
 
 
 def from_anywhere(name_or_path: str) -> str:

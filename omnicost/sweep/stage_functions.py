@@ -17,10 +17,11 @@ from omnicost.data import Dataset
 from omnicost.data.splits import assign, masked_images
 from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.engine.execute import StageContext
-from omnicost.engine.graph import StageKind, by_role
+from omnicost.engine.graph import Stage, StageKind, by_role
 from omnicost.engine.params import Params, StoppedParams, runtime_field
 from omnicost.errors import InputError
 from omnicost.models.students import student as interface
+from omnicost.models.teachers.teacher import GPU_PROMPTS
 from omnicost.pipeline import detect as detect_step
 from omnicost.pipeline import embed as embed_step
 from omnicost.pipeline import evaluate as evaluate_step
@@ -324,6 +325,35 @@ def evaluate_stopped(context: StageContext[SalvageParams]) -> None:
     )
 
 
+def half_batch(stage: Stage) -> Params | None:
+    """What a stage is told with half as much at once; None where there is no less.
+
+    Nothing else changes, so results differ in their last bits only.
+    """
+    told, gpus = stage.params, stage.resources.gpus
+    if isinstance(told, EmbedParams | DetectParams):
+        return _halved(told, "batch_images", told.config.batch_images)
+    if isinstance(told, StudentParams):
+        share = told.config.schedule.batch_images // stage.resources.workers
+        return _halved(told, "micro_batch_images", told.config.micro_batch_images or share)
+    prompts = GPU_PROMPTS if gpus else 1  # decoded at once by themselves
+    if isinstance(told, PseudomaskParams):
+        return _halved(told, "decode_prompts", told.config.decode_prompts or prompts)
+    if isinstance(told, TeacherParams) and told.tuning:
+        asked = told.tuning.config.decode_prompts
+        tuning = _halved(told.tuning, "decode_prompts", asked or prompts)
+        return tuning and told.model_copy(update={"tuning": tuning})
+    return None
+
+
+def _halved(told: Any, setting: str, at_once: int) -> Any:
+    if at_once < 2:
+        return None
+    return told.model_copy(
+        update={"config": told.config.model_copy(update={setting: at_once // 2})}
+    )
+
+
 def _images_of(
     dataset: Dataset, policy: Policy, seed: int, annotation: AnnotationType
 ) -> list[int]:
@@ -338,14 +368,18 @@ def _world() -> World:
     return World(distributed.get_rank(), distributed.get_world_size())
 
 
-EMBED: Final = StageKind("embed", embed_step.VERSION, EmbedParams, embed)
-DETECT: Final = StageKind("detect", detect_step.VERSION, DetectParams, detect)
-TEACHER: Final = StageKind("teacher", teacher_step.VERSION, TeacherParams, teacher)
+EMBED: Final = StageKind("embed", embed_step.VERSION, EmbedParams, embed, None, half_batch)
+DETECT: Final = StageKind("detect", detect_step.VERSION, DetectParams, detect, None, half_batch)
+TEACHER: Final = StageKind(
+    "teacher", teacher_step.VERSION, TeacherParams, teacher, None, half_batch
+)
 PSEUDOMASK: Final = StageKind(
-    "pseudomask", pseudomask_step.VERSION, PseudomaskParams, pseudomask, pseudomasks
+    "pseudomask", pseudomask_step.VERSION, PseudomaskParams, pseudomask, pseudomasks, half_batch
 )
 QUALITY: Final = StageKind("quality", quality_step.VERSION, QualityParams, quality)
-STUDENT: Final = StageKind("student", student_step.VERSION, StudentParams, student)
+STUDENT: Final = StageKind(
+    "student", student_step.VERSION, StudentParams, student, None, half_batch
+)
 EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, evaluate)
 SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
 STAGE_KINDS: Final[Mapping[str, StageKind]] = {

@@ -321,6 +321,17 @@ def starved_stages(graph: Graph, store: Store) -> list[str]:
     return [str(worst.advice) for worst in {manifest.stage: manifest for manifest in told}.values()]
 
 
+def halved_stages(graph: Graph, store: Store) -> list[str]:
+    """One line for each stage that was computed with half its batch."""
+    done = (store.manifest(key) for key in graph.stages if store.has(key))
+    return [
+        f"{manifest.label} was computed with half its batch, having run out of memory before: its "
+        "last bits differ from those of an undisturbed run"
+        for manifest in done
+        if manifest.half_batch
+    ]
+
+
 def stale_steps(graph: Graph) -> list[str]:
     """One line if code of the graph's steps changed and its VERSION did not."""
     found = changes({stage.name for stage in graph.stages.values()})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from damage.coco_cases import written
-from damage.run import REFUSED, RIGHT, Case
+from damage.run import REFUSED, RIGHT, TOLD, Case
+from omnicost.models.loading import resolve
 
 CARD = """base: tiny
 name: own
@@ -17,7 +19,10 @@ DEEP = "[" * 3000 + "]" * 3000
 BILLION = "\n".join(
     [
         "x: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]",
-        *(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
+        *(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]"
+            for a, b in zip("abcdefg", "bcdefgh", strict=True)
+        ),
     ]
 )
 
@@ -62,7 +67,9 @@ CARDS: dict[str, tuple[str | bytes, str, str]] = {
     "a date in the recipe": (
         CARD + "recipe: {teacher: {steps: 2026-01-01}}", REFUSED, "teacher.steps is '2026-01-01'"
     ),
-    "NaN in the recipe": (CARD + "recipe: {teacher: {learning_rate: .nan}}", REFUSED, "learning_rate"),
+    "NaN in the recipe": (
+        CARD + "recipe: {teacher: {learning_rate: .nan}}", REFUSED, "learning_rate"
+    ),
     "infinity in the recipe": (
         CARD + "recipe: {teacher: {learning_rate: .inf}}", REFUSED, "learning_rate"
     ),
@@ -70,7 +77,9 @@ CARDS: dict[str, tuple[str | bytes, str, str]] = {
     "NaN of the hardware": (CARD + "hardware: {memory_gb: .inf}", REFUSED, "hardware.memory_gb"),
     "NaN of resources": (CARD + "resources: {default: {cpus: .nan}}", REFUSED, "default.cpus"),
     "steps of 2^70": (CARD + f"recipe: {{teacher: {{steps: {2**70}}}}}", REFUSED, "teacher.steps"),
-    "steps of 10^400": (CARD + f"recipe: {{teacher: {{steps: {10**400}}}}}", REFUSED, "teacher.steps"),
+    "steps of 10^400": (
+        CARD + f"recipe: {{teacher: {{steps: {10**400}}}}}", REFUSED, "teacher.steps"
+    ),
     "a number of 5,000 digits": (CARD + f"seeds: [{'1' * 5000}]", REFUSED, ""),
     "a seed of 10^400": (CARD + f"seeds: [{10**400}]", REFUSED, "seeds.0"),
     "two equal seeds": (CARD + "seeds: [1, 1]", REFUSED, "seeds"),
@@ -79,14 +88,16 @@ CARDS: dict[str, tuple[str | bytes, str, str]] = {
         CARD.replace("{mask_shares: [0.5], types: [box]}", "{mask_shares: []}"), REFUSED, "grid"
     ),
     "two data sets of one name": (
-        CARD.replace("[{name", "[{name: own, root: ROOT, train: all, val: all}, {name"), REFUSED, "datasets"
+        CARD.replace("[{name", "[{name: own, root: ROOT, train: all, val: all}, {name"), 
+        REFUSED, "datasets"
     ),
-    "a typo": (CARD + "sede: 3", REFUSED, "sede: unknown field; did you mean seeds?"),
+    "a typo": (CARD + "sede: 3", REFUSED, "sede: unknown field; did you mean seeds"),
     "a typo in resources": (
-        CARD + "resources: {studnt: {cpus: 1}}", REFUSED, "resources.studnt: unknown"
+        CARD + "resources: {studnt: {cpus: 1}}", REFUSED, "unknown stage 'studnt'"
     ),
     "a typo in the recipe": (
-        CARD + "recipe: {teacher: {step: 3}}", REFUSED, "teacher.step: unknown field; did you mean steps?"
+        CARD + "recipe: {teacher: {step: 3}}", REFUSED,
+        "recipe.teacher.step: unknown field; did you mean steps"
     ),
     "an axis that nothing reads": (CARD + "axes: {teacher.stepz: [1, 2]}", REFUSED, "stepz"),
     "an axis of no path": (CARD + "axes: {'': [1]}", REFUSED, ""),
@@ -99,9 +110,13 @@ CARDS: dict[str, tuple[str | bytes, str, str]] = {
     "a name that leads out": (CARD.replace("name: own\n", "name: ../../x\n"), REFUSED, "name is"),
     "brackets in names": (CARD.replace("{name: own", "{name: '[red]x[/]'"), RIGHT, "[red]x[/]"),
     "a data set of 5,000 letters": (CARD.replace("{name: own", "{name: " + "x" * 5000), RIGHT, ""),
-    "a data set name of a number": (CARD.replace("{name: own", "{name: 3"), REFUSED, "datasets.0.name"),
-    "a data set that is not there": (CARD.replace("ROOT", "/no/such"), "", "/no/such"),
-    "weights that are not there": (CARD + "recipe: {models: {sam: /no/such}}", "", "/no/such"),
+    "a data set name of a number": (
+        CARD.replace("{name: own", "{name: 3"), REFUSED, "datasets.0.name"
+    ),
+    "a data set that is not there": (CARD.replace("ROOT", "/no/such"), TOLD, "missing: /no/such"),
+    "weights that are not there": (
+        CARD + "recipe: {models: {sam: /no/such}}", TOLD, "missing: sam weights /no/such"
+    ),
 }  # fmt: skip
 OPTIONS: dict[str, tuple[list[str], str, str]] = {
     "a billion seeds": (["--seeds", "1000000000"], REFUSED, "--seeds"),
@@ -121,9 +136,67 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
     "a filter of NaN": (["--only", "mask=nan"], REFUSED, "--only"),
     "a filter of nothing": (["--only", ""], REFUSED, "--only"),
     "a store that is a file": (["--store", "/dev/null"], REFUSED, "/dev/null"),
-    "CPUs below one": (["--cpus", "0"], REFUSED, ""),
 }
+
+
+def cut_short(folder: Path, role: str, suffix: str) -> Path:
+    """The tiny weights of a role without the second half of their tensors."""
+    place = Path(shutil.copytree(resolve("tiny", role), folder / role))
+    file = next(place.glob(f"*{suffix}"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return place
+
+
+def other(folder: Path, role: str, suffix: str) -> Path:
+    """The tiny weights of another role."""
+    return resolve("tiny", "detector" if role == "sam" else "sam")
+
+
+def without(folder: Path, role: str, suffix: str) -> Path:
+    place = Path(shutil.copytree(resolve("tiny", role), folder / role))
+    next(place.glob(f"*{suffix}")).unlink()
+    return place
+
+
+def rubbish(folder: Path, role: str, suffix: str) -> Path:
+    (folder / f"w{suffix}").write_bytes(b"rubbish")
+    return folder / f"w{suffix}"
+
+
+Spoil = Callable[[Path, str, str], Path]
+WEIGHTS: dict[str, tuple[Spoil, str, str, str, str]] = {
+    "SAM cut short": (cut_short, "sam", ".safetensors", REFUSED, "model.safetensors is damaged"),
+    "a text encoder cut short": (cut_short, "text", ".safetensors", REFUSED, "is damaged"),
+    "a backbone cut short": (cut_short, "backbone", ".safetensors", REFUSED, "is damaged"),
+    "a detector for SAM": (other, "sam", "", REFUSED, "holds a model of type 'grounding-dino'"),
+    "SAM for a backbone": (other, "backbone", "", REFUSED, "holds a model of type 'sam'"),
+    "SAM for a student": (other, "student", "", REFUSED, "holds a model of type 'sam'"),
+    "a config cut short": (cut_short, "sam", "config.json", REFUSED, "names no model"),
+    "no vocabulary": (without, "text", "tokenizer.json", TOLD, "no vocabulary in it"),
+    "no weights": (without, "detector", ".safetensors", TOLD, "no weights in it"),
+    "rubbish for SAM": (rubbish, "sam", ".pth", REFUSED, "damaged, or not a file of tensors"),
+    "rubbish for a student": (rubbish, "student", ".safetensors", REFUSED, "is damaged"),
+}
+
+
+def weighing(spoil: Spoil, role: str, suffix: str) -> Callable[[Path], list[str]]:
+    """A dry run with weights to which something happened."""
+
+    def make(folder: Path) -> list[str]:
+        place = spoil(folder, role, suffix)
+        changed = ["grid.types=[point]", f"recipe.models.{role}={place}"]  # points ask every model
+        if role == "backbone":
+            changed.append("recipe.models.student=none")
+        return sweeping(CARD, *(part for each in changed for part in ("--set", each)))(folder)
+
+    return make
+
+
 CASES: list[Case] = [
+    *(
+        Case("weights", name, weighing(spoil, role, suffix), must, said)
+        for name, (spoil, role, suffix, must, said) in WEIGHTS.items()
+    ),
     *(Case("card", name, sweeping(text), must, said) for name, (text, must, said) in CARDS.items()),
     *(
         Case("sweep option", name, sweeping(CARD, *options), must, said)

@@ -20,8 +20,8 @@ class Case(NamedTuple):
     """One damaged input.
 
     `make` writes it into an empty folder and returns the command line; `must` is what it must get:
-    refused (one line, exit code not 0), told (the text is shown, whatever the exit code) or right
-    (exit code 0); `text` must stand in what is printed.
+    refused (one line, exit code not 0), told (the text is shown, whatever the exit code), right
+    (exit code 0), or empty where either will do; `text` must stand in what is printed.
     """
 
     kind: str
@@ -29,6 +29,7 @@ class Case(NamedTuple):
     make: Callable[[Path], list[str]]
     must: str
     text: str = ""
+    removes: bool = False  # files go because that is what the command is for
 
 
 class Outcome(NamedTuple):
@@ -44,10 +45,14 @@ def run(case: Case, folder: Path) -> Outcome:
     before = _digests(folder)
     try:
         with _limited():
-            code, printed, errors = _command(arguments)
+            code, printed, errors = command(arguments)
     except TimeoutError:
         return Outcome("hang", f"not done after {LONGEST_SECONDS} s")
-    lost = [name for name, digest in before.items() if _digests(folder).get(name) != digest]
+    lost = (
+        []
+        if case.removes
+        else [name for name, digest in before.items() if _digests(folder).get(name) != digest]
+    )
     told = " ".join((printed + errors).split())
     if lost:
         return Outcome("lost", f"{lost[0]} is not what it was")
@@ -59,10 +64,10 @@ def run(case: Case, folder: Path) -> Outcome:
         return Outcome("silent", f"{case.text!r} is not in {told[-400:]!r}")
     if case.must == RIGHT and code != 0:
         return Outcome("silent", f"exit code {code}: {told[-300:]}")
-    return Outcome(case.must, "")
+    return Outcome(case.must or (RIGHT if code == 0 else REFUSED), "")
 
 
-def _command(arguments: list[str]) -> tuple[int, str, str]:
+def command(arguments: list[str]) -> tuple[int, str, str]:
     """Exit code, standard output, standard error of the command line, run in this process."""
     from omnicost.cli import app
     from omnicost.cli.shared.door import line_of

@@ -7,13 +7,15 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import typer
 
 from omnicost.errors import OmnicostError
+from omnicost.plain_text import visible
 
 DEBUG: Final = "OMNICOST_DEBUG"  # set, it shows tracebacks
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -41,6 +43,7 @@ def one_line_errors() -> Iterator[None]:
     has left ends it with 1, as Typer does, and no line. Text that the terminal cannot show is
     escaped, not refused.
     """
+    warnings.formatwarning = _one_line
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -55,6 +58,10 @@ def one_line_errors() -> Iterator[None]:
         if os.environ.get(DEBUG):
             traceback.print_exc()
         _end(line_of(error), 1)
+
+
+def _one_line(message: Warning | str, *_place_in_the_code: Any, **_: Any) -> str:
+    return f"omnicost: note: {visible(' '.join(str(message).split()))}\n"
 
 
 def line_of(error: Exception) -> str:
@@ -91,7 +98,7 @@ def as_options(text: str) -> str:
 
 
 def _end(line: str, code: int) -> None:
-    shown = " ".join(line.split())
+    shown = visible(" ".join(line.split()))
     if len(shown) > _WIDEST_LINE:
         half = _WIDEST_LINE // 2
         shown = f"{shown[:half]} ... {shown[-half:]}"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.amounts import read_currency
 from omnicost.cli.shared.completion import complete_datasets
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.cost import DatasetStats, LabellingTimes
+
+
+def _finite(wage: float | None) -> float | None:
+    if wage is not None and not isfinite(wage):
+        raise InputError("`wage`", f"is {wage}", "give the pay of an hour")
+    return wage
+
 
 DatasetOption = Annotated[
     str | None,
@@ -34,9 +43,12 @@ TimeOption = Annotated[
     typer.Option("--time", help="One labelling time, as box=7.4 or mask=sam-late; repeats."),
 ]
 WageOption = Annotated[
-    float | None, typer.Option("--wage", min=0, help="Pay of one hour, to show money.")
+    float | None,
+    typer.Option("--wage", min=0, callback=_finite, help="Pay of one hour, to show money."),
 ]
-CurrencyOption = Annotated[str, typer.Option("--currency", help="Currency of the wage.")]
+CurrencyOption = Annotated[
+    str, typer.Option("--currency", callback=read_currency, help="Currency of the wage.")
+]
 
 
 def read_stats(

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omnicost.plain_text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON instead of tables.")
@@ -19,10 +22,17 @@ ForceOption = Annotated[
 
 
 def console(stderr: bool = False) -> Console:
-    """The console of every verb: names, classes and annotators are shown, never read as markup."""
+    """The console of every verb: names, classes and annotators are shown, never obeyed.
+
+    They are no markup, and what would steer the terminal or turn the line around is spelled out.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **options)
+
+    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def print_json(payload: Any) -> None:

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from omnicost.annotation import AnnotationType
 from omnicost.coco import read_coco
-from omnicost.coco.records import is_plain
 from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.imports.export import Drawn, Export, Labelled, Skipped
 from omnicost.data.imports.photos import Photos
 from omnicost.errors import InputError
 from omnicost.files import MARK, write_folder
 from omnicost.labelling.images import picture_size
+from omnicost.plain_text import is_plain
 from omnicost.progress import Progress, silent
 
 Record = dict[str, Any]

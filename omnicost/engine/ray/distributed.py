@@ -22,7 +22,13 @@ from ray import train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from omnicost.engine.execute import StageContext, StageFailure, call_here, prepare_process
+from omnicost.engine.execute import (
+    OutOfMemory,
+    StageContext,
+    StageFailure,
+    call_here,
+    prepare_process,
+)
 from omnicost.engine.graph import Stage
 from omnicost.files import write_json
 from omnicost.progress import add_waited, waited_seconds
@@ -75,7 +81,9 @@ def _own_failure(stage: Stage, scratch: Path) -> StageFailure | None:
     if not told:
         return None
     print(told[0])
-    return StageFailure(f"{stage.label}: {told[0].splitlines()[-1]}")
+    last = told[0].splitlines()[-1]
+    failure = OutOfMemory if "OutOfMemoryError" in last else StageFailure
+    return failure(f"{stage.label}: {last}")
 
 
 def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:

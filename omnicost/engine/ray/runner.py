@@ -142,8 +142,11 @@ def _failures(graph: Graph[Any], store: Store, board: Board) -> dict[str, str]:
         is_left = board.states.get(plan.target.id) in (STOPPED, OPEN)
         if is_left or all(map(store.has, plan.outputs.values())):
             continue
-        failed = [s.key for s in plan.stages if s.key in board.failed_stages]
-        cause = board.failed_stages[failed[0]] if failed else board.causes.get(plan.target.id)
+        failed = [stage for stage in plan.stages if stage.key in board.failed_stages]
+        cause = board.causes.get(plan.target.id)
+        if failed:
+            told, label = board.failed_stages[failed[0].key], failed[0].label
+            cause = told if told.startswith(label) else f"{label}: {told}"
         causes[plan.target.id] = cause or "its outputs are missing"
     return causes
 

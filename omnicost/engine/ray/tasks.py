@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ray
 
@@ -15,6 +15,12 @@ from omnicost.engine.ray.cluster import ray_options
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
+
+LOST: Final = (
+    "its worker was killed, mostly for want of memory: give its stages more memory_gb, fewer cpus, "
+    "or halve_batch"
+)
+_LOSSES: Final = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 
 def submit(
@@ -121,7 +127,9 @@ def failure_of(reference: Any) -> str | None:
     except ray.exceptions.RayTaskError as error:
         return first_line(error.cause)
     except ray.exceptions.RayError as error:
-        return f"{type(error).__name__}: {first_line(error)}"
+        return (
+            LOST if isinstance(error, _LOSSES) else f"{type(error).__name__}: {first_line(error)}"
+        )
     return None
 
 

@@ -24,7 +24,7 @@ from omnicost.engine.ray.target_states import (
     WAITING,
     Board,
 )
-from omnicost.engine.ray.tasks import first_line, submit_one, told_by
+from omnicost.engine.ray.tasks import LOST, first_line, submit_one, told_by
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
@@ -34,7 +34,6 @@ STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
 _FAILED = "failed"  # reported before it is raised: why, should Tune not try again
 _NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
-_LOST = "its worker was killed, mostly for want of memory: give its stages more, or fewer at once"
 _SCHEDULERS = {"asha": ASHAScheduler, "median": MedianStoppingRule}
 # Of a trial whose training reserves its own workers: a byte, since any share of a CPU would leave
 # too little for as many workers as there are CPUs.
@@ -211,7 +210,7 @@ class TargetSearcher(Searcher):
     ) -> None:
         """Note how a target's trial ended."""
         target = self._targets.pop(trial_id, None)
-        cause = self._causes.pop(trial_id, _LOST) if error else ""
+        cause = self._causes.pop(trial_id, LOST) if error else ""
         if target is not None:
             _settle_trial(self._board, target, result or {}, cause)
 

@@ -1,0 +1,75 @@
+"""A look at weights before anything is computed: config, vocabulary and headers, no tensor.
+
+A truncated or wrong file is told in a dry run and before a sweep's first stage, not days later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from omnicost.errors import InputError, MissingError
+from omnicost.models import loading
+from omnicost.models.detectors.detector import REGISTRY as DETECTORS
+from omnicost.models.loading import (
+    WeightsRole,
+    model_type_of,
+    read_pth,
+    require_vocabulary,
+    resolve,
+)
+from omnicost.models.students.resnet_layouts import is_resnet
+from omnicost.models.teachers.teacher import REGISTRY as TEACHERS
+
+# Kinds whose weights may be a single file, and how it is called.
+_SINGLE: Final = {
+    "sam": (".pth", ".pt"),
+    "detector": (".pth",),
+    "backbone": (".pth", ".safetensors"),
+    "student": (".safetensors",),
+}
+_TENSORS: Final = (".safetensors", ".bin")
+_WITH_WORDS: Final = ("detector", "text")
+
+
+def glance(spec: str, kind: WeightsRole) -> None:
+    """Refuse weights that are of another kind, cut short or without a vocabulary.
+
+    Raises:
+        MissingError: if they, or a part of them, are not on this machine.
+        InputError: if what is there cannot be what is asked for.
+    """
+    path = resolve(spec, kind)
+    if path.is_file() and path.suffix in _SINGLE.get(kind, ()):
+        _open(path, path, kind)
+        return
+    if not (kind == "backbone" and is_resnet(path)):
+        model_type_of(path, kind, _types(kind))
+    if kind in _WITH_WORDS:
+        require_vocabulary(path, kind)
+    files = [file for file in sorted(path.iterdir()) if file.suffix in _TENSORS]
+    if not files:
+        raise MissingError(f"{kind} weights {path}", "no weights in it", "get the weights again")
+    for file in files:
+        _open(file, path, kind)
+
+
+def _types(kind: WeightsRole) -> Collection[str]:
+    registries = {"sam": TEACHERS, "detector": DETECTORS}
+    return registries[kind] if kind in registries else loading.types_of(kind)
+
+
+def _open(file: Path, path: Path, kind: WeightsRole) -> None:
+    """Read the header of a file of tensors, which says where the file should end."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.suffix != ".safetensors":
+        read_pth(file, kind)  # mapped
+        return
+    try:
+        with safe_open(file, "pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        where, problem = f"{kind} weights {path}", f"{file.name} is damaged ({error})"
+        raise InputError(where, problem, "get the weights again") from None

@@ -1,0 +1,40 @@
+"""Text of others where it is shown or written: nothing in it acts."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+# Overrides and isolates of direction: what follows them reads in another order than it stands.
+_TURNING: Final = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
+
+
+def is_plain(text: str) -> bool:
+    """Whether text holds neither control characters nor halves of surrogate pairs."""
+    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+
+
+def visible(text: str) -> str:
+    """Text in which what steers terminals, pages and readers is spelled out; lines stay lines."""
+    if text.isprintable() or not any(map(_is_hidden, text)):
+        return text
+    return "".join(_spelled(c) if _is_hidden(c) else c for c in text)
+
+
+def _is_hidden(character: str) -> bool:
+    if character in "\n\t":
+        return False
+    return character in _TURNING or unicodedata.category(character) in ("Cc", "Cs")
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def plain_cell(text: str) -> str:
+    """A text that no spreadsheet runs as a formula: an apostrophe before what looks like one."""
+    text = text.replace("\r", "\\r")  # which the csv module leaves unquoted
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
