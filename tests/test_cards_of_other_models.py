@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from omnicost.sweep.priors import PAPER_SCALE, TINY_SCALE, VIT_H, scale_of
 
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
 from omnicost.models.teachers.teacher import size_of
 from omnicost.results import Row
 from omnicost.sweep.launch import Request, prepare
+from omnicost.sweep.priors import PAPER_SCALE, TINY_SCALE, VIT_H, scale_of
 from omnicost.sweep.rows import row_of
 
 pytest.importorskip("torch")
