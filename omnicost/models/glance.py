@@ -56,7 +56,7 @@ def glance(spec: str, kind: WeightsRole) -> None:
 
 
 def _types(kind: WeightsRole) -> Collection[str]:
-    registries = {"sam": TEACHERS, "detector": DETECTORS}
+    registries: dict[str, Collection[str]] = {"sam": TEACHERS, "detector": DETECTORS}
     return registries[kind] if kind in registries else loading.types_of(kind)
 
 
