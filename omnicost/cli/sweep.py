@@ -50,7 +50,7 @@ def sweep(
         typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats."),
     ] = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="The card, shrunk to a trial run.")
+        bool, typer.Option("--smoke", help="The card, shrunk to a trial run on 40 images.")
     ] = False,
     teacher_only: Annotated[
         bool,
