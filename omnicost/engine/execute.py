@@ -285,14 +285,14 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is None and _is_full(log.parent):
             text = f"No space left on device ({text})"  # NumPy only says what it could not write
         kind = "" if isinstance(error, OmnicostError) else f"{type(error).__name__}: "
-        raise failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
+        raise _failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
 
 
 def _is_full(folder: Path) -> bool:
     return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
 
 
-def failure_for(error: Exception) -> type[StageFailure]:
+def _failure_for(error: Exception) -> type[StageFailure]:
     """What a stage's error is raised as: torch's want of memory is a RuntimeError."""
     starved = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return OutOfMemory if starved else StageFailure
