@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from omnicost.annotation import Policy
-from omnicost.engine.store import StageManifest, Store
+from omnicost.engine.manifest import StageManifest
+from omnicost.engine.store import Store
 from omnicost.errors import ConfigError, InputError, MissingError
 from omnicost.results import paper_rows
 from omnicost.sweep import sources as sources_module

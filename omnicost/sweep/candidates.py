@@ -15,8 +15,9 @@ from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.engine.graph import Graph
 from omnicost.errors import InputError
 from omnicost.sweep.card import Cell, Decide, merged
-from omnicost.sweep.cell_stages import CellPlan, recipe_of
+from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.estimate import StageTimings
+from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
 
 

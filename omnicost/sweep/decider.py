@@ -18,8 +18,9 @@ from omnicost.engine.store import Store
 from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
 from omnicost.sweep.candidates import Side, sides
 from omnicost.sweep.card import Cell, Decide
-from omnicost.sweep.cell_stages import CellPlan, recipe_of
+from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.estimate import StageTimings
+from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.rows import read_metrics
 from omnicost.sweep.sources import Sources
 

@@ -42,7 +42,7 @@ PAPER_SCALE: Final[Mapping[str, Prior]] = {
     "student": Prior(0.3515, artefact_mb_fixed=180, memory_fixed=1.5, memory_image=6.5),
     "evaluate": Prior(0.10, artefact_mb_fixed=0.01, memory_fixed=3.0),
 }
-# One core, the embedded tiny models: by image of the tiny world, measured over a demo's 77 stages, and
+# One core, the embedded tiny models: by image of the tiny world, over a demo's 77 stages, and
 # by megapixel of photos, over a trial run on 40 of COCO's (LOG.md, 2026-11-26).
 TINY_SCALE: Final[Mapping[str, Prior]] = {
     "embed": Prior(0.019, artefact_mb_image=0.05),
