@@ -34,10 +34,12 @@ def remembered(
     plans: Iterable[TargetPlan], store: Store, scheduler: SchedulerSpec | None
 ) -> dict[str, Stopped]:
     """Targets that the same scheduler stopped in an earlier sweep, so that they stay stopped."""
+    if scheduler is None:
+        return {}
     found = {}
     for plan in plans:
         path = _mark_path(plan, store)
-        if scheduler is None or path is None or not path.exists():
+        if path is None or not path.exists():
             continue
         mark = json.loads(path.read_text())
         if mark["scheduler"] == scheduler.model_dump(mode="json"):
