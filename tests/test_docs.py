@@ -22,7 +22,7 @@ EXPENSIVE = {
     "sweep", "store", "export", "train", "predict", "review",
     "data make", "data import", "plot masks",
 }  # fmt: skip
-CHEAP_SWEEPS = ("--list", "--schema")
+CHEAP_SWEEPS = ("--list", "--schema", "--forecast")
 # In the README, names that stand for the reader's own.
 STANDING_FOR = {
     "photos/": "photos", "path/to/set": "own.json", "pilot.json": "own.json",

@@ -122,7 +122,7 @@ class Front:
     def forecast(self, scores: Sequence[Score]) -> list[Forecast]:
         """Each cell's AP with its interval."""
         belief, _ = self.believe(scores)
-        draws = belief.draw(np.random.default_rng(0), DRAWS)
+        draws = np.minimum(belief.draw(np.random.default_rng(0), DRAWS), 100.0)
         low, high = np.quantile(draws, INTERVAL, axis=0)
         used = np.mean([(self.worth.choose(ap) > 0).any(axis=0) for ap in draws], axis=0)
         figures = zip(belief.expected_ap, low, high, used, strict=True)

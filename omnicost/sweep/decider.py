@@ -284,7 +284,7 @@ class Decider:
                 told.append(f"{short}failed")
             elif student in scored:
                 told.append(short + self._reasons.get(target, "was in the store"))
-        return "; ".join(told) or f"not run: {self._why or 'not decided yet'}"
+        return "; ".join(told) or (f"not run: {self._why}" if self._why else "not run")
 
     @staticmethod
     def _share(side: Side, student: Student) -> float:
