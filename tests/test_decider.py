@@ -174,6 +174,7 @@ def test_scores_on_the_way_inform(store: Store) -> None:
     before = decider_of(found, store).decision().cells
     going, ended = found.graph.plans[3], found.graph.plans[8]
     left = store.work(going.outputs["student"])
+    store.record(going.outputs["student"], "start")
     (left / "scores.json").write_text(json.dumps({"184375": 33.0}))
     put(store, ended.outputs["student"], {"scores.json": json.dumps({"184375": 35.0})})
     after = decider_of(found, store).decision().cells

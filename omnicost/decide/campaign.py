@@ -93,7 +93,7 @@ def decided(
     taken, hours = list(done), 0.0
     paid = frozenset[str]().union(*(prices.stages[student] for student in done))
     while not belief.measured or expected_regret(belief, worth, rng) >= limits.regret:
-        offers = [Offer(*student, prices.of(student, paid)) for student in first_of(prices, taken)]
+        offers = [Offer(*student, prices.of(student, paid)) for student in prices.first_of(taken)]
         offers = [each for each in offers if hours + each.hours <= limits.device_hours]
         chosen = next_students(belief, worth, truth.noise_sd, offers, 1)
         if not chosen:
@@ -104,14 +104,6 @@ def decided(
         taken.append(student)
         paid |= prices.stages[student]
     return _ended(belief, worth, truth, len(taken) - len(done), hours, rng)
-
-
-def first_of(prices: Prices, taken: Sequence[Student]) -> list[Student]:
-    """Of each cell and schedule, the student of the first seed that was not taken."""
-    found: dict[int, Student] = {}
-    for student in sorted(set(prices.stages) - set(taken)):
-        found.setdefault(student.coordinate, student)
-    return list(found.values())
 
 
 def listed(

@@ -113,11 +113,9 @@ class Front:
         return expected_regret(belief, self.worth, np.random.default_rng(0))
 
     def offers(self, taken: Iterable[Student], done: frozenset[str]) -> list[Offer]:
-        """Of each cell and schedule, the student of the first seed that is left, at its price."""
-        found: dict[int, Student] = {}
-        for student in sorted(set(self.prices.stages) - set(taken)):
-            found.setdefault(student.coordinate, student)
-        return [Offer(*student, self.prices.of(student, done)) for student in found.values()]
+        """The next student of each cell and schedule, at its price."""
+        students = self.prices.first_of(taken)
+        return [Offer(*student, self.prices.of(student, done)) for student in students]
 
     def forecast(self, scores: Sequence[Score]) -> list[Forecast]:
         """Each cell's AP with its interval."""

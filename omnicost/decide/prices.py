@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -34,6 +34,13 @@ class Prices:
         """Device-hours that a student still takes."""
         left = sum(self.hours[key] for key in self.stages[student] - done)
         return max(left, LEAST_HOURS)
+
+    def first_of(self, taken: Iterable[Student]) -> list[Student]:
+        """Of each cell and schedule, the student of the first seed that was not taken."""
+        found: dict[int, Student] = {}
+        for student in sorted(set(self.stages) - set(taken)):
+            found.setdefault(student.coordinate, student)
+        return list(found.values())
 
     @classmethod
     def alike(cls, hours: np.ndarray, seeds: int, trunk_hours: float = 0.0) -> Self:

@@ -174,10 +174,6 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def left_of(self, key: str) -> Path:
-        """Where the scratch of a stage that is not done lies, whether there is any or not."""
-        return self.root / "work" / key
-
     @property
     def data(self) -> Path:
         """Folder for converted annotations and drawn data sets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -131,7 +131,7 @@ def _budgets(told: Decide, seconds: np.ndarray, images: int) -> np.ndarray:
 
 
 def _prices(students: Mapping[Student, CellPlan], timings: StageTimings) -> Prices:
-    stages: Iterable = (stage for plan in students.values() for stage in plan.stages)
+    stages = (stage for plan in students.values() for stage in plan.stages)
     hours = {stage.key: timings.seconds(stage) / SECONDS_PER_HOUR for stage in stages}
     needs = {
         student: frozenset(stage.key for stage in plan.stages) for student, plan in students.items()

@@ -226,7 +226,7 @@ class Decider:
         store = self._store
         assert store is not None  # as `scores` asks
         if not store.has(key):
-            return scores_in(store.left_of(key))
+            return scores_in(store.work(key)) if store.executions(key) else {}
         is_scored = SCORES in store.manifest(key).files
         return read_scores(store.read(key, SCORES)) if is_scored else {}
 
