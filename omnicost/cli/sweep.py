@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.shared import running
 from omnicost.cli.shared.completion import complete_cards
 from omnicost.cli.shared.door import as_options
 from omnicost.cli.shared.output import JsonOption, print_json
@@ -34,9 +35,7 @@ def sweep(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder that the data set is unpacked in.")
     ] = None,
-    store: Annotated[
-        Path, typer.Option("--store", help="Folder of finished stages, shared by sweeps.")
-    ] = Path("store"),
+    store: running.StagesOption = Path("store"),
     results: Annotated[
         Path, typer.Option("--results", help="Folder for the rows and the plot.")
     ] = Path("results"),
@@ -45,10 +44,7 @@ def sweep(
         list[str] | None,
         typer.Option("--only", help="Cells to run, as mask=0.1,type=point; repeats."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats."),
-    ] = None,
+    settings: running.ChangesOption = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The card, shrunk to a trial run on 40 images.")
     ] = False,
@@ -56,9 +52,7 @@ def sweep(
         bool,
         typer.Option("--teacher-only", help="Measure pseudo-masks; train no student."),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count, price, say what is missing; run nothing.")
-    ] = False,
+    dry_run: running.DryRunOption = False,
     decide: Annotated[
         bool,
         typer.Option("--decide", help="Train only the students that still change a plan."),
@@ -82,13 +76,8 @@ def sweep(
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")
     ] = False,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Ray cluster; this machine if absent.")
-    ] = None,
-    cpus: Annotated[
-        int | None,
-        typer.Option("--cpus", min=1, help="CPUs of this machine to use; all if absent."),
-    ] = None,
+    address: running.AddressOption = None,
+    cpus: running.CpusOption = None,
     list_cards: Annotated[
         bool, typer.Option("--list", help="List the shipped cards and stop.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.cli.shared import running
 from omnicost.cli.shared.output import JsonOption, print_json
 from omnicost.cli.shared.output import console as new_console
 from omnicost.cli.shared.progress import progress_bar
@@ -35,26 +36,15 @@ def train(
         str | None,
         typer.Option("--start", help="A released student to begin from: a folder or hub id."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats."),
-    ] = None,
+    settings: running.ChangesOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the training.")] = 0,
-    store: Annotated[
-        Path, typer.Option("--store", help="Folder of finished stages, shared with sweeps.")
-    ] = Path("store"),
+    store: running.StagesOption = Path("store"),
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps with the tiny models, as a trial.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what will run and what is missing; run nothing.")
-    ] = False,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Ray cluster; this machine if absent.")
-    ] = None,
-    cpus: Annotated[
-        int | None, typer.Option("--cpus", min=1, help="CPUs of this machine; all if absent.")
-    ] = None,
+    dry_run: running.DryRunOption = False,
+    address: running.AddressOption = None,
+    cpus: running.CpusOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files in --out that omnicost did not write.")
     ] = False,
