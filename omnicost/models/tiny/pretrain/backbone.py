@@ -6,10 +6,10 @@ pictures keeps the fine stages useful for masks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from transformers import ConvNextImageProcessor, ResNetBackbone, ResNetConfig
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
-from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
@@ -44,6 +44,17 @@ TARGET_STRIDE = 2
 BACKGROUND_WEIGHT = 0.3
 PROBE_PICTURES = 200  # of each data set, to fit on and to measure on
 PROBE_STRIDE = 4
+ABOUT = About(
+    recipe="backbone",
+    title="Tiny ResNet",
+    summary=(
+        "The backbone of omnicost's tiny student, in the format of microsoft/resnet-50. "
+        "`probe` is the share of held-out object pixels that a linear probe of its features, "
+        "fitted on training pictures, gives the right class; `untrained` is the same of its "
+        "random weights."
+    ),
+    data=f"classes and centres in {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step",
+)
 
 
 def build(stages: int = 4) -> ResNetBackbone:
@@ -182,7 +193,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         partial(_loss_at, model),
         schedule,
         work,
-        evaluate=_backbone_figures,
+        evaluate=lambda model: figures(model.backbone),
         report=report,
     )
     model.backbone.save_pretrained(folder)
@@ -190,26 +201,4 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         size={"shortest_edge": 64}, crop_pct=1.0, image_mean=MEAN, image_std=STD
     ).save_pretrained(folder)
     values = trained.figures | {f"{name} untrained": v for name, v in untrained.items()}
-    write_card(folder, _card(model.backbone, trained.steps, trained.seconds, values))
-
-
-def _backbone_figures(model: Any) -> dict[str, float]:
-    return figures(model.backbone)
-
-
-def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
-    return Card(
-        title="Tiny ResNet",
-        summary=(
-            "The backbone of omnicost's tiny student, in the format of microsoft/resnet-50. "
-            "`probe` is the share of held-out object pixels that a linear probe of its features, "
-            "fitted on training pictures, gives the right class; `untrained` is the same of its "
-            "random weights."
-        ),
-        data=f"classes and centres in {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step",
-        command="python -m omnicost.models.tiny.pretrain backbone --out OUT",
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=steps,
-        seconds=seconds,
-        figures=values,
-    )
+    write_card(folder, ABOUT, trained._replace(model=model.backbone, figures=values))

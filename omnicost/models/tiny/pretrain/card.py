@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from omnicost.errors import InputError
+from omnicost.models.tiny.pretrain.loop import Trained
 
 CARD = "README.md"
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a model card says of one tiny model.
+class About(NamedTuple):
+    """What a model card says of a recipe."""
 
-    ``figures`` are measured on held-out pictures; their names are ``dataset/measure``.
-    """
-
+    recipe: str
     title: str
     summary: str
     data: str
-    command: str
-    parameters: int
-    steps: int
-    seconds: float
-    figures: Mapping[str, float]
 
 
-def write_card(folder: Path, card: Card) -> None:
-    """Write ``folder/README.md``."""
+def write_card(folder: Path, about: About, trained: Trained) -> None:
+    """Write ``folder/README.md``, with the figures on held-out pictures."""
+    command = f"python -m omnicost.models.tiny.pretrain {about.recipe} --out OUT"
+    parameters = sum(p.numel() for p in trained.model.parameters())
     header = {
         "license": "apache-2.0",
         "library_name": "transformers",
-        "title": card.title,
-        "command": card.command,
-        "parameters": card.parameters,
-        "steps": card.steps,
-        "seconds": round(card.seconds),
-        "figures": {name: round(float(value), 4) for name, value in card.figures.items()},
+        "title": about.title,
+        "command": command,
+        "parameters": parameters,
+        "steps": trained.steps,
+        "seconds": round(trained.seconds),
+        "figures": {name: round(float(value), 4) for name, value in trained.figures.items()},
     }
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in card.figures.items())
+    minutes = trained.seconds / 60
+    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in trained.figures.items())
     body = (
-        f"# {card.title}\n{card.summary}\n\n"
-        f"- **Data:** {card.data}\n"
-        f"- **Parameters:** {card.parameters:,}\n"
-        f"- **Training:** {card.steps:,} steps, {card.seconds / 60:.0f} minutes on one core.\n"
-        f"- **Made by:** `{card.command}`\n\n"
+        f"# {about.title}\n{about.summary}\n\n"
+        f"- **Data:** {about.data}\n"
+        f"- **Parameters:** {parameters:,}\n"
+        f"- **Training:** {trained.steps:,} steps, {minutes:.0f} minutes on one core.\n"
+        f"- **Made by:** `{command}`\n\n"
         f"## Figures on held-out pictures\n| figure | value |\n|---|---|\n{rows}\n"
     )
     text = f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n{body}"

@@ -5,7 +5,7 @@ The backbone starts from the tiny ResNet, as the released model's starts from Im
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
-from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.detection_figures import MEAN, STD, caption_of, figures
 from omnicost.models.tiny.pretrain.detection_loss import (
     Target,
@@ -65,6 +65,19 @@ BACKBONE_STAGES = 3  # strides 4, 8 and 16
 # detector that has seen long captions is not misled by them, as the released ones are.
 CAPTION_SHARES = {"own": 0.8, "some": 0.2}
 MOST_ABSENT = 4
+ABOUT = About(
+    recipe="detector",
+    title="Tiny GroundingDINO",
+    summary=(
+        "A GroundingDINO of omnicost's tiny world in the format of "
+        "IDEA-Research/grounding-dino-tiny. `present` captions name the picture's own "
+        "classes, `all` captions every class of the data set; `AP50` is COCO's for boxes, in "
+        "[0, 1]; `recall` (IoU 0.5) and `false` boxes a picture are at confidence 0.3. A class "
+        "scores as the best of its tokens."
+    ),
+    data=f"boxes and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
+    "backbone starts from the tiny ResNet",
+)
 
 
 def build(tokenizer: BertTokenizer) -> GroundingDinoForObjectDetection:
@@ -196,24 +209,4 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         report=report,
     )
     save(model, tokenizer, folder)
-    write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
-
-
-def _card(model: Any, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
-    return Card(
-        title="Tiny GroundingDINO",
-        summary=(
-            "A GroundingDINO of omnicost's tiny world in the format of "
-            "IDEA-Research/grounding-dino-tiny. `present` captions name the picture's own "
-            "classes, `all` captions every class of the data set; `AP50` is COCO's for boxes, in "
-            "[0, 1]; `recall` (IoU 0.5) and `false` boxes a picture are at confidence 0.3. A class "
-            "scores as the best of its tokens."
-        ),
-        data=f"boxes and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
-        "backbone starts from the tiny ResNet",
-        command="python -m omnicost.models.tiny.pretrain detector --out OUT",
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=steps,
-        seconds=seconds,
-        figures=values,
-    )
+    write_card(folder, ABOUT, trained)

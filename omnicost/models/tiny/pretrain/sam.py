@@ -7,7 +7,7 @@ the interactive part (further points from the error, mask prompts), which the pi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from omnicost.data.tiny.world import SPECS, Scene, render
 from omnicost.models.teachers.frame import Frame
 from omnicost.models.teachers.sam import decode
 from omnicost.models.teachers.teacher import Decoded
-from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, Trained, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
 from omnicost.progress import Progress
@@ -348,7 +348,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
     save(model, folder)
     shipped = SamModel.from_pretrained(folder)
     seconds = first.seconds + second.seconds
-    write_card(folder, _card(shipped, total, seconds, figures(shipped)))
+    write_card(folder, _about(), Trained(shipped, total, seconds, figures(shipped)))
 
 
 def _train(
@@ -369,9 +369,10 @@ def _train(
     return train(model, loss_at, schedule, work, evaluate=figures, report=report_all)
 
 
-def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
+def _about() -> About:
     prompts = ", ".join(f"{count} {kind}" for kind, count in PROMPTS_PER_SCENE.items())
-    return Card(
+    return About(
+        recipe="sam",
         title="Tiny SAM",
         summary=(
             "A Segment Anything model for 64 x 64 pictures in the format of facebook/sam-vit-huge. "
@@ -384,9 +385,4 @@ def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, flo
             f"labelled extents, parts, wholes and groups in {WEB}, without classes; "
             f"{SCENES_PER_STEP} of {POOL:,} pictures a step, prompts for each: {prompts}"
         ),
-        command="python -m omnicost.models.tiny.pretrain sam --out OUT",
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=steps,
-        seconds=seconds,
-        figures=values,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from omnicost.models.students.start import begin_from, read_start, write_folder
 from omnicost.models.students.student import Prediction, Student, Target
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
-from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, POOL, WEB, scenes, web_scenes
 from omnicost.progress import Progress
@@ -46,6 +46,17 @@ SCHEDULE = Schedule(
 )
 SCENES_PER_STEP = 8
 HELD_OUT = 200  # pictures of each data set
+ABOUT = About(
+    recipe="student",
+    title="Tiny Mask2Former",
+    summary=(
+        "A student of omnicost's tiny world to start others from, in the format of "
+        "facebook/mask2former-swin-tiny-coco-instance. `mask AP` is COCO's, in [0, 1], of the "
+        "classes of each data set, none of whose pictures it has seen."
+    ),
+    data=f"masks and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
+    "backbone starts from the tiny ResNet",
+)
 
 
 def build(start: str) -> Any:
@@ -165,22 +176,4 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         model, partial(_loss_at, model), schedule, work, evaluate=figures, report=report
     )
     save(model, folder)
-    write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
-
-
-def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
-    return Card(
-        title="Tiny Mask2Former",
-        summary=(
-            "A student of omnicost's tiny world to start others from, in the format of "
-            "facebook/mask2former-swin-tiny-coco-instance. `mask AP` is COCO's, in [0, 1], of the "
-            "classes of each data set, none of whose pictures it has seen."
-        ),
-        data=f"masks and names of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step; the "
-        "backbone starts from the tiny ResNet",
-        command="python -m omnicost.models.tiny.pretrain student --out OUT",
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=steps,
-        seconds=seconds,
-        figures=values,
-    )
+    write_card(folder, ABOUT, trained)

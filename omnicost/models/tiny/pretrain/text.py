@@ -22,7 +22,7 @@ from transformers import (
 
 from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene
-from omnicost.models.tiny.pretrain.card import Card, write_card
+from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
@@ -54,6 +54,16 @@ TEMPLATES = (
     "one {} among others.",
 )
 MEAN = STD = [0.5, 0.5, 0.5]
+ABOUT = About(
+    recipe="text",
+    title="Tiny CLIP",
+    summary=(
+        "A CLIP model of omnicost's tiny world in the format of openai/clip-vit-base-patch32. "
+        "`top1` is the share of held-out crops whose own class is the nearest among all the "
+        "names of the data set, each written as `a photo of a NAME.`"
+    ),
+    data=f"crops around the instances of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step",
+)
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -169,21 +179,4 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         report=report,
     )
     save(model, tokenizer, folder)
-    write_card(folder, _card(model, trained.steps, trained.seconds, trained.figures))
-
-
-def _card(model: nn.Module, steps: int, seconds: float, values: Mapping[str, float]) -> Card:
-    return Card(
-        title="Tiny CLIP",
-        summary=(
-            "A CLIP model of omnicost's tiny world in the format of openai/clip-vit-base-patch32. "
-            "`top1` is the share of held-out crops whose own class is the nearest among all the "
-            "names of the data set, each written as `a photo of a NAME.`"
-        ),
-        data=f"crops around the instances of {WEB}, {SCENES_PER_STEP} of {POOL:,} pictures a step",
-        command="python -m omnicost.models.tiny.pretrain text --out OUT",
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=steps,
-        seconds=seconds,
-        figures=values,
-    )
+    write_card(folder, ABOUT, trained)
