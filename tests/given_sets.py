@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+from simulated_labels import simulate_labels
+
 from omnicost.annotation import Policy
 from omnicost.data import Dataset
-from omnicost.data.simulate import simulate_labels
 
 
 def write_given(folder: Path, dataset: Dataset, policy: Policy, seed: int = 0) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from data_samples import picture
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_labels import simulate_labels
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.coco import parse_coco, read_coco
@@ -25,7 +26,6 @@ from omnicost.data.given_labels import given_assignment, given_policy, is_given
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
 from omnicost.data.imports.write import Like, write_set
-from omnicost.data.simulate import simulate_labels
 from omnicost.data.splits import assign
 from omnicost.data.weak import PERFECT, AnnotatorNoise, weak_label
 from omnicost.errors import InputError

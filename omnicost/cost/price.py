@@ -39,10 +39,9 @@ def price(
     policies: Sequence[Policy],
     stats: DatasetStats,
     times: LabellingTimes = DEFAULT_TIMES,
-    seed: int = 0,
 ) -> list[Price]:
     """Prices of the policies on `stats.images` images under the same drawn worlds."""
-    draws = draw_spend(stats, times, np.random.default_rng(seed), DRAWS)
+    draws = draw_spend(stats, times, np.random.default_rng(0), DRAWS)
     spend = draws.spend_seconds(np.array([_images(policy, stats) for policy in policies]))
     full = draws.spend_seconds(_images(Policy.cell(AnnotationType.MASK, 1), stats))
     return [_price(policy, stats, times, spend[i], full) for i, policy in enumerate(policies)]

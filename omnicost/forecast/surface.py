@@ -101,7 +101,6 @@ def fit_surface(
     largest: int = 0,
     *,
     others: Sequence[Observations] = (),
-    full_required: bool = True,
 ) -> Surface:
     """The surface of one data set and draws of it.
 
@@ -112,15 +111,13 @@ def fit_surface(
         draws: how many.
         largest: most masks that will be asked for; the data set's own images count anyway.
         others: runs of other data sets, whose repeats tell about the scatter of runs.
-        full_required: refuse rows of which none has masks on every image; without one, full
-            supervision is inferred from the others alone.
 
     Raises:
         InputError: if no row has a weak type, or none has masks on every image.
     """
     if not rows.types:
         raise InputError("results", f"{rows.dataset} has no weak type", "run cells under 100%")
-    if full_required and not rows.is_full.any():
+    if not rows.is_full.any():
         remedy = "add its 100% cell, or plan with `like`"
         raise InputError("results", f"{rows.dataset} has no student on all masks", remedy)
     knots = knots_for(rows.tuned_masks, max(largest, rows.images))

@@ -107,9 +107,8 @@ class Frame:
         points: np.ndarray | None,
         boxes: np.ndarray | None,
         size: tuple[int, int],
-        labels: np.ndarray | None = None,
     ) -> Prompts:
-        """Prompts of a picture, moved into the frame.
+        """Prompts of a picture, moved into the frame; points are positive.
 
         Args:
             points: ``(P, k, 2)`` x, y in picture pixels, pixel centres at ``column + 0.5``, or
@@ -118,7 +117,6 @@ class Frame:
             boxes: ``(P, 4)`` x0, y0, x1, y1 in picture pixels, passed on as the reference's callers
                 do.
             size: height and width of the picture.
-            labels: ``(P, k)`` of the points; positive if None.
         """
         height, width = self.size_of(size)
         scale = np.array([width / size[1], height / size[0]], np.float32)
@@ -127,10 +125,8 @@ class Frame:
             return Prompts(None, None, moved)
         many = np.asarray(points, np.float32)
         many = many[:, None] if many.ndim == 2 else many
-        marks = torch.full(many.shape[:2], POSITIVE)
-        if labels is not None:
-            marks = torch.from_numpy(np.asarray(labels, np.int64)).reshape(many.shape[:2])
-        return Prompts(torch.from_numpy((many - 0.5) * scale), marks, moved)
+        labels = torch.full(many.shape[:2], POSITIVE)
+        return Prompts(torch.from_numpy((many - 0.5) * scale), labels, moved)
 
     def full_size_logits(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """``(P, H, W)`` logits of a picture of that size from ``(P, h, w)`` logits of the frame."""
