@@ -29,7 +29,7 @@ from omnicost.cost import (
     type_seconds,
     with_overheads,
 )
-from omnicost.cost.seconds import PAYS
+from omnicost.cost.seconds import PAYS, counts
 from omnicost.cost.times import CONSTANTS, ProjectSpread
 from omnicost.errors import InputError, OmnicostError
 from omnicost.results import recorded_table
@@ -163,6 +163,18 @@ def test_scribbles_are_priced_where_they_are_named() -> None:
     assert AnnotationType.SCRIBBLE not in listed()
     named = Policy.parse("scribble=0.9,mask=0.1")
     assert listed(named) == tuple(AnnotationType)
+
+
+@given(statistics())
+def test_a_constant_that_is_never_paid_changes_no_bit(stats: DatasetStats) -> None:
+    """The paper's types cost to the last bit what they would if there were no others."""
+    types = [kind.strength for kind in PAPER_TYPES]
+    paid_for = {name for kind in PAPER_TYPES for name in PAYS[kind]}
+    columns = [place for place, name in enumerate(CONSTANTS) if name in paid_for]
+    c, n = stats.classes_per_image, stats.instances_per_image
+    alone = counts(stats.classes, c, n)[np.ix_(types, columns)]
+    expected = np.einsum("tk,k->t", alone, TIMES.constants()[columns])
+    np.testing.assert_array_equal(type_seconds(stats)[types], expected)
 
 
 def test_single_image_variance_by_simulation() -> None:
