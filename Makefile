@@ -50,6 +50,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m omnicost.cli.reference --write docs/cli.md
+	$(BIN)/python -m analysis.modules
 	$(BIN)/python -m analysis --out analysis
 
 # Distributions, as the index would take them

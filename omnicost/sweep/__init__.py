@@ -1,1 +1,1 @@
-"""The grid on Ray: cards, graph, store, runner."""
+"""The paper's grid: cards, cells, their stages, prices, rows and what is shown."""
