@@ -15,19 +15,19 @@ def trained(fused: bool, device: str = "cpu") -> tuple[nn.Linear, torch.optim.Ad
     return net, torch.optim.AdamW(net.parameters(), 0.1, fused=fused)
 
 
-def step(net: nn.Linear, optimiser: torch.optim.AdamW) -> None:
-    optimiser.zero_grad()
+def step(net: nn.Linear, optimizer: torch.optim.AdamW) -> None:
+    optimizer.zero_grad()
     net(torch.ones(4, 3)).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
 
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_taken_up_training_goes_on_bit_for_bit(tmp_path: Path, fused: bool) -> None:
     """Weights, moments and count of steps come back: the next step is the one not taken."""
-    net, optimiser = trained(fused)
+    net, optimizer = trained(fused)
     for _ in range(3):
-        step(net, optimiser)
-    checkpoint.save(tmp_path, {"done": 3}, {"model": net.state_dict()}, optimiser)
+        step(net, optimizer)
+    checkpoint.save(tmp_path, {"done": 3}, {"model": net.state_dict()}, optimizer)
     other, second = trained(fused)
     second.param_groups[0]["lr"] = 0.05
     saved = checkpoint.load(tmp_path)
@@ -38,7 +38,7 @@ def test_taken_up_training_goes_on_bit_for_bit(tmp_path: Path, fused: bool) -> N
     assert second.param_groups[0]["lr"] == 0.05  # the schedule's, not the checkpoint's
     second.param_groups[0]["lr"] = 0.1
     for _ in range(2):
-        step(net, optimiser)
+        step(net, optimizer)
         step(other, second)
     assert torch.equal(net.weight, other.weight)
 
@@ -49,9 +49,9 @@ def test_moments_return_to_their_parameter_s_device(tmp_path: Path, fused: bool)
 
     Fake tensors stand for a GPU: what raises in `_fused_adamw_` is a state on two devices.
     """
-    net, optimiser = trained(fused)
-    step(net, optimiser)
-    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimiser)
+    net, optimizer = trained(fused)
+    step(net, optimizer)
+    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimizer)
     saved = checkpoint.load(tmp_path)
     assert saved is not None
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -67,21 +67,21 @@ def test_moments_return_to_their_parameter_s_device(tmp_path: Path, fused: bool)
 
 def test_loss_scale_comes_back(tmp_path: Path) -> None:
     """A scaler goes on from the scale it had, wherever it keeps it."""
-    net, optimiser = trained(False)
+    net, optimizer = trained(False)
     scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
-    checkpoint.save(tmp_path, {"done": 1}, {"model": net.state_dict()}, optimiser, scaler)
+    checkpoint.save(tmp_path, {"done": 1}, {"model": net.state_dict()}, optimizer, scaler)
     saved = checkpoint.load(tmp_path)
     assert saved is not None
     fresh = torch.amp.GradScaler("cpu")
-    saved.restore(optimiser, fresh)
+    saved.restore(optimizer, fresh)
     assert fresh.get_scale() == 512.0
 
 
 def test_what_cannot_be_read_is_no_checkpoint(tmp_path: Path) -> None:
     """None, one cut short and one of another make all mean to start over."""
     assert checkpoint.load(tmp_path) is None
-    net, optimiser = trained(False)
-    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimiser)
+    net, optimizer = trained(False)
+    checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimizer)
     path = tmp_path / checkpoint.FILE
     path.write_bytes(path.read_bytes()[:50])
     assert checkpoint.load(tmp_path) is None
@@ -93,9 +93,9 @@ def test_what_cannot_be_read_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_tied_weights_are_saved(tmp_path: Path) -> None:
     """One tensor under two names, as SAM's positional embedding is, comes back under both."""
-    net, optimiser = trained(False)
+    net, optimizer = trained(False)
     groups = {"model": {"a": net.weight, "b": net.weight}}
-    checkpoint.save(tmp_path, {}, groups, optimiser)
+    checkpoint.save(tmp_path, {}, groups, optimizer)
     saved = checkpoint.load(tmp_path)
     assert saved is not None
     assert torch.equal(saved.below("model")["a"], saved.below("model")["b"])

@@ -93,13 +93,13 @@ def test_what_moves_at_each_step(kind: str, image: torch.Tensor) -> None:
     sam = tiny_sam()
     image_side = {name: value.clone() for name, value in sam.state_dict().items()}
     aware = Sam(sam).head(TEXT)
-    optimiser = torch.optim.AdamW(aware.tuned_parameters().values(), lr=1e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(aware.tuned_parameters().values(), lr=1e-3, weight_decay=0.0)
     seen = []
     for _ in range(2):
         before = {name: value.clone() for name, value in aware.state_dict().items()}
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         aware((image,), None, PROMPTS[kind], class_text()).logits.square().mean().backward()
-        optimiser.step()
+        optimizer.step()
         seen.append(moved(before, aware))
     assert seen[0] == {"mask_decoder", "zero"}
     assert seen[1] == {"mask_decoder", "zero", "trained_encoder", "text_projection"}

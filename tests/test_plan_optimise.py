@@ -1,4 +1,4 @@
-"""The optimiser against enumeration, and the laws that a plan keeps."""
+"""Plans against enumeration, and the laws that a plan keeps."""
 
 import numpy as np
 import pytest

@@ -207,13 +207,13 @@ def test_training_moves_what_it_names_and_nothing_else(
     if text_width is not None:
         assert not any(name.startswith("prompt_encoder.") for name in tuned)
     start = {name: value.clone() for name, value in head.state_dict().items()}
-    optimiser = torch.optim.AdamW(tuned.values(), lr=1e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(tuned.values(), lr=1e-3, weight_decay=0.0)
     text = None if text_width is None else class_text()
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         decoded = head(first(family.features), None, PROMPTS["points_box"], text)
         decoded.logits.square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     moved = {n for n, v in head.state_dict().items() if not torch.equal(v, start[n])}
     assert moved <= tuned.keys()
     assert {name.split(".")[0] for name in moved} == (

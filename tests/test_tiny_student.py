@@ -15,7 +15,7 @@ from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.student import Prediction
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import student
-from omnicost.models.tiny.pretrain.loop import Schedule, _optimiser
+from omnicost.models.tiny.pretrain.loop import Schedule, _optimizer
 from omnicost.models.tiny.pretrain.pictures import WEB, scenes
 from omnicost.pipeline.student.config import StudentConfig
 
@@ -81,7 +81,7 @@ def test_perfect_masks_score_one() -> None:
 
 def test_the_backbone_learns_slower(untrained: nn.Module) -> None:
     """Every trained parameter is in one group; the backbone's have its share of the rate."""
-    groups = _optimiser(untrained, Schedule(1, 1e-3, backbone_share=0.5)).param_groups
+    groups = _optimizer(untrained, Schedule(1, 1e-3, backbone_share=0.5)).param_groups
     shares = {id(p): group["rate_share"] for group in groups for p in group["params"]}
     slow = {id(p) for p in untrained.backbone.parameters()}  # type: ignore[union-attr]
     trained = [p for p in untrained.parameters() if p.requires_grad]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from omnicost.files import whole_file
 
 FILE: Final = "checkpoint.safetensors"
-_MOMENT: Final = "optimiser"
+_MOMENT: Final = "optimiser"  # a name in files
 
 
 class Checkpoint(NamedTuple):
@@ -29,9 +29,9 @@ class Checkpoint(NamedTuple):
         return {n.removeprefix(start): t for n, t in self.tensors.items() if n.startswith(start)}
 
     def restore(
-        self, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None = None
+        self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None = None
     ) -> None:
-        """Put back the optimiser's moments and the loss scale.
+        """Put back the optimizer's moments and the loss scale.
 
         torch's own `load_state_dict` knows which device each one belongs on: the count of steps of
         a fused AdamW beside its parameter, of others on the CPU.
@@ -40,8 +40,8 @@ class Checkpoint(NamedTuple):
         for name, value in self.below(_MOMENT).items():
             place, moment = name.split("/")
             moments.setdefault(int(place), {})[moment] = value
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
         if scaler is not None:
             scaler.load_state_dict(self.state["scaler"])
 
@@ -50,7 +50,7 @@ def save(
     work: Path,
     state: Mapping[str, Any],
     groups: Mapping[str, Mapping[str, torch.Tensor]],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None = None,
 ) -> None:
     """Replace the checkpoint in a folder; a half-written one is never seen.
@@ -59,12 +59,12 @@ def save(
         work: the folder.
         state: plain data: how far the training is, and of what.
         groups: tensors by group and name, such as ``{"model": model.state_dict()}``.
-        optimiser: its moments are kept too.
+        optimizer: its moments are kept too.
         scaler: and its scale.
     """
     moments = {
         f"{place}/{name}": value
-        for place, each in optimiser.state_dict()["state"].items()
+        for place, each in optimizer.state_dict()["state"].items()
         for name, value in each.items()
     }
     tensors = {

@@ -1,7 +1,7 @@
 """Any instance segmenter of detectron2's model zoo, trained by detectron2's own trainer.
 
 detectron2 is not on PyPI: it is built from source, so everything of it is imported late. Steps and
-batch come from our schedule; optimiser, rate and views from the zoo's config and the overrides,
+batch come from our schedule; optimizer, rate and views from the zoo's config and the overrides,
 because the zoo's models are tuned to them.
 """
 

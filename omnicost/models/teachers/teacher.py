@@ -146,7 +146,7 @@ class PromptHead(nn.Module, ABC):
         """
 
     def tuned_parameters(self) -> dict[str, nn.Parameter]:
-        """What training moves, by name: what the optimiser gets and the artefact holds."""
+        """What training moves, by name: what the optimizer gets and the artefact holds."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
     def load_tuned(self, tensors: dict[str, torch.Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""A student's optimiser and loss scaler."""
+"""A student's optimizer and loss scaler."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from torch import nn
 
 from omnicost.models.students.student import Student
 from omnicost.pipeline.student.config import OptimizerConfig, StudentConfig
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+    nn.Embedding,
+)
 
 
 def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -38,12 +46,3 @@ def build_scaler(config: StudentConfig, device: str) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(
         "cuda" if on_gpu else "cpu", enabled=on_gpu and config.precision == "fp16"
     )
-
-
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.LocalResponseNorm,
-    nn.Embedding,
-)

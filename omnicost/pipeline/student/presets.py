@@ -17,6 +17,11 @@ _SHORT_SHARE: Final = 0.25  # ours: a quarter of the published schedule, same sh
 
 # "50 epochs with batch size 32" (§4.1) of this many training images.
 _IMAGES: Final = {name: PUBLISHED[name].images["train"] for name in _PUBLISHED_STEPS}
+# From the whole pretrained tiny student, or from the backbone and a fresh head.
+_TINY: Final[dict[str, dict[str, Any]]] = {
+    "tiny": {"steps": 450, "learning_rate": 1e-3},
+    "tiny/scratch": {"steps": 1600, "learning_rate": 4e-3},
+}
 
 
 def preset_values(name: str) -> dict[str, Any]:
@@ -82,13 +87,6 @@ def _short_edge_views(
 def _tenths(size: int) -> tuple[int, ...]:
     """0.5 to 2.0 times a size in steps of 0.1."""
     return tuple(int(tenth * 0.1 * size) for tenth in range(5, 21))
-
-
-# From the whole pretrained tiny student, or from the backbone and a fresh head.
-_TINY: Final[dict[str, dict[str, Any]]] = {
-    "tiny": {"steps": 450, "learning_rate": 1e-3},
-    "tiny/scratch": {"steps": 1600, "learning_rate": 4e-3},
-}
 
 
 def _tiny(steps: int, learning_rate: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One optimiser step of a student: micro-batches, half precision, losses that are no numbers."""
+"""One optimizer step of a student: micro-batches, half precision, losses that are no numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train_step(
     device: str,
     world: World,
 ) -> StepEnd:
-    """One optimiser step.
+    """One optimizer step.
 
     Raises:
         StageError: if a loss is no number and no scaler could mend it.

@@ -61,7 +61,7 @@ class Trainer:
         self.log = StepLog(work / LOG)
         self.device = torch.device(device)
         self.parameters = self.model.tuned_parameters()
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             self.parameters.values(), config.learning_rate, weight_decay=config.weight_decay
         )
         scaled = config.precision == "fp16"
@@ -90,7 +90,7 @@ class Trainer:
             if done % config.checkpoint_every == 0 and done < config.steps:
                 state = {"done": done, "unlogged": losses}
                 groups = {"value": self.parameters}
-                checkpoint.save(self.work, state, groups, self.optimiser, self.scaler)
+                checkpoint.save(self.work, state, groups, self.optimizer, self.scaler)
 
     def _take_up(self) -> tuple[int, list[float]]:
         """Steps done and losses not yet logged; 0 and none when there is nothing to take up."""
@@ -98,16 +98,16 @@ class Trainer:
         if saved is None:
             return 0, []
         self.model.load_tuned(saved.below("value"))
-        saved.restore(self.optimiser, self.scaler)
+        saved.restore(self.optimizer, self.scaler)
         return saved.state["done"], saved.state["unlogged"]
 
     def step(self, step: int, lessons: list[Lesson]) -> float:
         """One update; returns the loss before it."""
         config = self.config
         late = step >= config.late_step
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = config.late_learning_rate if late else config.learning_rate
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         draw = torch.Generator(self.device)
         draw.manual_seed(derive_seed("teacher loss points", self.lessons.seed, step))
         total = sum(map(len, lessons))
@@ -119,7 +119,7 @@ class Trainer:
             loss += float(part_loss.detach())
         if not math.isfinite(loss):
             raise self._diverged(step, lessons, loss)
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss
 

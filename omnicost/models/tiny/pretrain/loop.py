@@ -2,7 +2,7 @@
 
 A run is a function of its schedule and of ``loss_at(step)`` alone: whoever draws a batch seeds it
 with the step, so a run that was killed and started again ends with the same bits as one that was
-not. A checkpoint is one safetensors file (weights, optimiser, average, random state); nothing is
+not. A checkpoint is one safetensors file (weights, optimizer, average, random state); nothing is
 pickled.
 """
 
@@ -83,7 +83,7 @@ class _State:
     """Everything that a checkpoint holds."""
 
     model: nn.Module
-    optimiser: torch.optim.AdamW
+    optimizer: torch.optim.AdamW
     average: dict[str, Tensor]
     step: int = 0
     seconds: float = 0.0
@@ -113,7 +113,7 @@ def train(
         InputError: ``work`` holds a checkpoint of another schedule or model.
     """
     work.mkdir(parents=True, exist_ok=True)
-    state = _State(model, _optimiser(model, schedule), _copy_of(model))
+    state = _State(model, _optimizer(model, schedule), _copy_of(model))
     _resume(state, schedule, work)
     log = StepLog(work / LOG)
     log.rewind(state.step)
@@ -151,7 +151,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
-def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
     groups = parameter_groups(model, schedule.weight_decay)
     if schedule.backbone_share != 1:
         groups = _slower_backbone(model, groups, schedule.backbone_share)
@@ -175,15 +175,15 @@ def _slower_backbone(
 def _step(state: _State, loss_at: LossAt, schedule: Schedule) -> dict[str, float]:
     """One update; the figures of its batch."""
     rate = schedule.rate_at(state.step)
-    for group in state.optimiser.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("rate_share", 1.0)
     loss, figures = loss_at(state.step)
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), schedule.clip_norm)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"step {state.step}: gradient norm {norm.item()}")
-    state.optimiser.step()
+    state.optimizer.step()
     _update_average(state.average, state.model, schedule.decay_at(state.step))
     state.step += 1
     return {"loss": loss.item(), **figures, "rate": rate}
@@ -234,7 +234,7 @@ def _save(state: _State, schedule: Schedule, work: Path) -> None:
         "average": state.average,
         "random": {"state": torch.get_rng_state()},
     }
-    checkpoint.save(work, told, groups, state.optimiser)
+    checkpoint.save(work, told, groups, state.optimizer)
 
 
 def _resume(state: _State, schedule: Schedule, work: Path) -> None:
@@ -255,7 +255,7 @@ def _resume(state: _State, schedule: Schedule, work: Path) -> None:
         fault = str(error).splitlines()[0]
         raise InputError(path, f"is of another model ({fault})", "give another folder") from error
     state.average = saved.below("average")
-    saved.restore(state.optimiser)
+    saved.restore(state.optimizer)
     torch.set_rng_state(saved.below("random")["state"])
     state.step, state.seconds = saved.state["step"], saved.state["seconds"]
 
