@@ -29,8 +29,8 @@ from omnicost.models.tiny.pretrain import backbone, detection_figures, detector,
 from omnicost.models.tiny.pretrain.__main__ import ORDER
 from omnicost.models.tiny.pretrain.card import About, read_figures, write_card
 from omnicost.models.tiny.pretrain.detection_loss import (
+    BoxTargets,
     Predictions,
-    Target,
     all_predictions,
     detection_loss,
     phrase_tokens,
@@ -209,7 +209,7 @@ def test_phrases_are_those_of_transformers(names: list[str]) -> None:
     assert torch.equal(phrases, expected)
 
 
-def random_sets(seed: int) -> tuple[Predictions, list[Target]]:
+def random_sets(seed: int) -> tuple[Predictions, list[BoxTargets]]:
     """Predictions for three pictures with 1 to 3 objects and captions of their own."""
     draw = torch.Generator().manual_seed(seed)
     boxes = torch.rand(3, 6, 4, generator=draw) * 0.5 + 0.2
@@ -218,7 +218,7 @@ def random_sets(seed: int) -> tuple[Predictions, list[Target]]:
     for objects in (1, 2, 3):
         tokens = torch.zeros(objects, 7, dtype=torch.bool)
         tokens[torch.arange(objects), torch.randint(7, (objects,), generator=draw)] = True
-        targets.append(Target(tokens, torch.rand(objects, 4, generator=draw) * 0.5 + 0.2))
+        targets.append(BoxTargets(tokens, torch.rand(objects, 4, generator=draw) * 0.5 + 0.2))
     return Predictions(logits, boxes), targets
 
 

@@ -38,7 +38,7 @@ class Meaning(NamedTuple):
     is_crowd: np.ndarray  # (V,) bool
 
 
-class Kind(NamedTuple):
+class MapFormat(NamedTuple):
     """How a published data set writes its maps."""
 
     categories: Mapping[int, str]  # id to name
@@ -46,7 +46,7 @@ class Kind(NamedTuple):
     meaning: Callable[[np.ndarray], Meaning]  # of distinct (V,) values
 
 
-class Found(NamedTuple):
+class MapInstances(NamedTuple):
     """The N instances of one map, in order of value."""
 
     size: tuple[int, int]
@@ -59,7 +59,7 @@ class Found(NamedTuple):
 
 
 def read_label_maps(
-    kind: Kind, pairs: Sequence[Pair], progress: Progress = silent
+    form: MapFormat, pairs: Sequence[Pair], progress: Progress = silent
 ) -> tuple[Header, Columns]:
     """The columns of a folder of maps, in order of image id.
 
@@ -68,14 +68,14 @@ def read_label_maps(
     Raises:
         InputError: if a map is damaged or holds values that the format does not allow.
     """
-    found: list[Found] = []
+    found: list[MapInstances] = []
     # Threads: decoding PNG, most of the time, leaves Python's lock alone.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for each in pool.map(lambda pair: read_map(kind, pair), pairs):
+        for each in pool.map(lambda pair: read_map(form, pair), pairs):
             found.append(each)
             progress(len(found), len(pairs), {})
     rles = [rle for each in found for rle in each.rles]
-    header = Header(tuple(kind.categories.values()), tuple(kind.categories), SizeBounds())
+    header = Header(tuple(form.categories.values()), tuple(form.categories), SizeBounds())
     return header, Columns(
         image_ids=np.array([pair.image_id for pair in pairs], np.int64),
         file_names=np.array([pair.file_name for pair in pairs], np.str_),
@@ -99,7 +99,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *parts]) if parts else np.empty(0, np.int64)
 
 
-def read_map(kind: Kind, pair: Pair) -> Found:
+def read_map(form: MapFormat, pair: Pair) -> MapInstances:
     """The instances of one map.
 
     Raises:
@@ -107,8 +107,8 @@ def read_map(kind: Kind, pair: Pair) -> Found:
     """
     where = f"{pair.label_map} (image id {pair.image_id})"
     try:
-        values = kind.values(pair.label_map)
-        return _instances(values, kind.meaning)
+        values = form.values(pair.label_map)
+        return _instances(values, form.meaning)
     except InputError as fault:
         raise InputError(where, fault.problem, fault.remedy) from None
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
@@ -116,7 +116,7 @@ def read_map(kind: Kind, pair: Pair) -> Found:
         raise InputError(where, f"damaged map ({reason})", "unpack it again") from None
 
 
-def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> Found:
+def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> MapInstances:
     height, width = values.shape
     runs = _runs(values)
     present, of = np.unique(runs.values, return_inverse=True)
@@ -132,7 +132,7 @@ def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> 
     boxes = mask_api.toBbox([{"size": [height, width], "counts": rle} for rle in rles])
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return Found(
+    return MapInstances(
         size=(height, width),
         values=present[kept].astype(np.int64),
         class_indices=meant.class_indices[kept],
@@ -200,8 +200,8 @@ def _cityscapes_meaning(values: np.ndarray) -> Meaning:
     return Meaning(classes, is_crowd)
 
 
-ADE20K: Final = Kind(PUBLISHED["ade20k"].categories, _ade20k_values, _ade20k_meaning)
-CITYSCAPES: Final = Kind(
+ADE20K: Final = MapFormat(PUBLISHED["ade20k"].categories, _ade20k_values, _ade20k_meaning)
+CITYSCAPES: Final = MapFormat(
     PUBLISHED["cityscapes"].categories, _cityscapes_values, _cityscapes_meaning
 )
 KINDS: Final = {"ade20k": ADE20K, "cityscapes": CITYSCAPES}

@@ -14,7 +14,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.data.columns import Columns, Header
 from omnicost.data.readers.coco_reader import read_coco_columns
-from omnicost.data.readers.label_maps import ADE20K, CITYSCAPES, Kind, Pair, read_label_maps
+from omnicost.data.readers.label_maps import ADE20K, CITYSCAPES, MapFormat, Pair, read_label_maps
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
 from omnicost.files import file_digest
@@ -201,7 +201,7 @@ def _sorted(folder: Path, pattern: str) -> list[Path]:
 
 
 def _maps(
-    layout: str, split: str, pictures: Path, maps: Path, kind: Kind, pairs: Sequence[Pair]
+    layout: str, split: str, pictures: Path, maps: Path, form: MapFormat, pairs: Sequence[Pair]
 ) -> Source:
     return Source(
         name=layout,
@@ -210,7 +210,7 @@ def _maps(
         picture_folder=pictures,
         annotations=maps,
         key=lambda: _key(layout, "all", _folder_digest([pair.label_map for pair in pairs])),
-        read=lambda progress: read_label_maps(kind, pairs, progress),
+        read=lambda progress: read_label_maps(form, pairs, progress),
         pairs=tuple(pairs),
     )
 

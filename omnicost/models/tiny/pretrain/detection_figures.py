@@ -24,7 +24,7 @@ CONFIDENCE = 0.3  # the paper's threshold, for recall and false boxes
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class Detections(NamedTuple):
+class ScoredBoxes(NamedTuple):
     """Of one picture, N over ``LOWEST_SCORE``: boxes x0 y0 x1 y1 in pixels."""
 
     boxes: NDArray[np.float32]
@@ -57,8 +57,8 @@ def detect(
     pictures: Sequence[Scene],
     captions: Sequence[Sequence[int]],
     names: Sequence[str],
-) -> list[Detections]:
-    """Detections of each picture; ``captions`` holds the classes that each one asks for."""
+) -> list[ScoredBoxes]:
+    """ScoredBoxes of each picture; ``captions`` holds the classes that each one asks for."""
     texts = [caption_of([names[index] for index in asked]) for asked in captions]
     tokens = tokenizer(texts, padding=True, return_tensors="pt")
     values = to_pixel_values(np.stack([scene.image for scene in pictures]), MEAN, STD)
@@ -75,13 +75,13 @@ def detect(
 
 def _detections(
     probabilities: Tensor, boxes: Tensor, phrases: Tensor, asked: Sequence[int]
-) -> Detections:
+) -> ScoredBoxes:
     """A class scores as the best of its tokens; each box may have several classes."""
     scores = torch.where(phrases[None], probabilities[:, None], 0.0).amax(-1)  # (Q, P)
     queries, phrase = (scores >= LOWEST_SCORE).nonzero(as_tuple=True)
     classes = torch.tensor(asked)[phrase]
     kept = scores[queries, phrase]
-    return Detections(boxes[queries].numpy(), kept.numpy(), classes.numpy())
+    return ScoredBoxes(boxes[queries].numpy(), kept.numpy(), classes.numpy())
 
 
 def figures(model: Any, tokenizer: Any, pictures: int = HELD_OUT) -> dict[str, float]:
@@ -101,7 +101,7 @@ def figures(model: Any, tokenizer: Any, pictures: int = HELD_OUT) -> dict[str, f
 
 def detect_in_batches(
     model: Any, tokenizer: Any, pictures: Sequence[Scene], world: str, kind: str
-) -> list[Detections]:
+) -> list[ScoredBoxes]:
     """`detect` with captions of ``kind`` (``present`` or ``all``)."""
     names = SPECS[world].class_names
     found = []
@@ -112,7 +112,7 @@ def detect_in_batches(
     return found
 
 
-def box_ap50(pictures: Sequence[Scene], found: Sequence[Detections], world: str) -> float:
+def box_ap50(pictures: Sequence[Scene], found: Sequence[ScoredBoxes], world: str) -> float:
     """COCO's box AP at IoU 0.5, in [0, 1]."""
     truth = COCO(_coco_truth(pictures, len(SPECS[world].class_names)))
     evaluation: Any = COCOeval(truth, truth.load_res(_coco_rows(found)), "bbox")
@@ -143,7 +143,7 @@ def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _coco_rows(found: Sequence[Detections]) -> list[dict[str, Any]]:
+def _coco_rows(found: Sequence[ScoredBoxes]) -> list[dict[str, Any]]:
     return [
         {
             "image_id": image_id,
@@ -160,7 +160,9 @@ def _xywh(box: NDArray[np.float32]) -> list[float]:
     return [float(v) for v in (*box[:2], *(box[2:] - box[:2]))]
 
 
-def recall_and_false(pictures: Sequence[Scene], found: Sequence[Detections]) -> tuple[float, float]:
+def recall_and_false(
+    pictures: Sequence[Scene], found: Sequence[ScoredBoxes]
+) -> tuple[float, float]:
     """At confidence 0.3: share of objects found (IoU 0.5, right class), false boxes a picture.
 
     A box is false if no object of its class overlaps it by half.

@@ -24,7 +24,7 @@ ENCODER_POSITIONS = 40  # best proposals that the encoder's loss looks at
 SPECIAL_TOKENS = (0, 101, 102, 1012, 1029)  # [PAD] [CLS] [SEP] . ?
 
 
-class Target(NamedTuple):
+class BoxTargets(NamedTuple):
     """Ground truth of one picture: boxes as centre and size in shares of the picture's side.
 
     ``tokens (N, T) bool`` marks the caption's tokens that name each object; ``boxes (N, 4)``.
@@ -71,7 +71,7 @@ def all_predictions(model: Any, inputs: dict[str, Tensor]) -> list[Predictions]:
     return sets
 
 
-def detection_loss(sets: Sequence[Predictions], targets: Sequence[Target]) -> dict[str, Tensor]:
+def detection_loss(sets: Sequence[Predictions], targets: Sequence[BoxTargets]) -> dict[str, Tensor]:
     """Weighted ``class``, ``box`` and ``overlap`` losses, summed over the sets, per object."""
     objects = max(1, sum(len(target.boxes) for target in targets))
     total: dict[str, Tensor] = {}
@@ -81,7 +81,7 @@ def detection_loss(sets: Sequence[Predictions], targets: Sequence[Target]) -> di
     return total
 
 
-def _set_loss(predictions: Predictions, targets: Sequence[Target]) -> dict[str, Tensor]:
+def _set_loss(predictions: Predictions, targets: Sequence[BoxTargets]) -> dict[str, Tensor]:
     pictures, queries, objects = _matched(predictions, targets)
     wanted = torch.zeros_like(predictions.logits)
     wanted[pictures, queries] = torch.cat([t.tokens for t in targets])[objects].float()
@@ -98,7 +98,9 @@ def _set_loss(predictions: Predictions, targets: Sequence[Target]) -> dict[str, 
 
 
 @torch.no_grad()
-def _matched(predictions: Predictions, targets: Sequence[Target]) -> tuple[Tensor, Tensor, Tensor]:
+def _matched(
+    predictions: Predictions, targets: Sequence[BoxTargets]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Picture, query and object (counted over all pictures) of every matched pair."""
     costs = _costs(predictions, targets)
     pictures, queries, objects = [], [], []
@@ -113,7 +115,7 @@ def _matched(predictions: Predictions, targets: Sequence[Target]) -> tuple[Tenso
     return torch.tensor(pictures), torch.tensor(queries), torch.tensor(objects)
 
 
-def _costs(predictions: Predictions, targets: Sequence[Target]) -> Tensor:
+def _costs(predictions: Predictions, targets: Sequence[BoxTargets]) -> Tensor:
     """Matching costs ``(B, Q, objects of all pictures)``; only a picture's own are meaningful.
 
     The class part is the mean over the tokens of a name.

@@ -30,7 +30,7 @@ from omnicost.models.tiny.pretrain import backbone
 from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.detection_figures import MEAN, STD, caption_of, figures
 from omnicost.models.tiny.pretrain.detection_loss import (
-    Target,
+    BoxTargets,
     all_predictions,
     detection_loss,
     phrase_tokens,
@@ -154,14 +154,16 @@ def asked_classes(
 
 def targets_of(
     pictures: Sequence[Scene], captions: Sequence[Sequence[int]], input_ids: Tensor
-) -> list[Target]:
+) -> list[BoxTargets]:
     """Ground truth of each picture against the tokens of its caption."""
     targets = []
     for scene, asked, ids in zip(pictures, captions, input_ids, strict=True):
         place = {class_index: phrase for phrase, class_index in enumerate(asked)}
         phrases = [place[int(index)] for index in scene.class_indices]
         boxes = torch.from_numpy(tight_boxes(scene.masks)) / scene.image.shape[0]
-        targets.append(Target(phrase_tokens(ids)[phrases], box_convert(boxes, "xyxy", "cxcywh")))
+        targets.append(
+            BoxTargets(phrase_tokens(ids)[phrases], box_convert(boxes, "xyxy", "cxcywh"))
+        )
     return targets
 
 
