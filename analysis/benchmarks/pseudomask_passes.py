@@ -20,7 +20,7 @@ import torch
 import typer
 from bench_world import released_teacher, write_detections, write_pictures, write_sam
 
-from omnicost.annotation import WEAK_TYPES
+from omnicost.annotation import PAPER_TYPES
 from omnicost.data import Dataset
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
@@ -33,7 +33,7 @@ SHARES = ("0%", "1%", "10%")
 def cells(dataset: Dataset, sam: str, root: Path, detections: Path, name: str) -> list[Job]:
     """Twelve jobs on all images, each with teachers and an artefact of its own."""
     jobs = []
-    for kind in WEAK_TYPES:
+    for kind in PAPER_TYPES[:-1]:
         for share in SHARES:
             folder = root / name / f"{kind}-{share}"
             teachers = {
