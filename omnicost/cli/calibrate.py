@@ -183,7 +183,8 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
             )
     lines.append(f"kept {result.kept_hours:.2f} h of work")
     lines += [f"left out: {count:,} rows {why}" for why, count in timings.unused.items()]
-    lines += [f"{kind}: log sd between annotators {sd:.2f}" for kind, sd in _spreads(result)]
+    spreads = result.project_log_sd.items()
+    lines += [f"{kind}: log sd between annotators {sd:.2f}" for kind, sd in spreads]
     lines += [f"{kind}: {_overhead_line(one)}" for kind, one in result.overheads.items()]
     for kind, one in result.learning.items():
         lines.append(
@@ -205,10 +206,6 @@ def _overhead_line(one: Overheads) -> str:
     ]
     setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []
     return ", ".join(shares + setup)
-
-
-def _spreads(result: Calibration) -> list[tuple[str, float]]:
-    return list(result.project_log_sd.items())
 
 
 def _payload(result: Calibration, timings: Timings, source: str) -> dict[str, Any]:
