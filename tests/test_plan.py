@@ -20,6 +20,7 @@ from omnicost.plan import (
     make_plan,
     statistics_from_rows,
 )
+from omnicost.plan.evidence import Evidence, untested
 from omnicost.plan.linear import best_with_limits
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
 from omnicost.plan.uncertainty import Worlds, assess
@@ -388,6 +389,18 @@ def test_extrapolation_is_flagged() -> None:
     assert 0 < few.images[MASK] < 1183
     assert any("under 1,183, the fewest" in note for note in few.notes)
     assert any("118,287" in note and "shares" in note for note in few.notes)
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [(0, None), (29, "Never tried"), (30, None), (100, None), (300, None), (301, "Extrapolated")],
+)
+def test_masks_between_those_tested_are_no_news(masks: int, said: str | None) -> None:
+    """Only fewer masks than the fewest that a teacher had, or more than the most, are said."""
+    flat = surface(np.full((1, 2), 0.5), np.array([0.0, 400.0]), types=[AnnotationType.BOX])
+    evidence = Evidence(flat, "measured", "", (), (30, 300), None)
+    notes = untested(evidence, [AnnotationType.BOX], masks)
+    assert [note.startswith(said or "") for note in notes] == [True] * (said is not None)
 
 
 def test_mixing_weak_types_is_called_untested() -> None:
