@@ -73,7 +73,7 @@ def carried_over(others: Sequence[Sequence[Sample]], held: Sequence[Sample]) -> 
 
 def surface_error(rows: Mapping[str, Sequence[Row]], held: str) -> float:
     """Mean absolute error of the planner's surface, carried over from the other worlds."""
-    from analysis import leave_one_dataset_out as planner
+    from analysis.planner import leave_one_dataset_out as planner
     from omnicost.forecast.observations import observe
 
     observed = [observe(own) for own in rows.values()]

@@ -131,6 +131,8 @@ class TeacherRow(BaseModel):
     seed: int
     variant: str
     config_hash: str
+    schedule: str = ""
+    """Label of the card's schedules; empty in rows of before it was recorded."""
     annotation: str
     """Annotation type whose pseudo-masks these are."""
     miou: Percent | None = None

@@ -21,6 +21,7 @@ from analysis.__main__ import PARTS, report, rows_line  # noqa: E402
 from analysis.claims import CLAIMS, Found, Measured, contrast, of_paper, pooled_spread  # noqa: E402
 from analysis.figures.examples import load_examples, save_examples  # noqa: E402
 from analysis.figures.gallery import GALLERIES  # noqa: E402
+from analysis.planner import pilot_regret  # noqa: E402
 from analysis.recorded import (  # noqa: E402
     FULL,
     PAPER_SETS,
@@ -32,7 +33,7 @@ from analysis.recorded import (  # noqa: E402
 from analysis.tables import noise, table2  # noqa: E402
 from omnicost.annotation import Policy  # noqa: E402
 from omnicost.plot.masks import Drawn, MaskExample  # noqa: E402
-from omnicost.results import Row, append_row, paper_rows  # noqa: E402
+from omnicost.results import Row, append_row, paper_rows, read_rows  # noqa: E402
 
 SCRIPTS = sorted((ROOT / "analysis").rglob("*.py"))
 
@@ -209,6 +210,17 @@ def test_claims_turn_with_the_rows() -> None:
     assert before
     assert after
     assert after.estimate == pytest.approx(-before.estimate)
+
+
+def test_a_recorded_pilot_plans_about_as_well_as_all_students() -> None:
+    """A hundred masks and a teacher: within 0.5 AP of all students, better than the rule."""
+    pilots = pilot_regret.pilots_of(pilot_regret.TINY)
+    students = read_rows(pilot_regret.students_of(pilot_regret.TINY))
+    assert pilots
+    for by_way in pilot_regret.regrets(students, pilots).values():
+        assert all(value >= -1e-9 for value in by_way.values())
+        for name in pilots:
+            assert by_way[name] < min(by_way["all students"] + 0.5, by_way["the rule"])
 
 
 @given(power=st.floats(0.2, 2.0))

@@ -54,6 +54,13 @@ def test_runs_of_one_cell_are_its_mean() -> None:
     assert cells.shared_seeds[np.ix_(three, three)] == pytest.approx(1 / 3)
 
 
+def test_published_figures_name_no_seed() -> None:
+    """Each counts as a run of its own seed; rows of a sweep have the seeds that they name."""
+    assert len(set(observe(paper_rows("coco")).seed.tolist())) == 13
+    swept = [row.model_copy(update={"config_hash": "a", "seed": 3}) for row in paper_rows("coco")]
+    assert set(observe(swept).seed.tolist()) == {3}
+
+
 def test_some_runs() -> None:
     """Runs are picked by a mask or by indices, and everything of a run goes with it."""
     observed = observe(paper_rows("ade20k"))

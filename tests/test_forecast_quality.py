@@ -72,6 +72,16 @@ def test_seeds_are_averaged_and_mixtures_refused() -> None:
         qualities(rows(images=None))
 
 
+def test_rows_of_teachers_that_measure_nothing_are_refused() -> None:
+    """Rows of a smoke run, one among others too, and F1 of 0 everywhere."""
+    smoke = rows(schedule="smoke")
+    for given in (smoke, [*rows(), smoke[0]]):
+        with pytest.raises(InputError, match="smoke run"):
+            make_plan(Question(100.0), COCO, teachers=given, draws=100)
+    with pytest.raises(InputError, match="F1 is 0"):
+        qualities([row.model_copy(update={"f1": 0.0}) for row in rows()])
+
+
 def test_a_plan_from_the_teacher_alone() -> None:
     """It says what it rests on, promises no AP, and takes no student's rows beside."""
     plan = make_plan(Question(100.0), COCO, teachers=rows(), draws=200)

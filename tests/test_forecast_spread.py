@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from omnicost.forecast.model import forecast
 from omnicost.forecast.observations import Observations, observe
+from omnicost.forecast.prior import learn_shape
 from omnicost.forecast.spread import (
     COMMON,
-    SIGMAS,
+    OWN,
     expected_sd,
     log_weights,
     repeats_log_likelihood,
@@ -52,8 +54,16 @@ def test_other_data_sets_count_where_they_share_the_schedule() -> None:
 
 
 def test_an_effect_common_to_a_seed_is_seen() -> None:
-    """Seeds that move all cells together weigh for the larger common part, others against."""
+    """Seeds that move all cells together weigh for a large common effect, others against."""
     together, alone = (log_weights(runs(2.0, 5, common=c)) for c in (0.8, 0.0))
-    assert together.shape == (len(SIGMAS), len(COMMON))
-    assert together[:, -1].max() > together[:, 0].max()
-    assert alone[:, -1].max() < alone[:, 0].max()
+    assert together.shape == (len(OWN), len(COMMON))
+    found = [COMMON[one.max(axis=0).argmax()] for one in (together, alone)]
+    assert found[0] > 1 > 0.5 > found[1]
+
+
+def test_a_steady_table_of_one_seed_says_nothing_of_the_next() -> None:
+    """Rows of one seed on the recorded curve: another seed may lie far off all the same."""
+    rng = np.random.default_rng(0)
+    once = runs(0.0, 1)
+    drawn = forecast(once, learn_shape([]), np.array([0]), np.array([0.0]), rng, 2000)
+    assert drawn.run.std() > 1

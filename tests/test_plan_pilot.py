@@ -83,6 +83,7 @@ def test_the_command_writes_tasks_and_a_card_that_loads(tmp_path: Path) -> None:
     assert card.measure == "teacher"
     assert card.grid.mask_shares == (0, 0.25, 0.5)
     assert "labelled" in str(card.datasets[0].root)
+    assert card.datasets[0].train == "all"  # every picture of the pilot counts
     with pytest.raises(InputError, match=r"pilot\.yaml"):
         run(*options)
 
@@ -92,10 +93,21 @@ def test_the_page_says_what_comes_next() -> None:
     page = run("--images", "5000", "--dataset", "coco", "--wage", "9")
     for part in (
         "Masks on 100 of 5,000 images",
-        "usd",
+        "230 usd",
+        "Nothing is written yet",
         "worth today",
         "omnicost sweep",
         "--in-hand",
     ):
         assert part in page
+
+
+def test_a_card_of_any_folder_can_be_read(tmp_path: Path) -> None:
+    """Names with what YAML means something by are names."""
+    from omnicost.sweep.read_card import load_card
+
+    folder = tmp_path / "a, b: {c} 'd' # [e]"
+    folder.mkdir()
+    (folder / "pilot.yaml").write_text(card_text(folder))
+    assert load_card(folder / "pilot.yaml").datasets[0].root == folder / "labelled"
     assert card_text(Path("pilot")).startswith("# Claim:")

@@ -78,8 +78,9 @@ def _content(report: PlanReport) -> dict[str, Any]:
         "calendar": None
         if report.calendar is None or not report.calendar.types
         else _calendar(report.calendar),
-        "runners_up": list(words.runner_up_rows(plan)),
+        "runners_up": list(words.runner_up_rows(report)),
         "sample": sample(report),
+        "cautions": list(words.cautions(report)),
         "grounds": list(words.grounds(report)),
         "colours": {str(kind): colour for kind, colour in COLOURS.items()},
     }
@@ -107,7 +108,7 @@ def _headlines(report: PlanReport) -> list[tuple[str, str, str]]:
         first, last = calendar.weeks_interval
         day = calendar.day(calendar.weeks)
         figure = words.weeks_text(calendar.weeks) if day is None else day.isoformat()
-        small = f"80%: {first:.1f} to {last:.1f} weeks"
+        small = f"80%: {words.weeks_range(first, last)}"
         if calendar.in_time is not None:
             deadline = words.deadline_text(calendar.team.weeks or 0)
             small += f"; {calendar.in_time:.0%} chance within {deadline}"

@@ -21,13 +21,15 @@ def render(report: PlanReport) -> RenderableType:
         parts.append(_table(words.BILL_HEADINGS, words.bill_rows(report.bill)))
     if report.calendar is not None and report.calendar.types:
         parts += [Text(), Text("Calendar", style="bold"), _calendar(report)]
-    if runners_up := list(words.runner_up_rows(report.plan)):
+    if runners_up := list(words.runner_up_rows(report)):
         by_cost = report.question.target is not None and report.question.confidence is None
         asked = "the same question" if by_cost else "the same money"
         headings = ("labels", "hours", "of full", "against plan", "chance better")
         parts += [Text(), Text(f"Runners-up for {asked}", style="bold")]
         parts.append(_table(headings, runners_up))
-    parts += [Text(), Text("Rests on", style="bold"), _bullets(words.grounds(report))]
+    if cautions := list(words.cautions(report)):
+        parts += [Text(), Text("Mind", style="bold"), _bullets(cautions)]
+    parts += [Text(), Text("Rests on", style="bold"), _bullets(words.grounds(report), "dim")]
     return Group(*parts)
 
 
@@ -58,10 +60,10 @@ def _outlook(report: PlanReport) -> Table:
     return table
 
 
-def _bullets(texts: Iterable[str]) -> Table:
+def _bullets(texts: Iterable[str], style: str = "") -> Table:
     grid = Table.grid(padding=(0, 1, 0, 0))
     for text in texts:
-        grid.add_row(Text("-", style="dim"), Text(text, style="dim"))
+        grid.add_row(Text("-", style="dim"), Text(text, style=style))
     return grid
 
 

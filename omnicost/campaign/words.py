@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.campaign.bill import Bill
+from omnicost.campaign.bill import Bill, setup_hours
 from omnicost.campaign.calendar import SURE, Calendar
 from omnicost.campaign.report import Pay, PlanReport
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
@@ -38,7 +38,9 @@ def hours_number(hours: float) -> str:
 
 def percent(share: float) -> str:
     """A share of the images; what is little stays visible."""
-    return f"{100 * share:.1f}%" if share >= 0.001 or share == 0 else f"{100 * share:.2g}%"
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return f"{100 * share:.1f}%" if share >= 0.001 else f"{100 * share:.2g}%"
 
 
 def full_percent(share: float) -> str:
@@ -61,6 +63,13 @@ def described(images: np.ndarray) -> str:
 def weeks_text(weeks: float) -> str:
     """Weeks, or days where there are few."""
     return f"{weeks:.1f} weeks" if weeks >= 2 else f"{5 * weeks:.1f} working days"
+
+
+def weeks_range(low: float, high: float) -> str:
+    """An interval of weeks, in the unit that `weeks_text` gives its end."""
+    end = weeks_text(high)
+    start = weeks_text(low) if high < 2 else f"{low:.1f} weeks"
+    return end if start == end else f"{start.split()[0]} to {end}"
 
 
 def deadline_text(weeks: float) -> str:
@@ -97,15 +106,16 @@ def _asked(question: Question, pay: Pay | None) -> str:
 
 def outlook(report: PlanReport) -> Iterator[tuple[str, str]]:
     """Name and text of each line on what the plan may come to."""
-    yield from _expectation(report.plan)
+    yield from _expectation(report)
     yield from _spend(report)
     if report.calendar is not None:
         yield from _finish(report.calendar)
     yield from _chances(report.plan)
-    yield f"{MORE - 1:.0%} more", _more(report.plan)
+    yield f"{MORE - 1:.0%} more", _more(report)
 
 
-def _expectation(plan: Plan) -> Iterator[tuple[str, str]]:
+def _expectation(report: PlanReport) -> Iterator[tuple[str, str]]:
+    plan = report.plan
     expected, full = plan.expectation, plan.evidence.surface.full
     low, high = expected.share_interval
     if plan.images[MASK] == plan.stats.images:
@@ -117,18 +127,19 @@ def _expectation(plan: Plan) -> Iterator[tuple[str, str]]:
         low, high = expected.ap_interval
         yield "", f"AP {expected.ap:.1f} ({low:.1f} to {high:.1f}) where full is {full:.1f}"
     if plan.rule is not None:
-        yield "Rule", _rule(plan, plan.rule)
+        yield "Rule of thumb", _rule(report, plan.rule)
 
 
-def _rule(plan: Plan, rule: Alternative) -> str:
+def _rule(report: PlanReport, rule: Alternative) -> str:
     """The rule of thumb beside the plan."""
+    plan = report.plan
     if np.array_equal(rule.images, plan.images):
-        return "of thumb (strongest type that all can have, rest on masks): the same plan"
+        return "(strongest type that all can have, rest on masks) the same plan"
     change = gain(rule.share - plan.expectation.share, plan)
     verdict = "clearly worse" if plan.beats_rule else "not clearly worse"
     return (
-        f"of thumb, {described(rule.images)}: {full_percent(rule.share)} ({change}) for "
-        f"{hours_text(rule.hours)}; {verdict}, chance {rule.worse:.0%}"
+        f"{described(rule.images)}: {full_percent(rule.share)} ({change}) for "
+        f"{hours_text(_paid_hours(report, rule))}; {verdict}, chance {rule.worse:.0%}"
     )
 
 
@@ -193,11 +204,20 @@ def _target_remedy(plan: Plan) -> str:
     return ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
 
 
-def _more(plan: Plan) -> str:
-    if plan.more is None:
+def _more(report: PlanReport) -> str:
+    more = report.plan.more
+    if more is None:
         return "would buy nothing"
-    change = gain(plan.more.share - plan.expectation.share, plan)
-    return f"({hours_text(plan.more.hours)}) buys {change}: {described(plan.more.images)}"
+    change = gain(more.share - report.plan.expectation.share, report.plan)
+    return f"({hours_text(_paid_hours(report, more))}) buys {change}: {described(more.images)}"
+
+
+def _paid_hours(report: PlanReport, one: Alternative) -> float:
+    """All hours of another plan, with the set-up of the types that it adds labels of."""
+    if report.bill is None:
+        return one.hours
+    new = report.plan.problem.new_labels(one.images)
+    return one.hours + setup_hours(new, report.bill.overheads)
 
 
 # --- calendar
@@ -206,10 +226,12 @@ def _more(plan: Plan) -> str:
 def _finish(calendar: Calendar) -> Iterator[tuple[str, str]]:
     team, (low, high) = calendar.team, calendar.weeks_interval
     who = f"{team.annotators:,} annotator{'' if team.annotators == 1 else 's'}"
-    text = f"in {weeks_text(calendar.weeks)} (80%: {low:.1f} to {high:.1f} weeks)"
+    text, interval = f"in {weeks_text(calendar.weeks)}", weeks_range(low, high)
+    text += f" (80%: {interval})" if " to " in interval else ""
     done = [calendar.day(weeks) for weeks in (calendar.weeks, low, high)]
     if all(day is not None for day in done):
-        text = f"{done[0]} (80%: {done[1]} to {done[2]}), {weeks_text(calendar.weeks)}"
+        around = f" (80%: {done[1]} to {done[2]})" if done[1] != done[2] else ""
+        text = f"{done[0]}{around}, {weeks_text(calendar.weeks)}"
     yield "Done", f"{text}, with {who} of {team.hours_a_week:g} h a week"
     if calendar.in_time is not None:
         yield "", _deadline(calendar)
@@ -244,8 +266,12 @@ def grounds(report: PlanReport) -> Iterator[str]:
     if report.bill is not None:
         yield overheads_line(report.bill)
     yield f"K, c, n: {plan.stats.source}."
-    yield from _names_line(plan)
-    yield from plan.notes
+
+
+def cautions(report: PlanReport) -> Iterator[str]:
+    """What a reader must know before relying on the plan, one sentence or two each."""
+    yield from report.plan.notes
+    yield from _names_line(report.plan)
 
 
 def _times_line(plan: Plan) -> str:
@@ -299,8 +325,10 @@ def allocation_rows(report: PlanReport) -> Iterator[list[str]]:
             hours = float(plan.label_hours[kind.strength])
             yield [str(kind), f"{count:,}", percent(count / plan.stats.images), f"{seconds:,.1f}",
                    *_paid(hours, report.pay)]  # fmt: skip
-    each = f"{plan.hours * SECONDS_PER_HOUR / plan.stats.images:,.1f}"
-    yield ["total", f"{plan.stats.images:,}", "100%", each, *_paid(plan.hours, report.pay)]
+    if report.hours > plan.hours:
+        yield ["set-up", "", "", "", *_paid(report.hours - plan.hours, report.pay)]
+    each = f"{report.hours * SECONDS_PER_HOUR / plan.stats.images:,.1f}"
+    yield ["total", f"{plan.stats.images:,}", "100%", each, *_paid(report.hours, report.pay)]
 
 
 def _paid(hours: float, pay: Pay | None) -> list[str]:
@@ -337,12 +365,14 @@ def _moment(day: date | None, weeks: float) -> str:
     return f"week {weeks:.1f}" if day is None else day.isoformat()
 
 
-def runner_up_rows(plan: Plan) -> Iterator[list[str]]:
+def runner_up_rows(report: PlanReport) -> Iterator[list[str]]:
     """Labels, hours, share, difference and chance of plans that can be told apart in print."""
+    plan = report.plan
     seen = {described(plan.images)}
     for one in plan.runners_up:
         if (text := described(one.images)) not in seen:
             seen.add(text)
             change = gain(one.share - plan.expectation.share, plan)
-            yield [text, hours_number(one.hours), full_percent(one.share), change,
+            hours = hours_number(_paid_hours(report, one))
+            yield [text, hours, full_percent(one.share), change,
                    f"{one.better:.0%}"]  # fmt: skip

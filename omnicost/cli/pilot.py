@@ -8,20 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.shared.inputs import (
+    IMAGES,
     AnnotationsOption,
     CurrencyOption,
     DatasetOption,
+    LikeOption,
     TimeOption,
     TimesOption,
     WageOption,
+    names_of,
     read_stats,
     read_times,
 )
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import (
+    OUTPUT_PANEL,
+    ForceOption,
+    ImagePrefixOption,
+    JsonOption,
+    print_json,
+)
 from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.planning import read_overheads
 
 if TYPE_CHECKING:
-    from omnicost.cost import OverheadsByType
+    from omnicost.campaign.report import Pay
     from omnicost.labelling import ImageList
     from omnicost.plan.pilot import Pilot
 
@@ -29,27 +39,24 @@ CARD = "pilot.yaml"
 
 
 def pilot(
-    images: Annotated[
-        str,
-        typer.Option("--images", help="A count, a folder of pictures, or a COCO-format file."),
-    ],
+    images: Annotated[str, IMAGES],
     dataset: DatasetOption = None,
     annotations: AnnotationsOption = None,
     count: Annotated[int, typer.Option("--count", help="How many images get masks.")] = 100,
-    like: Annotated[
-        str | None, typer.Option("--like", help="Data sets that yours resembles, as coco,ade20k.")
-    ] = None,
+    like: LikeOption = None,
     times: TimesOption = None,
     time: TimeOption = None,
     wage: WageOption = None,
     currency: CurrencyOption = "usd",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the list of images, labelling tasks and the card."),
+        typer.Option(
+            "--out",
+            help="Folder for the list of images, labelling tasks and the card.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
-    image_prefix: Annotated[
-        str, typer.Option("--image-prefix", help="Put before file names in tasks.")
-    ] = "",
+    image_prefix: ImagePrefixOption = "",
     force: ForceOption = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which images.")] = 0,
     as_json: JsonOption = False,
@@ -68,7 +75,7 @@ def pilot(
     import numpy as np
 
     from omnicost.annotation import AnnotationType
-    from omnicost.cost import Overheads
+    from omnicost.campaign.report import Pay
     from omnicost.errors import InputError
     from omnicost.labelling import assign, read_images
     from omnicost.plan.pilot import make_pilot
@@ -80,19 +87,24 @@ def pilot(
     allocation = np.zeros(len(AnnotationType), np.int64)
     allocation[[0, AnnotationType.MASK.strength]] = listed.count - count, count
     labelling_times = read_times(times, time)
-    paid: OverheadsByType = {
-        kind: labelling_times.overheads.get(kind, Overheads()) for kind in AnnotationType
-    }
-    names = () if like is None else tuple(name.strip().lower() for name in like.split(","))
+    pay = None if wage is None else Pay(wage, currency)
     made = make_pilot(
-        assign(allocation, seed), stats, labelling_times, overheads=paid, like=names, seed=seed
+        assign(allocation, seed),
+        stats,
+        labelling_times,
+        overheads=read_overheads(labelling_times),
+        like=names_of(like),
+        seed=seed,
     )
     written = [] if out is None else _write(made, listed, out, image_prefix, annotations, force)
     if as_json:
-        pay = {} if wage is None else {"money": made.hours * wage, "currency": currency}
-        print_json(made.as_dict() | pay | {"written": [str(path) for path in written]})
+        told = made.as_dict() | {"written": [str(path) for path in written]}
+        if pay is not None:
+            told |= {"money": made.hours * pay.wage_per_hour, "currency": pay.currency}
+        print_json(told)
     else:
-        _print(made, wage, currency, out or Path("pilot"), written)
+        _print(made, pay)
+        _print_next(images, out, written)
 
 
 def _write(
@@ -115,50 +127,67 @@ def _write(
 
 def card_text(folder: Path) -> str:
     """The card that measures the pilot's pseudo-masks."""
+    import json
+    from shlex import quote
+
     from omnicost.plan.pilot import SHARES
 
     shares = ", ".join(f"{share:g}" for share in SHARES)
+    labelled = str(folder.resolve() / "labelled")
     return (
         "# Claim: how good pseudo-masks of every weak type are, before any student is trained.\n"
         "# Expect: F1 at IoU 0.5 by annotation type, teachers tuned on none, a quarter and half.\n"
         "# Takes: minutes of one GPU.\n"
-        f"# Run: omnicost sweep {folder / CARD}\n"
+        f"# Run: omnicost sweep {quote(str(folder / CARD))}\n"
         "base: paper\n"
         "name: pilot\n"
         "measure: teacher\n"
-        f"datasets: [{{name: pilot, root: {folder.resolve() / 'labelled'}}}]\n"
+        # Teachers leave images to tell how good they are, so none need be set aside for that.
+        f"datasets: [{{name: pilot, root: {json.dumps(labelled)}, train: all, val: all}}]\n"
         f"grid: {{mask_shares: [{shares}]}}\n"
     )
 
 
-def _print(
-    made: Pilot, wage: float | None, currency: str, folder: Path, written: list[Path]
-) -> None:
+def _print(made: Pilot, pay: Pay | None) -> None:
+    """What the pilot costs and decides."""
     from rich.table import Table
 
     console = new_console()
     low, high = made.hours_interval
-    money = "" if wage is None else f", {made.hours * wage:,.0f} {currency}"
-    console.print(
-        f"Masks on {made.count:,} of {len(made.images):,} images: "
-        f"{made.hours:.1f} h{money} at mean times (80%: {low:.1f} to {high:.1f} h)\n"
-    )
+    money = "" if pay is None else f", {pay.of(made.hours)}"
+    console.print(f"Masks on {made.count:,} of {len(made.images):,} images", style="bold")
+    console.print(f"{made.hours:.1f} h{money} at mean times (80%: {low:.1f} to {high:.1f} h)\n")
     table = Table("label", "worth today", "after the pilot", box=None, pad_edge=False)
     for one in made.beliefs:
         table.add_row(str(one.weak), *(f"{a:.0%} to {b:.0%}" for a, b in (one.now, one.then)))
     console.print(table)
     console.print(
-        f"\nWorth of an image with that label, a masked one being 100%; 80% intervals. Today it is "
+        "\nWorth of an image with that label, a masked one being 100%; 80% intervals. Today it is "
         f"what {', '.join(made.like)} had; after the pilot, about as wide as shown. That decides "
         "which label to buy, and how many masks beside it.\n"
     )
+
+
+def _print_next(images: str, folder: Path | None, written: list[Path]) -> None:
+    """What was written, and the steps from here to a plan."""
+    from shlex import quote
+
+    console = new_console()
     for path in written:
         console.print(f"  {path}", soft_wrap=True)
-    console.print(
-        f"Then\n  1. draw the masks, and export them as COCO to {folder}/labelled/instances.json, "
-        f"the pictures in {folder}/labelled/images/\n"
-        f"  2. omnicost sweep {folder}/{CARD}\n"
-        f"  3. omnicost plan --annotations {folder}/labelled/instances.json --results "
-        f"results/pilot.teacher.jsonl --images ... --budget ... --in-hand {folder}/manifest.csv",
-        soft_wrap=True,
+    if folder is None:
+        console.print("Nothing is written yet: --out pilot/ writes images, tasks and the card.")
+    place = folder or Path("pilot")
+    card, masks, manifest = (
+        quote(str(place / name)) for name in (CARD, "labelled/instances.json", "manifest.csv")
     )
+    steps = (
+        f"draw the masks; export them as COCO to {place}/labelled/instances.json, the pictures to "
+        f"{place}/labelled/images/",
+        f"omnicost sweep {card}",
+        f"omnicost plan --annotations {masks} --results results/pilot.teacher.jsonl "
+        f"--images {quote(images)} --in-hand {manifest} --budget 500h (or yours)",
+    )
+    console.print("Then")
+    for number, step in enumerate(steps, start=1):
+        console.print(f"  {number}. {step}", soft_wrap=True)

@@ -28,13 +28,13 @@ from scipy.stats import t as student_t
 from omnicost.annotation import WEAK_TYPES
 from omnicost.forecast.observations import Observations
 from omnicost.forecast.prior import Shape
-from omnicost.forecast.spread import COMMON, SIGMAS, log_weights
+from omnicost.forecast.spread import COMMON, OWN, log_weights
 
 MASK_SCALE: Final = 30.0
 """Masks per unit at the foot of the logarithmic axis; about Cityscapes' 1%."""
 # The figures below are parts of F, or of the largest deficit of a type. Chosen on Table 2 and on
 # the published series, one cell left out; coverage and error there move little between their
-# halves and doubles (analysis/coverage.py).
+# halves and doubles (analysis/planner/leave_one_cell_out.py).
 _FULL: Final = (1.05, 0.25)
 """Mean and standard deviation of F over the largest AP that was measured."""
 _LEVEL: Final = (0.4, 0.4)
@@ -102,13 +102,12 @@ def forecast(
     grid = _grid(model, log_weights(rows, others))
     picks = rng.choice(len(grid.weight), draws, p=grid.weight)
     latent = _posterior_draws(model, grid, picks, rng)
-    sigma = SIGMAS[grid.sigma[picks]]
     scatter = student_t.rvs(_TAILS, size=draws, random_state=rng) * np.sqrt(1 - 2 / _TAILS)
     wrong = _MISFIT[grid.misfit[picks]] * rng.standard_normal(draws)
     return Forecast(
         full=model.unit * latent[:, 0],
         lacking=model.unit * latent[:, 1:],
-        run=sigma * scatter,
+        run=grid.scatter[picks] * scatter,
         misfit=model.unit * wrong[:, None] * model.deficits,
     )
 
@@ -180,7 +179,8 @@ class _Grid(NamedTuple):
     shape: np.ndarray
     stray: np.ndarray
     misfit: np.ndarray
-    sigma: np.ndarray
+    scatter: np.ndarray
+    """(H,) standard deviation of a run, percent."""
     weight: np.ndarray
     inverse: np.ndarray
     """(H, C, C) inverse covariance of the cells."""
@@ -192,26 +192,27 @@ def _grid(model: _Model, log_scatter: np.ndarray) -> _Grid:
     count, cells = len(model.ap), model.cells
     lacks = np.outer(model.lacks, model.lacks)
     tried = [len(model.left), len(_STRAY), len(_MISFIT), *log_scatter.shape]
-    shape, stray, misfit, sigma, common = (one.ravel() for one in np.indices(tried))
+    shape, stray, misfit, own, common = (one.ravel() for one in np.indices(tried))
     curves = np.array(
         [
             [lacks * model.lacking(one, size)[:count, :count] for size in _STRAY]
             for one in range(len(model.left))
         ]
     )
-    part = COMMON[common, None, None]
-    scatter = (1 - part) * np.diag(1 / cells.runs) + part * cells.shared_seeds
+    own_variance, common_variance = OWN[own] ** 2, COMMON[common] ** 2
     covariance = (
         _FULL[1] ** 2 + curves[shape, stray] + _MISFIT[misfit, None, None] ** 2 * model.wrong
     )
-    covariance += (SIGMAS[sigma, None, None] / model.unit) ** 2 * scatter
+    covariance += (own_variance / model.unit**2)[:, None, None] * np.diag(1 / cells.runs)
+    covariance += (common_variance / model.unit**2)[:, None, None] * cells.shared_seeds
     mean = np.array([_FULL[0] - model.lacks * model.mean(one)[:count] for one in range(tried[0])])
     residual = (model.ap - mean)[shape]
     inverse = np.linalg.inv(covariance)
     score = _leave_one_out(inverse, residual)
-    score += model.log_prior[shape] + log_scatter[sigma, common]
+    score += model.log_prior[shape] + log_scatter[own, common]
     weight = np.exp(score - score.max())
-    return _Grid(shape, stray, misfit, sigma, weight / weight.sum(), inverse, residual)
+    scatter = np.sqrt(own_variance + common_variance)
+    return _Grid(shape, stray, misfit, scatter, weight / weight.sum(), inverse, residual)
 
 
 def _leave_one_out(inverse: np.ndarray, residual: np.ndarray) -> np.ndarray:

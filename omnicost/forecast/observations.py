@@ -11,7 +11,7 @@ import numpy as np
 
 from omnicost.annotation import WEAK_TYPES, AnnotationType
 from omnicost.errors import InputError
-from omnicost.results import SMOKE, Row, require_one_variant
+from omnicost.results import PUBLISHED, SMOKE, Row, require_one_variant
 
 
 class Cells(NamedTuple):
@@ -46,7 +46,7 @@ class Observations:
         masks: (R,) images with masks.
         share: (R,) masks over images.
         ap: (R,) percent.
-        seed: (R,) of the run.
+        seed: (R,) of the run; below 0 where nobody named it.
     """
 
     dataset: str
@@ -133,7 +133,17 @@ def observe(rows: Sequence[Row], where: object = "results") -> Observations:
         masks=np.where(share == 1, images, [row.masks for row in cells]).astype(float),
         share=share,
         ap=np.array([row.ap for row in cells]),
-        seed=np.array([row.seed for row in cells]),
+        seed=_seeds(cells),
+    )
+
+
+def _seeds(rows: Sequence[Row]) -> np.ndarray:
+    """The seed of each run; a published figure names none, and counts as one of its own."""
+    return np.array(
+        [
+            -1 - place if row.schedule == PUBLISHED and not row.config_hash else row.seed
+            for place, row in enumerate(rows)
+        ]
     )
 
 

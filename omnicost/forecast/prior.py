@@ -20,7 +20,7 @@ from omnicost.forecast.observations import Observations
 _CEILINGS: Final = np.linspace(0.0, 1.0, 41)[:, None]
 _HALF_MASKS: Final = np.geomspace(10.0, 3000.0, 25)[None, :]
 # Data sets differ in shape by about this part of the deficit at no masks; chosen by leaving out
-# cells of Table 2 (analysis/coverage.py).
+# cells of Table 2 (analysis/planner/leave_one_cell_out.py).
 _BETWEEN_DATASETS: Final = 0.2
 _RUN_SD: Final = 0.4
 """Standard deviation of AP between runs of the published schedules that shapes are learned from."""

@@ -21,7 +21,7 @@ from omnicost.errors import InputError
 from omnicost.forecast.model import axis
 from omnicost.forecast.prior import Shape
 from omnicost.forecast.surface import Surface, harm, knots_for
-from omnicost.results import TeacherRow
+from omnicost.results import SMOKE, TeacherRow
 
 _EXPONENT: Final = (0.58, 0.6)
 """Median of g, and standard deviation of its log between projects."""
@@ -45,8 +45,12 @@ def qualities(rows: Sequence[TeacherRow]) -> dict[AnnotationType, Quality]:
     """Mean F1 over seeds, by weak type.
 
     Raises:
-        InputError: if the rows are of several data sets or variants, or tell no F1 and masks.
+        InputError: if the rows are of a smoke run, of several data sets or variants, or tell no F1
+            and masks.
     """
+    if any(row.schedule == SMOKE for row in rows):
+        problem = "rows of teachers are of a smoke run: a few steps, no measurement"
+        raise InputError("`results`", problem, "run omnicost sweep --teacher-only without --smoke")
     for field in ("dataset", "variant", "config_hash"):
         values = sorted({str(getattr(row, field)) for row in rows})
         if len(values) > 1:
@@ -56,6 +60,9 @@ def qualities(rows: Sequence[TeacherRow]) -> dict[AnnotationType, Quality]:
     if not told:
         problem = "no row of a teacher has F1 and the number of images"
         raise InputError("`results`", problem, "run omnicost sweep --teacher-only again")
+    if not any(row.f1 for row in told):
+        problem = "F1 is 0 in every row: no pseudo-mask is like a true one"
+        raise InputError("`results`", problem, "look at them with omnicost plot masks")
     found: dict[AnnotationType, dict[float, list[float]]] = {}
     for row in told:
         masks = Policy.of(row.policy).mask_share * (row.images or 0)

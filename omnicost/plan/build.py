@@ -33,7 +33,7 @@ from omnicost.results import Row, TeacherRow
 DRAWS: Final = 1000
 CLEARLY: Final = 0.9
 """Chance from which on a plan counts as better than the rule. On weak evidence the rule stands
-unless it is beaten by that much: analysis/regret.py."""
+unless it is beaten by that much: analysis/planner/regret.py."""
 MORE: Final = 1.1
 _RUNNERS_UP: Final = 3
 

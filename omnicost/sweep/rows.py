@@ -90,6 +90,7 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
             seed=cell.seed,
             variant=cell.variant or DEFAULT_VARIANT,
             config_hash=config_hash(cell, sources),
+            schedule=cell.schedule,
             annotation=kind,
             miou=own.get("mIoU"),
             precision50=own.get("precision50"),

@@ -30,6 +30,17 @@ DatasetOption = Annotated[
         autocompletion=complete_datasets,
     ),
 ]
+IMAGES = typer.Option("--images", help="A count, a folder of pictures, or a COCO-format file.")
+"""Of verbs that need it; `ImagesOption` where it may be left out."""
+ImagesOption = Annotated[str | None, IMAGES]
+LikeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        help="Two or more data sets that yours resembles, as coco,ade20k, where nothing of "
+        "yours was measured.",
+    ),
+]
 AnnotationsOption = Annotated[
     Path | None,
     typer.Option("--annotations", help="COCO-format file whose own K, c and n to use."),
@@ -49,6 +60,11 @@ WageOption = Annotated[
 CurrencyOption = Annotated[
     str, typer.Option("--currency", callback=read_currency, help="Currency of the wage.")
 ]
+
+
+def names_of(text: str | None) -> list[str]:
+    """The parts of a list such as ``coco,ade20k``; none without one."""
+    return [] if text is None else [part.strip() for part in text.split(",")]
 
 
 def read_stats(

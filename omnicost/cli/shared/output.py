@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +18,17 @@ JsonOption = Annotated[
 ]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace inputs, and files that omnicost did not write.")
+]
+
+OUTPUT_PANEL: Final = "Output"
+ImagePrefixOption = Annotated[
+    str,
+    typer.Option(
+        "--image-prefix",
+        help="Put before file names in tasks, as https://host/photos/ or "
+        "'/data/local-files/?d=photos/' for Label Studio's local files.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ Plans from: all cells; two thirds of the cells (six draws); `--like` the other t
 optimum and as the plan answers, which keeps the rule unless another plan is clearly better. The
 rule: the strongest type that all images can have for the budget, the rest of it on masks.
 
-    python analysis/regret.py          # a minute; --json for scripts
+    python -m analysis.planner.regret          # a minute; --json for scripts
 """
 
 from __future__ import annotations
@@ -39,15 +39,20 @@ HIDDEN: Final = 6
 
 
 def truth(rows: Observations, flat: bool) -> Surface:
-    """The recorded cells as a surface; `flat` keeps the released teacher's worth up to 1%."""
-    full = float(rows.ap[rows.is_full].mean())
-    tuned = rows.tuned_masks
+    """The recorded cells, means over seeds, as a surface.
+
+    Args:
+        rows: of one data set, some beside all masks.
+        flat: keep the released teacher's worth until the fewest masks that were tried.
+    """
+    cells, tuned = rows.cells, rows.tuned_masks
+    full = float(cells.ap[cells.weak < 0].mean())
     knots = [0.0, *([tuned[0] - 1.0] if flat else []), *tuned, 1.01 * tuned[-1]]
     worth = []
     for kind in rows.types:
-        own = rows.weak == WEAK_TYPES.index(kind)
-        order = np.argsort(rows.masks[own])
-        share, ap = rows.share[own][order], rows.ap[own][order]
+        own = cells.weak == WEAK_TYPES.index(kind)
+        order = np.argsort(cells.masks[own])
+        share, ap = cells.share[own][order], cells.ap[own][order]
         curve = np.clip((ap / full - share) / (1 - share), 0, 1)
         worth.append([curve[0], *([curve[0]] if flat else []), *curve[1:], curve[-1]])
     return Surface(
@@ -66,7 +71,9 @@ def truth(rows: Observations, flat: bool) -> Surface:
 def budgets(stats: DatasetStats) -> np.ndarray:
     """Seconds, from the cheapest weak type on all images to half of all masks."""
     seconds = type_seconds(stats)
-    return IMAGES * np.geomspace(seconds[seconds > 0].min() * 1.001, 0.5 * seconds[-1], BUDGETS)
+    return stats.images * np.geomspace(
+        seconds[seconds > 0].min() * 1.001, 0.5 * seconds[-1], BUDGETS
+    )
 
 
 def hide(rows: list[Row], seed: int) -> list[Row]:

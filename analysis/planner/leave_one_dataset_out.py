@@ -5,7 +5,7 @@ supervision are predicted from the other two. "plain ratios" is the mean of the 
 shares at the same mask share. Then the project runs a pilot of a few students of its own, and the
 cells outside the pilot are predicted again.
 
-    python analysis/leave_one_dataset_out.py       # about 10 s; --json for scripts
+    python -m analysis.planner.leave_one_dataset_out       # about 10 s; --json for scripts
 """
 
 from __future__ import annotations

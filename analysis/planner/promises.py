@@ -4,7 +4,7 @@ From the forecast of each data set of Table 2 a world is drawn, its 13 students 
 scatter, and plans are made from their rows. Printed is what plans promise less what the world gives
 them, mean and standard error, beside the same for boxes on all images, which nobody chose.
 
-    python analysis/promises.py          # a minute; --json for scripts
+    python -m analysis.planner.promises          # a minute; --json for scripts
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Printed are the mean error beside two rulers (the same type's cell at the next m
 log(1 + masks / 30) through its two nearest), coverage with its 95% binomial interval, and the mean
 interval score (Gneiting and Raftery 2007; width plus what is missed, weighted; lower is better).
 
-    python analysis/leave_one_cell_out.py          # seconds; --json for scripts
-    python analysis/leave_one_cell_out.py results/tiny/demo-fresh-head.jsonl
+    python -m analysis.planner.leave_one_cell_out          # seconds; --json for scripts
+    python -m analysis.planner.leave_one_cell_out results/tiny/demo-fresh-head.jsonl
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
+from analysis.recorded import RESULTS
 from omnicost.annotation import WEAK_TYPES
 from omnicost.cost import BUILT_IN
 from omnicost.forecast.model import axis, forecast
@@ -36,7 +37,7 @@ from omnicost.results import Row, paper_rows, published_series, read_rows
 
 LEVELS = (0.5, 0.8, 0.95)
 DRAWS = 2000
-TINY = Path(__file__).parent.parent / "results" / "tiny" / "demo-fresh-head.jsonl"
+TINY = (RESULTS / "tiny" / "demo-fresh-head.jsonl", RESULTS / "tiny" / "demo.jsonl")
 
 
 class Prediction(NamedTuple):
@@ -184,12 +185,12 @@ def summary(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {"cells": len(recorded), "mean_absolute_error": errors, "levels": levels}
 
 
-def run(tiny: Path = TINY) -> dict[str, list[Prediction]]:
-    """All three tests."""
+def run(tiny: Sequence[Path] = TINY) -> dict[str, list[Prediction]]:
+    """All three tests, the last one for each file."""
     return {
         "Table 2, one cell left out": table2(),
         "published series, one row left out": series(),
-        "tiny rows, from one run per cell": other_seeds(read_rows(tiny)),
+        **{f"{path.stem}, from one run per cell": other_seeds(read_rows(path)) for path in tiny},
     }
 
 
@@ -221,7 +222,7 @@ def _print(name: str, predictions: Sequence[Prediction], cells: bool) -> None:
 def main() -> None:
     """Print the three tests."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tiny", nargs="?", type=Path, default=TINY)
+    parser.add_argument("tiny", nargs="*", type=Path, default=TINY)
     parser.add_argument("--cells", action="store_true", help="print every prediction")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

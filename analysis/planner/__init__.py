@@ -1,0 +1,1 @@
+"""How well the planner keeps its word: predictions and plans against what was recorded."""
