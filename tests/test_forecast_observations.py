@@ -36,13 +36,14 @@ def test_one_smoke_row_among_others_is_refused() -> None:
 
 def test_runs_of_one_cell_are_its_mean() -> None:
     """Three seeds of a cell are one cell; their shared seeds say how cells move together."""
-    rows = paper_rows("coco")[:2]
+    swept = {"config_hash": "a"}  # a sweep's, whose seeds are known
+    *rows, third = (row.model_copy(update=swept) for row in paper_rows("coco")[:3])
     seeds = [
         row.model_copy(update={"seed": seed, "ap": row.ap + seed})
         for row in rows
         for seed in (0, 1, 2)
     ]
-    observed = observe([*seeds, paper_rows("coco")[2]])
+    observed = observe([*seeds, third])
     cells = observed.cells
     assert observed.repeats == 4
     assert sorted(cells.runs.tolist()) == [1, 3, 3]
