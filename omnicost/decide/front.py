@@ -14,7 +14,7 @@ from omnicost.decide.choose import DRAWS, Offer, expected_regret
 from omnicost.decide.prices import Prices, Student
 from omnicost.decide.worth import Worth
 from omnicost.forecast.observations import Observations
-from omnicost.forecast.spread import COMMON, SIGMAS, log_weights
+from omnicost.forecast.spread import typical_sds
 
 INTERVAL: Final = (0.05, 0.95)
 
@@ -72,11 +72,9 @@ class Front:
     def spread(self, scores: Iterable[Score]) -> Spread:
         """How runs scatter, from the repeats among the scores and what is known of schedules."""
         runs = self._observations([score for score in scores if self.is_full(score.student)])
-        weights = np.exp(log_weights(runs) - log_weights(runs).max())
-        weights /= weights.sum()
-        variance = (self.spread_ap or np.exp((weights.sum(axis=1) * np.log(SIGMAS)).sum())) ** 2
-        common = float((weights.sum(axis=0) * COMMON).sum())
-        return Spread(float(np.sqrt(variance * (1 - common))), float(np.sqrt(variance * common)))
+        own, common = typical_sds(runs)
+        known = 1.0 if self.spread_ap is None else self.spread_ap / float(np.hypot(own, common))
+        return Spread(known * own, known * common)
 
     def is_full(self, student: Student) -> bool:
         """Whether it trains on the full schedule."""

@@ -90,3 +90,10 @@ def expected_sd(own: Observations, others: Sequence[Observations] = ()) -> float
     """Root of the mean variance of AP between runs of different seeds, percent."""
     weight = softmax(log_weights(own, others))
     return float(np.sqrt((weight * (OWN[:, None] ** 2 + COMMON**2)).sum()))
+
+
+def typical_sds(own: Observations) -> tuple[float, float]:
+    """Geometric means of a run's own scatter and of what the runs of a seed share, percent."""
+    weight = softmax(log_weights(own))
+    alone, common = weight.sum(axis=1) @ np.log(OWN), weight.sum(axis=0) @ np.log(COMMON)
+    return float(np.exp(alone)), float(np.exp(common))
