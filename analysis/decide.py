@@ -137,6 +137,8 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("AP lost by plans (mean over 20 budgets)")
     panels[0].set_ylim(bottom=0)
+    for panel in panels:
+        panel.set_xlim(left=0)
     named = [(way, "s", f"C{number}") for number, way in enumerate(ways)]
     named += [(name, mark, "0.4") for name, mark in zip(PUBLISHED, "osD", strict=True)]
     for name, mark, colour in named:
