@@ -148,6 +148,23 @@ def test_owner_on_another_host_is_dead_when_its_heart_stops(
     assert taken.is_held()
 
 
+def test_a_lease_without_a_first_beat_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk too full for a heartbeat; the next attempt would wait for its own process."""
+
+    def full(path: Path, payload: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    lease = store.locks.try_acquire("stage")
+    assert lease is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(lease_module, "write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            lease.__enter__()
+    assert store.locks.try_acquire("stage") is not None
+
+
 def test_age_of_a_lease_counts_from_the_last_new_beat(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

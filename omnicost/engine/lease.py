@@ -186,7 +186,11 @@ class Lease:
         self._thread = threading.Thread(target=self._keep_beating, daemon=True)
 
     def __enter__(self) -> Lease:
-        self._beat()
+        try:
+            self._beat()
+        except OSError:  # a full disk: who keeps the lock would wait for itself
+            self._locks.release(self)
+            raise
         self._thread.start()
         return self
 

@@ -45,13 +45,13 @@ PAPER_SCALE: Final[Mapping[str, Prior]] = {
 # One core, the embedded tiny models: by image of the tiny world, over a demo's 77 stages, and
 # by megapixel of photos, over a trial run on 40 of COCO's (LOG.md, 2026-11-26).
 TINY_SCALE: Final[Mapping[str, Prior]] = {
-    "embed": Prior(0.019, artefact_mb_image=0.05),
-    "detect": Prior(0.035, artefact_mb_image=0.002),
-    "teacher": Prior(0.031, artefact_mb_fixed=2.5),
-    "pseudomask": Prior(0.015, artefact_mb_image=0.001),
-    "quality": Prior(0.0007, artefact_mb_fixed=0.01),
-    "student": Prior(0.0195, artefact_mb_fixed=4),
-    "evaluate": Prior(0.007, 1.2, artefact_mb_fixed=0.01),
+    "embed": Prior(0.019, 0.1, 0.5, artefact_mb_image=0.05),
+    "detect": Prior(0.035, 0.1, 0.5, artefact_mb_image=0.002),
+    "teacher": Prior(0.031, 0.1, 2.5, artefact_mb_fixed=2.5),
+    "pseudomask": Prior(0.015, 0.1, 0.5, artefact_mb_image=0.001),
+    "quality": Prior(0.0007, 0.005, artefact_mb_fixed=0.01),
+    "student": Prior(0.0195, 0.02, 0.5, artefact_mb_fixed=4),
+    "evaluate": Prior(0.007, 1.2, 0.3, artefact_mb_fixed=0.01),
 }
 # By crop, from the same source: 576, 146 and 100 GPU-hours for the three published schedules.
 STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
