@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -193,7 +193,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
         partial(_loss_at, model),
         schedule,
         work,
-        evaluate=lambda model: figures(model.backbone),
+        evaluate=lambda model: figures(cast(PixelNamer, model).backbone),
         report=report,
     )
     model.backbone.save_pretrained(folder)
