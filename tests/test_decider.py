@@ -59,6 +59,7 @@ def put(store: Store, key: str, files: dict[str, str], hours: float = 0.0) -> No
     told |= {"inputs": {}, "scratch": {}, "salt": "", "wall_seconds": 3600 * hours, "workers": 1}
     told |= {"cpu_seconds": 0, "earlier_wall_seconds": 0, "earlier_cpu_seconds": 0, "threads": 1}
     told |= {"started": "", "host": "", "device": "cpu", "versions": {}, "waited_seconds": 0}
+    told["half_batch"] = False
     store.publish(folder, StageManifest.model_validate(told))
 
 
