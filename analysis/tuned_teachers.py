@@ -2,9 +2,11 @@
 
 Each teacher is tuned on the images that a sweep would label and judged on held-out pictures, with
 the prompts of its kind from the ground truth. A row is added as soon as it is measured; run again,
-the script goes on where it stopped. `--show` prints what there is, a line for each setting: means
-and spreads over the seeds, tuned less released on the same instances, and the correlation of the
-decoder's ratings with the true IoU before and after.
+the script goes on where it stopped, and measures anew what was measured with other settings, worlds
+or weights. Pictures are embedded once, released weights judged once for each set and kind of
+prompt. `--show` prints what there is, a line for each setting: means and spreads over the seeds,
+tuned less released on the same instances, and the correlation of the decoder's ratings with the
+true IoU before and after.
 
     python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl
     python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl --show
@@ -30,13 +32,15 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from omnicost.annotation import AnnotationType, Policy
 from omnicost.data import Dataset, open_dataset
-from omnicost.data.splits import assign
+from omnicost.data.splits import masked_images
+from omnicost.data.tiny.world import SPECS
+from omnicost.engine.keys import digest
+from omnicost.models.loading import fingerprint
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline import embed
-from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
+from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, TeacherConfig
 from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.teacher import train
 from omnicost.pipeline.teacher.kinds import TeacherKind
@@ -73,7 +77,9 @@ class Row(BaseModel):
     tuned_correlation: float
     difference_error: float
     """Standard error of tuned less released over the instances."""
-    seconds: float
+    cpu_seconds: float
+    made_of: str
+    """Hash of the settings, the world, the weights and the step's version."""
 
 
 class Bench:
@@ -85,18 +91,16 @@ class Bench:
         self.val = val.take(range(min(pictures, len(val))))
         self.sam = load_promptable("tiny")
         self.encoder = ImageEncoder(self.sam, DEFAULT_EMBED)
-        self.root = root / name
+        self.root = root / f"{name}-{_start_of(name)}"
         wanted = {i for seed in range(seeds) for i in self.labelled(max(SHARES), seed)}
         self.train_cache = self._embedded(f"train-{seeds}", self.train, sorted(wanted))
         self.val_cache = self._embedded(
             f"val-{len(self.val)}", self.val, list(range(len(self.val)))
         )
-        self.released: dict[str, Judged] = {}
 
     def labelled(self, share: float, seed: int) -> list[int]:
         """Images with masks, as a sweep draws them."""
-        strengths = assign(self.train, Policy.cell(AnnotationType.NONE, share), seed)
-        return np.flatnonzero(strengths == AnnotationType.MASK.strength).tolist()
+        return masked_images(self.train, share, seed).tolist()
 
     def _embedded(self, name: str, dataset: Dataset, order: Sequence[int]) -> Path:
         out, work = self.root / f"embed-{name}", self.root / f"work-{name}"
@@ -113,15 +117,24 @@ class Bench:
             return load_text_encoder("tiny").encode(self.train.class_names, template)
 
         teacher = train.load_teacher(folder, self.sam, features)
-        cache = Embeddings(self.val_cache, self.val, lambda: self.encoder)
+        cache = Embeddings([self.val_cache], self.val, lambda: self.encoder)
         return judge(teacher, self.val, range(len(self.val)), cache), teacher.tuned
+
+    def released(self, prompts: str) -> Judged:
+        """The released weights on the held-out pictures, judged once for all shares and seeds.
+
+        They read no class, so that both kinds of a prompt start from the same masks.
+        """
+        path = self.root / f"released-{prompts}-{len(self.val)}.npz"
+        if not path.exists():
+            folder = self._made(f"{prompts}/plain", [], 0, DEFAULT_TEACHER)
+            np.savez(path, **self.judged(folder)[0]._asdict())
+        with np.load(path) as stored:
+            return Judged(stored["ious"], stored["ratings"])
 
     def measure(self, share: float, kind: str, seed: int, config: TeacherConfig) -> Row:
         """One teacher tuned and judged."""
-        started = time.perf_counter()
-        if kind not in self.released:
-            self.released[kind] = self.judged(self._made(kind, [], 0, config))[0]
-        before = self.released[kind]
+        before, started = self.released(kind.partition("/")[0]), time.process_time()
         after, tuned = self.judged(self._made(kind, self.labelled(share, seed), seed, config))
         gain = 100 * (after.ious - before.ious)
         return Row(
@@ -136,7 +149,8 @@ class Bench:
             released_correlation=_correlation(before),
             tuned_correlation=_correlation(after),
             difference_error=float(gain.std() / np.sqrt(len(gain))),
-            seconds=time.perf_counter() - started,
+            cpu_seconds=time.process_time() - started,
+            made_of=made_of(self.train.name, config),
         )
 
     def _made(self, kind: str, labelled: list[int], seed: int, config: TeacherConfig) -> Path:
@@ -154,9 +168,20 @@ class Bench:
             seed=seed,
             out=out,
             work=work,
-            embeddings=self.train_cache,
+            embeddings=[self.train_cache],
         )
         return out
+
+
+def made_of(name: str, config: TeacherConfig) -> str:
+    """What a row depends on besides data set, share, kind and seed."""
+    parts = (_start_of(name), config.identity(), fingerprint("tiny", "text"), train.VERSION)
+    return digest(parts)[:12]
+
+
+def _start_of(name: str) -> str:
+    """Pictures and released weights, in brief."""
+    return digest((SPECS[name].version, fingerprint("tiny", "sam"), embed.VERSION))[:12]
 
 
 def _correlation(judged: Judged) -> float:
@@ -215,10 +240,11 @@ def draw_table(lines: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
-def done(rows: Path) -> set[tuple[str, float, str, int]]:
-    """What is measured already."""
+def done(rows: Path, config: TeacherConfig) -> set[tuple[str, float, str, int]]:
+    """What is measured already, as it would be now."""
     found = read(rows) if rows.exists() else []
-    return {(row.dataset, row.mask_share, row.kind, row.seed) for row in found}
+    now = [row for row in found if row.made_of == made_of(row.dataset, config)]
+    return {(row.dataset, row.mask_share, row.kind, row.seed) for row in now}
 
 
 def main(
@@ -241,7 +267,7 @@ def main(
     benches: dict[str, Bench] = {}
     # Seeds last: what is there at any time covers every data set, share and kind.
     for seed, name, share, kind in itertools.product(range(seeds), names, *wanted):
-        if (name, share, kind, seed) in done(rows):
+        if (name, share, kind, seed) in done(rows, config):
             continue
         if name not in benches:
             benches[name] = Bench(name, root, seeds, pictures)

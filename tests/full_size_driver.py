@@ -48,7 +48,7 @@ RECIPE = Recipe.model_validate(
             "batch_images": 2,
             "prompts_per_step": 8,
             "log_every": 1,
-            "prefetch": False,
+            "workers": 0,
         },
         "student": {
             "preset": "coco/published",
@@ -136,7 +136,7 @@ class Pipeline:
         with self.measured.stage(name):
             teacher.run(
                 self.dataset, self.models["sam"], self.models["text"], RECIPE.teacher, kind=kind,
-                labelled=[0], seed=0, embeddings=self.root / "embed", **self.folders(name),
+                labelled=[0], seed=0, embeddings=[self.root / "embed"], **self.folders(name),
             )  # fmt: skip
 
     def pseudomasks(self) -> None:
@@ -149,7 +149,7 @@ class Pipeline:
             del places["out"]  # each job has its own
             pseudomask.run(
                 self.dataset, self.models["sam"], self.models["text"], RECIPE.pseudomask, jobs,
-                embeddings=self.root / "embed", **places,
+                embeddings=[self.root / "embed"], **places,
             )  # fmt: skip
 
     def _job(self, annotation: AnnotationType, teachers: dict[str, str]) -> pseudomask.Job:
@@ -159,7 +159,7 @@ class Pipeline:
         return pseudomask.Job(
             annotation, [1], out,
             {role: self.root / f"teacher-{kind}" for role, kind in teachers.items()},
-            detections, self._best(detections), RECIPE.refine,
+            [detections], self._best(detections), RECIPE.refine,
         )  # fmt: skip
 
     def _best(self, detections: Path) -> DetectConfig:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from teacher_world import write_dataset
 
-from omnicost.engine.graph import Graph, build_graph
+from omnicost.engine.graph import Graph, build_graph, by_role
 from omnicost.engine.passes import passes_of
 from omnicost.errors import ConfigError, MissingError
+from omnicost.pipeline import portions
+from omnicost.pipeline.portions import Portion
 from omnicost.resources import shipped
 from omnicost.sweep import sources as sources_module
 from omnicost.sweep.card import Hardware
@@ -20,7 +23,7 @@ from omnicost.sweep.estimate import estimate
 from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
 from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.stage_functions import PseudomaskParams, StudentParams
+from omnicost.sweep.stage_functions import PseudomaskParams, StudentParams, TeacherParams
 
 CARDS = [path.stem for path in shipped_cards()]
 TINY = [f"tiny-{name}" for name in ("coco", "ade20k", "cityscapes")]
@@ -91,6 +94,48 @@ def test_demo_shares_its_stages(without_data: None) -> None:
         "student": 9,
         "evaluate": 9,
     }
+
+
+def test_large_sets_are_embedded_and_detected_in_portions(
+    without_data: None,
+) -> None:
+    """COCO in eight, whatever the devices; each image in one; pseudo-masks read them all."""
+    graph = plan("coco")
+    assert counts(graph)["embed"] == 8
+    assert counts(graph)["detect"] == 2 * 8
+    embeds = [stage for stage in graph.stages.values() if stage.name == "embed"]
+    assert sum(stage.units or 0 for stage in embeds) == 118_287
+    assert max(stage.units or 0 for stage in embeds) <= portions.MOST_IMAGES
+    for stage in graph.stages.values():
+        if isinstance(stage.params, PseudomaskParams):
+            assert len(by_role(stage.inputs, "embed.")) == 8
+            assert len(by_role(stage.inputs, "detections.")) in (0, 8)  # boxes ask no detector
+    assert keys(plan("coco", "resources.default.gpus=0"), "embed") == keys(graph, "embed")
+
+
+def test_teachers_wait_for_the_portions_with_their_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of the images lies in the first of four portions for seed 0, anywhere for seed 1."""
+    monkeypatch.setattr(portions, "MOST_IMAGES", 10)
+    root = write_dataset(tmp_path / "data", images=40).path(0).parent.parent
+    card = tmp_path / "mine.yaml"
+    card.write_text(
+        f"base: tiny\nname: mine\nseeds: [0, 1]\n"
+        f"datasets: [{{name: {root}, train: all, val: all}}]\n"
+        "grid: {mask_shares: [0.1], types: [box]}\n"
+    )
+    loaded = load_card(card)
+    graph = build_graph(loaded.cells(), planner(loaded, Sources(tmp_path / "cache")))
+    read = {
+        stage.params.tuning.seed: [
+            graph.stages[key].params.portion for key in stage.inputs.values()
+        ]
+        for stage in graph.stages.values()
+        if isinstance(stage.params, TeacherParams) and stage.params.tuning
+    }
+    assert read[0] == [Portion(0, 4)]
+    assert len(read[1]) > 1
 
 
 def test_full_and_zero_share_cells_wait_for_no_training(without_data: None) -> None:
@@ -222,7 +267,8 @@ def test_dry_run_says_what_its_students_assume(without_data: None) -> None:
     for name, said in (("coco", 1), ("demo", 0)):
         card = load_card(name)
         figures = estimate(plan(name), None, card.hardware)
-        assert len([line for line in figures.assumptions if "30-50% more" in line]) == said
+        assert len(figures.assumptions) == said
+        assert not said or "30-50% more: students then take 51 to 59 days" in figures.assumptions[0]
 
 
 def test_dry_run_prices_the_papers_grid(without_data: None) -> None:

@@ -21,11 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from omnicost.cost.stats import stats_of_file
 from omnicost.data import Dataset, SizeBounds, open_dataset
-from omnicost.data.rle import run_lengths, to_rle
+from omnicost.data.rle import encode, run_lengths, to_rle
 from omnicost.errors import InputError
 from omnicost.published import PUBLISHED
 
@@ -88,6 +89,16 @@ def test_boxes_are_corners_and_areas_the_files(tmp_path: Path) -> None:
     tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_array_equal(found.boxes[0], tight)
     assert found.areas[0] == mask.sum()
+
+
+@given(arrays(bool, st.tuples(*[st.integers(1, size) for size in (4, 12, 12)])))
+def test_codes_are_pycocotools_own(by_row: np.ndarray) -> None:
+    """To the byte, whether rows or columns of the masks lie together."""
+    columns_first = np.asfortranarray(by_row.transpose(1, 2, 0), np.uint8)
+    by_column = np.ascontiguousarray(by_row.transpose(0, 2, 1)).transpose(0, 2, 1)
+    expected = mask_api.encode(columns_first)
+    assert encode(by_row) == encode(by_column) == expected
+    assert encode(by_row[:0]) == []
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))

@@ -21,6 +21,7 @@ from omnicost.models.detectors.detector import (
 from omnicost.pipeline import detect
 from omnicost.pipeline.config import DetectConfig
 from omnicost.pipeline.detect import to_proposals
+from omnicost.pipeline.portions import Portion
 from omnicost.pipeline.proposals import Detections, Proposals, select
 
 NAMES = ("disc", "square", "red bar")
@@ -44,7 +45,21 @@ def run(world: dict, folder: Path, config: DetectConfig = EVERYTHING, **changes)
     work.mkdir(exist_ok=True)
     settings_ = {"mode": "all", **changes}
     detect.run(world["dataset"], world["spec"], config, out=out, work=work, **settings_)
-    return Detections(out)
+    return Detections([out])
+
+
+def test_portions_are_the_whole(world: dict, tmp_path: Path) -> None:
+    """Each of three portions has its images; read together they are what one run finds."""
+    whole, dataset = run(world, tmp_path / "whole"), world["dataset"]
+    portions = [Portion(number, 3) for number in range(3)]
+    found = [run(world, tmp_path / str(each), portion=each) for each in portions]
+    for each, own in zip(portions, found, strict=True):
+        inside = range(len(dataset))[each.of(len(dataset))]
+        for index, image_id in enumerate(dataset.image_ids.tolist()):
+            expected = whole.of(image_id) if index in inside else whole.of(-1)
+            np.testing.assert_allclose(own.of(image_id).boxes, expected.boxes, atol=1e-3)
+    together = Detections([tmp_path / str(each) / "out" for each in reversed(portions)])
+    assert len(together) == len(whole)
 
 
 def test_caption_is_names_with_dots(world: dict) -> None:

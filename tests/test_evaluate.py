@@ -11,6 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from student_world import encode, make_dataset
 
 from omnicost.data import Dataset, SizeBounds, open_dataset
+from omnicost.models import masks
 from omnicost.models.students import mask2former, resize
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline import evaluate
@@ -178,12 +179,12 @@ def test_pictures_are_read_within_a_bound(
     whole = predicted()
     read: list[int] = []
     together: list[tuple[int, int]] = []
-    image, predict = Dataset.image, type(student).predict
+    image, draw = Dataset.image, type(student).draw
     monkeypatch.setattr(Dataset, "image", lambda self, i: (read.append(i), image(self, i))[1])
     monkeypatch.setattr(
         type(student),
-        "predict",
-        lambda self, some: (together.append((len(some), len(read))), predict(self, some))[1],
+        "draw",
+        lambda self, some: (together.append((len(some), len(read))), draw(self, some))[1],
     )
     monkeypatch.setattr(evaluate, "PIXELS_AT_ONCE", 64 * 64 * 2)  # two pictures
     assert [p.rles for p in predicted()] == [p.rles for p in whole]
@@ -199,7 +200,7 @@ def test_masks_of_a_large_picture_are_made_a_few_at_once(monkeypatch: pytest.Mon
     """The bound on their pixels changes neither codes nor certainty."""
     logits = torch.randn(7, 16, 16, generator=torch.Generator().manual_seed(0))
     inner = resize.Inner((64, 64), (60, 48))
-    whole = mask2former.encode_masks(logits, inner, (120, 96))
+    whole = mask2former.draw_masks(logits, inner, (120, 96))
     sizes: list[int] = []
     upsample = mask2former.upsample
     monkeypatch.setattr(mask2former, "MASK_PIXELS_AT_ONCE", 2 * 120 * 96)
@@ -209,7 +210,7 @@ def test_masks_of_a_large_picture_are_made_a_few_at_once(monkeypatch: pytest.Mon
         return upsample(part, *rest)
 
     monkeypatch.setattr(mask2former, "upsample", watched)
-    rles, certainty = mask2former.encode_masks(logits, inner, (120, 96))
+    parts, certainty = mask2former.draw_masks(logits, inner, (120, 96))
     assert sizes == [2, 2, 2, 1]
-    assert rles == whole[0]
+    assert [rle for part in parts for rle in part] == masks.encode(torch.cat(whole[0]))
     torch.testing.assert_close(certainty, whole[1])

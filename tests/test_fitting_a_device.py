@@ -145,7 +145,7 @@ class TeacherWorld:
         self.sam = Sam(teacher_world.tiny_sam())
         self.dataset = teacher_world.write_dataset(root / "data", images=6)
         encoder = ImageEncoder(self.sam, DEFAULT_EMBED)
-        self.embeddings = Embeddings(None, self.dataset, lambda: encoder)
+        self.embeddings = Embeddings((), self.dataset, lambda: encoder)
         self.text = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
         self.root = root
 
@@ -163,7 +163,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> TeacherWorld:
 
 
 def teacher_config(**values: Any) -> TeacherConfig:
-    base = {"steps": 2, "batch_images": 4, "points": 64, "learning_rate": 1e-3, "prefetch": False}
+    base = {"steps": 2, "batch_images": 4, "points": 64, "learning_rate": 1e-3, "workers": 0}
     return TeacherConfig.model_validate({**base, **values})
 
 

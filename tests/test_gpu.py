@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as mask_api
 from student_world import make_backbone, make_dataset, tiny_values
-from teacher_world import text_folder, tiny_sam, write_dataset
+from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
 
-from omnicost.pipeline.config import TeacherConfig
+from omnicost.annotation import AnnotationType
+from omnicost.models.students import student as interface
+from omnicost.pipeline import detect, embed, evaluate
+from omnicost.pipeline.config import DetectConfig, EmbedConfig, PseudomaskConfig, TeacherConfig
+from omnicost.pipeline.proposals import Detections
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
@@ -167,3 +174,60 @@ def test_norms_that_train_are_synchronised(tmp_path: Path) -> None:
     student.synchronise_norms(model, student.World(0, 2), "cuda")
     after = model.eval().predict([dataset.image(0)])[0]
     np.testing.assert_allclose(after.scores, before.scores, rtol=1e-3)
+
+
+def test_pseudo_masks_are_those_of_the_processor(tmp_path: Path) -> None:
+    """On cached embeddings, with threads beside the GPU: as many masks, of an IoU over 0.99."""
+    tiny_sam().save_pretrained(tmp_path / "sam")
+    dataset, spec = write_dataset(tmp_path / "data", images=8), str(tmp_path / "sam")
+    found = {}
+    for device in ("cpu", "cuda"):
+        where = tmp_path / device
+        for name in ("cache", "teacher", "masks", "work"):
+            (where / name).mkdir(parents=True)
+        embed.run(dataset, spec, EmbedConfig(), out=where / "cache", work=where / "work")
+        teacher.write_released(where / "teacher", TeacherKind("box", False))
+        drawn = Job(AnnotationType.BOX, range(8), where / "masks", {"mask": where / "teacher"})
+        pseudomask.run(
+            dataset, spec, "", PseudomaskConfig(workers=2), [drawn],
+            embeddings=[where / "cache"], work=where / "work", device=device,
+        )  # fmt: skip
+        found[device] = pseudomask.read(where / "masks").to_pylist()
+    assert len(found["cuda"]) == len(found["cpu"]) > 8
+    for one, other in zip(found["cpu"], found["cuda"], strict=True):
+        codes = [{"size": [r["height"], r["width"]], "counts": r["rle"]} for r in (one, other)]
+        assert mask_api.iou(codes[:1], codes[1:], [0])[0, 0] > 0.99
+
+
+def test_a_student_predicts_as_on_the_processor(tmp_path: Path) -> None:
+    """Masks encoded beside the GPU: the same scores, and AP to a hundredth."""
+    config = StudentConfig.model_validate(tiny_values())
+    dataset, backbone = make_dataset(tmp_path / "data"), make_backbone(tmp_path / "backbone")
+    model = student.build_student(config, dataset.class_names, backbone, seed=0)
+    interface.save(tmp_path / student.WEIGHTS, model)
+    found = {
+        device: dict(evaluate.predict(dataset, tmp_path / student.WEIGHTS, device, silent))
+        for device in ("cpu", "cuda")
+    }
+    for index, one in found["cpu"].items():
+        np.testing.assert_allclose(found["cuda"][index].scores, one.scores, atol=1e-3)
+    ap = [evaluate.coco_metrics(dataset, each.items())["AP"] for each in found.values()]
+    assert ap[0] == pytest.approx(ap[1], abs=0.01)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_detector_finds_alike_in_less_precision(tmp_path: Path, precision: str) -> None:
+    """Its boxes move by less than a hundredth of the picture (median) on the GPU."""
+    dataset, spec = write_dataset(tmp_path / "data", images=4), detector_folder(tmp_path / "d")
+    found = []
+    for name, settings in (("fp32", {}), (precision, {"precision": precision})):
+        out, work = tmp_path / name, tmp_path / f"{name}-work"
+        out.mkdir()
+        work.mkdir()
+        config = DetectConfig(keep_above=0.0, threshold=0.0, **settings)
+        detect.run(dataset, spec, config, mode="all", out=out, work=work, device="cuda")
+        found.append(Detections([out]))
+    for image_id, size in zip(dataset.image_ids.tolist(), dataset.sizes.tolist(), strict=True):
+        one, other = (each.of(image_id).boxes for each in found)
+        near = np.abs(one[:, None] - other[None]).max(-1).min(1)
+        assert np.median(near) < 0.01 * max(size)

@@ -255,7 +255,7 @@ def test_cache_holds_every_level_of_every_family(tmp_path: Path, family: Family)
     work.mkdir()
     embed.run(dataset, str(tmp_path / "model"), config, out=out, work=work)
     encoder = ImageEncoder(family.ours, config)
-    cached = Embeddings(out, dataset, lambda: encoder)
+    cached = Embeddings([out], dataset, lambda: encoder)
     assert sum(index in cached for index in range(4)) == 3
     assert sum(np.load(file).nbytes for file in out.glob("*.npy")) == 3 * 2 * numbers
     for index in range(4):

@@ -6,6 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pycocotools import mask as mask_api
 from teacher_world import text_folder, tiny_sam, write_dataset
 
@@ -36,7 +39,7 @@ SCRIBBLE = AnnotationType.SCRIBBLE
 KINDS = ("box/plain", "box/class", "point/class", "point_box/class", "scribble/class",
          "scribble_box/class")  # fmt: skip
 IMAGES = tuple(range(7))
-BRIEF = TeacherConfig(steps=2, batch_images=3, points=32, learning_rate=1e-4, prefetch=False)
+BRIEF = TeacherConfig(steps=2, batch_images=3, points=32, learning_rate=1e-4, workers=0)
 
 
 def found_on(dataset: Dataset, index: int) -> Proposals:
@@ -88,7 +91,7 @@ def job(world: dict, annotation: AnnotationType, out: Path, tuned: str = "tuned"
     if annotation is not AnnotationType.MASK:
         kinds = route_of(annotation).teachers(TeacherConfig(), refine)
     folders = {r: world["root"] / tuned / str(k).replace("/", "-") for r, k in kinds.items()}
-    return Job(annotation, changes.pop("images", IMAGES), out, folders, world["found"], **changes)
+    return Job(annotation, changes.pop("images", IMAGES), out, folders, [world["found"]], **changes)
 
 
 def run(world: dict, jobs: list[Job], work: Path, **changes) -> list[list[dict]]:
@@ -212,7 +215,7 @@ def test_none_and_class_are_drawn_from_selected_detections(world: dict, tmp_path
     jobs = [job(world, kind, tmp_path / kind, "released") for kind in (NONE, CLASS)]
     none, class_ = run(world, jobs, tmp_path / "w")
     dataset = world["dataset"]
-    detections = Detections(world["found"])
+    detections = Detections([world["found"]])
     for index in IMAGES:
         chosen = select(detections.of(int(dataset.image_ids[index])), DetectConfig())
         masks, _ = sam_masks(world, index, None, chosen.boxes, multimask=False)
@@ -308,7 +311,7 @@ def test_each_embedding_is_read_once(
 
     monkeypatch.setattr(Embeddings, "get", counted)
     monkeypatch.setattr(embed.ImageEncoder, "encode", None)
-    run(world, all_jobs(world, tmp_path / "a"), tmp_path / "w", embeddings=out)
+    run(world, all_jobs(world, tmp_path / "a"), tmp_path / "w", embeddings=[out])
     assert len(asked) == len(set(asked))
     assert set(asked) <= set(IMAGES)
 
@@ -375,6 +378,31 @@ def test_table_has_its_columns_even_when_empty(world: dict, tmp_path: Path) -> N
         "box",
         "rle",
     ]
+
+
+def test_threads_change_nothing(world: dict, tmp_path: Path) -> None:
+    """Blocks read ahead and masks encoded behind give the same bytes, images encoded or cached."""
+    out, work = tmp_path / "embed", tmp_path / "embedding"
+    for folder in (out, work):
+        folder.mkdir()
+    embed.run(world["dataset"], world["spec"], EmbedConfig(), out=out, work=work)
+    for cached in ([], [out]):
+        made = []
+        for workers in (0, 3):
+            name = f"{len(cached)}-{workers}"
+            config = PseudomaskConfig(part_images=3, images_per_block=2, workers=workers)
+            jobs = all_jobs(world, tmp_path / name)
+            run(world, jobs, tmp_path / f"w{name}", config=config, embeddings=cached)
+            made.append([(each.out / pseudomask.MASKS).read_bytes() for each in jobs])
+        assert made[0] == made[1]
+
+
+@given(arrays(bool, st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9))))
+def test_boxes_are_those_of_the_codes(mask: np.ndarray) -> None:
+    """Tight around any mask, as pycocotools has them."""
+    x, y, across, down = mask_api.toBbox(mask_api.encode(np.asfortranarray(mask[0], np.uint8)))
+    (box,) = boxes_of(mask, None)
+    assert box.tolist() == ([x, y, x + across, y + down] if mask.any() else [0, 0, 0, 0])
 
 
 def test_box_of_an_empty_mask_is_its_point_s_pixel() -> None:

@@ -280,6 +280,6 @@ def test_masks_of_a_cell_are_found_with_their_history(world: World) -> None:
     assert tuned.detections == released.detections
     unprompted = find_masks(store, cells["mask=0.5,none=0.5"])
     assert unprompted.before == find_masks(store, cells["none=1"]).after
-    assert find_masks(store, cells["mask=0.5,box=0.5"]).detections is None
+    assert find_masks(store, cells["mask=0.5,box=0.5"]).detections == ()
     with pytest.raises(InputError, match="no pseudo-masks"):
         find_masks(store, cells["mask=1"])

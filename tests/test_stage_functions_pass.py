@@ -22,7 +22,7 @@ pytest.importorskip("torch")
 from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
 
 from omnicost.pipeline import embed
-from omnicost.pipeline.pseudomask.rows import Annotator
+from omnicost.pipeline.pseudomask.rows import Annotator, Prompted
 
 IMAGES, PART_IMAGES = 17, 8
 BYTES_AN_IMAGE = 2 * 32 * 8 * 8  # of the small SAM's fp16 embedding
@@ -118,13 +118,14 @@ def test_what_is_decoded_together_is_the_same_in_any_pass(
     On large models other blocks give other last bits, which the small ones may not show.
     """
     blocks: list[tuple[str, ...]] = []
-    draw = Annotator.rows
+    draw = Annotator.draw
 
-    def noted(self: Annotator, images: Sequence[int], read: Any) -> Any:
+    def noted(self: Annotator, prompted: Sequence[Prompted], read: Any) -> Any:
+        images = [each.image for each in prompted]
         blocks.append((str(self.job.annotation), str(self.job.images), str(images)))
-        return draw(self, images, read)
+        return draw(self, prompted, read)
 
-    monkeypatch.setattr(Annotator, "rows", noted)
+    monkeypatch.setattr(Annotator, "draw", noted)
     stages = max(passes_of(world.graph.stages.values()), key=len)
     execute_pass(store_of(world, tmp_path / "together"), stages)
     together = sorted(blocks)

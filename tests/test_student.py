@@ -240,7 +240,7 @@ def test_scores_are_class_probability_times_mean_mask_probability(backbone: str)
     masks, classes = 2 * torch.randn(8, 16, 16), torch.randn(8, 4)
     inner = resize.Inner((64, 64), (60, 48))
     assert isinstance(model, mask2former.Mask2FormerStudent)
-    found = model._prediction(masks, classes, inner, (30, 24))
+    found = model._drawn(masks, classes, inner, (30, 24))()
     expected = []
     for query in range(8):
         full = torch.nn.functional.interpolate(

@@ -28,7 +28,7 @@ def resnet50() -> Mask2FormerStudent:
 
 
 def test_figures_common_to_all_data_sets() -> None:
-    """Optimiser, losses and points are the released ones on all three data sets."""
+    """Optimizer, losses and points are the released ones on all three data sets."""
     for config in PUBLISHED.values():
         assert config.optimizer.model_dump() == {
             "learning_rate": 1e-4,

@@ -145,9 +145,10 @@ def test_what_is_no_student_is_one_line(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((trained / "config.json").read_bytes())
     with pytest.raises(InputError, match="not a complete transformers checkpoint"):
         starts.read_start(str(tmp_path))
-    (tmp_path / "model_final.pkl").write_bytes(b"pickle")
-    with pytest.raises(InputError, match=r"a file.*name a hub id or a folder"):
-        starts.read_start(str(tmp_path / "model_final.pkl"))
+    for name in ("model_final.pkl", "model_final.pth"):  # as the authors' trainer writes them
+        (tmp_path / name).write_bytes(b"pickle")
+        with pytest.raises(InputError, match=r"a file.*name a hub id or a folder"):
+            starts.read_start(str(tmp_path / name))
     with pytest.raises(MissingError, match="hf download facebook/mask2former-absent"):
         starts.read_start("facebook/mask2former-absent")
 

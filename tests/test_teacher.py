@@ -31,7 +31,7 @@ SMALL = TeacherConfig(
     log_every=4,
     checkpoint_every=3,
     validate_every=6,
-    prefetch=False,
+    workers=0,
 )
 BOX = TeacherKind("box", False)
 AWARE = TeacherKind("point_box", True)
@@ -49,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
         "spec": str(root / "sam"),
         "text": text_folder(root / "text"),
         "dataset": dataset,
-        "embeddings": Embeddings(None, dataset, lambda: encoder),
+        "embeddings": Embeddings((), dataset, lambda: encoder),
     }
 
 
@@ -125,12 +125,31 @@ def test_resumed_equals_uninterrupted(world: dict, tmp_path: Path, kind: Teacher
     assert lines(cut) == lines(whole)
 
 
-def test_prefetching_changes_nothing(world: dict, tmp_path: Path) -> None:
+def test_reading_ahead_changes_nothing(world: dict, tmp_path: Path) -> None:
     """Batches read ahead in a thread are the same batches."""
     first = run(world, tmp_path / "a")
-    second = run(world, tmp_path / "b", SMALL.model_copy(update={"prefetch": True}))
+    second = run(world, tmp_path / "b", SMALL.model_copy(update={"workers": 3}))
     one, two = (load_file(out / "teacher.safetensors") for out in (first, second))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_validation_pictures_are_encoded_once(
+    world: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three validations encode no more pictures than one."""
+    encode, counts = ImageEncoder.encode, []
+    for every in (6, 2):
+        encoded: list[int] = []
+        monkeypatch.setattr(
+            ImageEncoder,
+            "encode",
+            lambda s, p, seen=encoded: (seen.append(len(p)), encode(s, p))[1],
+        )
+        config = SMALL.model_copy(update={"validate_every": every, "log_every": 1})
+        out = run(world, tmp_path / str(every), config, validation=world["dataset"])
+        assert sum("miou" in line for line in lines(out)) == 6 // every
+        counts.append(sum(encoded))
+    assert counts[0] == counts[1]
 
 
 def test_prompts_decoded_at_once_hardly_matter(world: dict, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from omnicost.pipeline.teacher.start import Verdict, best_token, instances, pace
 
 POINT = TeacherKind("point", False)
 FEW = TeacherConfig(
-    steps=2, batch_images=4, points=32, prefetch=False, held_out_share=0.25, held_out_instances=3
+    steps=2, batch_images=4, points=32, workers=0, held_out_share=0.25, held_out_instances=3
 )
 
 
@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
         "spec": str(root / "sam"),
         "text": text_folder(root / "text"),
         "dataset": dataset,
-        "cache": Embeddings(None, dataset, lambda: encoder),
+        "cache": Embeddings((), dataset, lambda: encoder),
     }
 
 

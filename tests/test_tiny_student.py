@@ -11,6 +11,7 @@ from torch import nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from omnicost.data.tiny.world import SPECS
+from omnicost.models.masks import encode
 from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.student import Prediction
 from omnicost.models.tiny import weights_path
@@ -68,7 +69,7 @@ def test_perfect_masks_score_one() -> None:
     _, targets = student.batch_of(pictures)
     right = [
         Prediction(
-            tuple(student.resize.encode(target.masks.bool())),
+            tuple(encode(target.masks.bool())),
             target.classes.numpy(),
             np.ones(len(target.classes), np.float32),
         )

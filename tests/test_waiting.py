@@ -101,7 +101,7 @@ def test_a_stage_that_waited_long_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     lines = starved_stages(Graph((), {stage.key: stage for stage in stages}), store)
     assert len(lines) == 1
     assert "slow 0.2 waited for data" in lines[0]
-    assert "recipe.slow.workers" in lines[0]
+    assert "resources.slow.threads" in lines[0]
     assert lines[0] in store.log(stages[0].key).read_text()
     last = store.log(stages[1].key).read_text().splitlines()[-1]
     assert "images/s, waited for data" in last

@@ -48,10 +48,10 @@ def time_steps(dataset: Dataset, sam: str, root: Path, batch: int, steps: int) -
     work.mkdir()
     embed.run(dataset, sam, DEFAULT_EMBED, out=out, work=work)
     seconds = []
-    for folder in (out, None):
+    for folders in ([out], []):
         model = load_promptable(sam)
         encoder = ImageEncoder(model, DEFAULT_EMBED)
-        embeddings = Embeddings(folder, dataset, lambda encoder=encoder: encoder)
+        embeddings = Embeddings(folders, dataset, lambda encoder=encoder: encoder)
         seconds.append(median(_steps(dataset, model, embeddings, root, batch, steps)))
     return Step(*seconds)
 

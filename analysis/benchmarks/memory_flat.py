@@ -46,9 +46,9 @@ kind = TeacherKind("box", False)
 config = TeacherConfig(steps=5, points=1024)  # few: else its own peak would hide growth
 tuned = folder("teacher")
 teacher.run(dataset, sam, "", config, kind=kind, labelled=range(len(dataset)), seed=0,
-            embeddings=embeddings, out=tuned, work=folder("w2"))
+            embeddings=[embeddings], out=tuned, work=folder("w2"))
 job = pseudomask.Job(AnnotationType.BOX, range(len(dataset)), folder("masks"), {"mask": tuned})
-pseudomask.run(dataset, sam, "", PseudomaskConfig(), [job], embeddings=embeddings,
+pseudomask.run(dataset, sam, "", PseudomaskConfig(), [job], embeddings=[embeddings],
                work=folder("w3"))
 print("PEAK", Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """

@@ -42,7 +42,7 @@ def cells(dataset: Dataset, sam: str, root: Path, detections: Path, name: str) -
             }
             out = folder / "out"
             out.mkdir()
-            jobs.append(Job(kind, range(len(dataset)), out, teachers, detections))
+            jobs.append(Job(kind, range(len(dataset)), out, teachers, [detections]))
     return jobs
 
 

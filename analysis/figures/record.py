@@ -15,6 +15,7 @@ import typer
 
 from analysis.figures.examples import save_examples
 from omnicost.data import Dataset, open_dataset
+from omnicost.engine.graph import by_role
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
 from omnicost.errors import MissingError
@@ -52,7 +53,7 @@ def _lone_points(store: Store, kind: str) -> StageManifest:
     """Pseudo-masks of points that GroundingDINO had no part in, by the teacher's kind."""
     for found in store.manifests():
         teacher = found.inputs.get("teacher.mask")
-        if found.label == CLASS_PROMPTS and "detections" not in found.inputs and teacher:
+        if found.label == CLASS_PROMPTS and not by_role(found.inputs, "detections.") and teacher:
             told = store.manifest(teacher).label
             if told.startswith(f"teacher {kind} ") and told.endswith("seed=0"):
                 return found

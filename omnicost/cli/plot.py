@@ -157,9 +157,9 @@ def masks(
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "", (), force)
-    after, before, detections, origin = _masks(cell, store, pseudomasks, before, detections)
+    after, before, proposals, origin = _masks(cell, store, pseudomasks, before, detections)
     dataset = open_data_of(cell, store, origin, data, split, root)
-    shown = examples(dataset, after, before, detections, image or (), images, seed=seed)
+    shown = examples(dataset, after, before, proposals, image or (), images, seed=seed)
     info = compute_masks_info(shown)
     draw_masks(info, out, width)
     if as_json:
@@ -193,7 +193,7 @@ def _masks(
         return find_masks(Store(store, create=False), cell)
     if pseudomasks is None:
         raise InputError("--cell", "is missing", "name one, or give --pseudomasks")
-    return StoredMasks(pseudomasks, before, detections, "")
+    return StoredMasks(pseudomasks, before, (detections,) if detections else (), "")
 
 
 def _read(results: list[Path] | None, dataset: str | None, variant: str | None) -> list[Row]:

@@ -72,5 +72,5 @@ class StageManifest(BaseModel):
             return None
         return (
             f"{self.label} waited for data {self.waiting:.0%} of its time: give it more threads "
-            f"(resources.{self.stage}.threads and cpus) or set recipe.{self.stage}.workers"
+            f"(resources.{self.stage}.threads and cpus); workers follow unless the card fixes them"
         )

@@ -51,7 +51,16 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> 
     Pictures decode and resize outside the interpreter's lock, so threads keep a GPU fed. No
     threads for 0 workers. Time that the caller is kept waiting is counted (`progress.fed`).
     """
-    return fed(map(make, items) if workers == 0 else _in_threads(make, items, workers))
+    return fed(_in_threads(make, items, workers, 2 * workers))
+
+
+def behind(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
+    """``map(make, items)`` in order, made in threads while the caller's thread goes on to the next.
+
+    For what is left to do with what a device has drawn: the items come from the caller's thread,
+    and no more of them wait than there are workers.
+    """
+    return _in_threads(make, items, workers, workers)
 
 
 def workers_of(asked: int | None) -> int:
@@ -60,13 +69,16 @@ def workers_of(asked: int | None) -> int:
 
 
 def _in_threads(
-    make: Callable[[Item], Made], items: Iterable[Item], workers: int
+    make: Callable[[Item], Made], items: Iterable[Item], workers: int, most_waiting: int
 ) -> Iterator[Made]:
+    if workers == 0:
+        yield from map(make, items)
+        return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Made]] = deque()
         for item in items:
             waiting.append(pool.submit(make, item))
-            if len(waiting) > 2 * workers:
+            if len(waiting) > most_waiting:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -26,8 +26,9 @@ class Config(Params):
 class ModelSpecs(Config):
     """Which weights: a hub id, a folder, an official ``.pth`` file or ``tiny``.
 
-    `student` names a whole trained student to start from, its class head made anew where the
-    classes differ; with ``none``, the paper's, a fresh head on the pretrained `backbone`.
+    `student` names a whole trained student to start from, in transformers' format or a finished
+    student's own file, its class head made anew where the classes differ; with ``none``, the
+    paper's, a fresh head on the pretrained `backbone`.
     """
 
     sam: str = "tiny"
@@ -130,7 +131,8 @@ class TeacherConfig(Config):
     decode_prompts: int | None = Field(
         default=None, ge=1
     )  # prompts decoded at once; None: by device
-    prefetch: bool = runtime_field(default=True)  # the next batch is read while this one trains
+    # Threads that read the next batches; None: one fewer than the stage has, and at least one.
+    workers: int | None = runtime_field(default=None, ge=0)
     validation_images: int = runtime_field(default=64, ge=0)
     validate_every: int = runtime_field(default=1_000, ge=1)
     checkpoint_every: int = runtime_field(default=500, ge=1)
@@ -159,3 +161,4 @@ class PseudomaskConfig(Config):
     decode_prompts: int | None = Field(default=None, ge=1)
     images_per_block: int = runtime_field(default=16, ge=1)
     part_images: int = runtime_field(default=512, ge=1)  # images between two checkpoints
+    workers: int | None = runtime_field(default=None, ge=0)

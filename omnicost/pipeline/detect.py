@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from omnicost.files import whole_file
 from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
 from omnicost.pipeline.compute import ahead, autocast, batches, float32_products, workers_of
 from omnicost.pipeline.config import ProposalConfig
+from omnicost.pipeline.portions import WHOLE, Portion
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
 from omnicost.progress import Progress, silent
 
@@ -38,6 +39,7 @@ def run(
     seed: int = 0,
     device: str = "cpu",
     report: Progress = silent,
+    portion: Portion = WHOLE,
 ) -> None:
     """Write every proposal above ``keep_above`` on every image into ``out``.
 
@@ -51,19 +53,25 @@ def run(
         annotation: the weak labels whose classes are present, with their noise and seed.
         device: a torch device.
         report: told of the images done.
+        portion: of the images.
     """
     loaded = load_detector(detector, device)
     source = _Source(dataset, loaded, mode, annotation, noise, seed)
-    parts = batches(list(range(len(dataset))), PART_IMAGES)
+    chosen = list(range(len(dataset)))[portion.of(len(dataset))]
+    parts = batches(chosen, PART_IMAGES)
     done = 0
+
+    def further(more: int) -> None:
+        report(done + more, len(chosen), {})
+
     for number, images in enumerate(parts):
         path = _part_path(work, number)
         if not path.exists():
             with float32_products(config.precision):
-                found = detect(source, images, config, report, done)
+                found = detect(source, images, config, further)
             write_proposals(path, dataset, found)
         done += len(images)
-        report(done, len(dataset), {})
+        further(0)
     _join([_part_path(work, number) for number in range(len(parts))], out / DETECTIONS)
 
 
@@ -93,10 +101,9 @@ class _Question(NamedTuple):
 
 
 def detect(
-    source: _Source, images: Sequence[int], config: ProposalConfig, report: Progress, done: int = 0
+    source: _Source, images: Sequence[int], config: ProposalConfig, done: Callable[[int], None]
 ) -> dict[int, Proposals]:
-    """Proposals on some images, which are batched by equal size."""
-    total = len(source.dataset)
+    """Proposals on some images, which are batched by equal size; `done` is told how many."""
     groups = _of_equal_size(source.dataset, images, config.batch_images)
     found: dict[int, Proposals] = {}
     workers = workers_of(config.workers)
@@ -104,7 +111,7 @@ def detect(
         for index, parts in zip(question.indices, _ask(source, question, config), strict=True):
             size = source.dataset.sizes[index].tolist()
             found[index] = to_proposals(parts, size, config.keep_above)
-        report(done + len(found), total, {})
+        done(len(found))
     return found
 
 

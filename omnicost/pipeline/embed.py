@@ -21,6 +21,7 @@ from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.pipeline.compute import ahead, autocast, batches, float32_products, workers_of
 from omnicost.pipeline.config import EmbedConfig
+from omnicost.pipeline.portions import WHOLE, Portion
 from omnicost.progress import Progress, silent
 
 VERSION = 3  # raise when the same parameters give another output
@@ -72,7 +73,7 @@ class Embeddings:
     Both come in fp16 precision, so that a cached and a passing embedding agree up to its rounding.
 
     Args:
-        folder: of `run`; None when nothing is cached.
+        folders: of `run`, one a portion; none when nothing is cached.
         dataset: whose images they are.
         encoder: makes the image encoder when an image is not in the cache.
 
@@ -81,20 +82,19 @@ class Embeddings:
     """
 
     def __init__(
-        self, folder: Path | None, dataset: Dataset, encoder: Callable[[], ImageEncoder]
+        self, folders: Sequence[Path], dataset: Dataset, encoder: Callable[[], ImageEncoder]
     ) -> None:
         self.dataset = dataset
         self._make_encoder = encoder
-        self.folder = folder
-        self._rows: dict[int, int] = {}
+        self._places: dict[int, tuple[Path, int]] = {}  # image -> shard and row in it
         self._levels: list[list[int]] = []
-        self._shard_images = 1
-        if folder is not None:
+        for folder in folders:
             index = _read_index(folder, dataset)
-            self._rows = {image: row for row, image in enumerate(index["images"])}
             self._levels = index["levels"]
-            self._shard_images = index["shard_images"]
-        self._shard = lru_cache(OPEN_SHARDS)(self._open_shard)
+            for number, images in enumerate(batches(index["images"], index["shard_images"])):
+                shard = _shard_path(folder, number)
+                self._places |= {image: (shard, row) for row, image in enumerate(images)}
+        self._shard = lru_cache(OPEN_SHARDS)(_open_shard)
 
     @cached_property
     def encoder(self) -> ImageEncoder:
@@ -102,22 +102,38 @@ class Embeddings:
         return self._make_encoder()
 
     def __contains__(self, index: int) -> bool:
-        return index in self._rows
+        return index in self._places
 
     def get(self, index: int) -> Arrays:
         """``(C, h, w) float16`` of each level of the image of that index."""
-        row = self._rows.get(index)
-        if row is None:
-            pixels = self.encoder.prepare([self.dataset.image(index)])
-            return tuple(each[0] for each in self.encoder.encode(pixels))
-        shard, place = divmod(row, self._shard_images)
+        return self.ready(index)()
+
+    def ready(self, index: int) -> Callable[[], Arrays]:
+        """`get` in two: all that any thread may do is done now, the encoder's part when called."""
+        if index in self:
+            cached = self._cached(*self._places[index])
+            return lambda: cached
+        pixels = self.encoder.prepare([self.dataset.image(index)])
+        return lambda: tuple(each[0] for each in self.encoder.encode(pixels))
+
+    def _cached(self, shard: Path, row: int) -> Arrays:
         ends = np.cumsum([math.prod(level) for level in self._levels])
-        parts = np.split(np.array(self._shard(shard)[place]), ends[:-1])
+        parts = np.split(np.array(self._shard(shard)[row]), ends[:-1])
         return tuple(part.reshape(level) for part, level in zip(parts, self._levels, strict=True))
 
-    def _open_shard(self, number: int) -> np.ndarray:
-        assert self.folder is not None
-        return np.load(_shard_path(self.folder, number), mmap_mode="r", allow_pickle=False)
+
+class KeptEmbeddings(Embeddings):
+    """Embeddings that stay in memory once they are there: of a few images that come up again."""
+
+    @cached_property
+    def _kept(self) -> dict[int, Arrays]:
+        return {}
+
+    def get(self, index: int) -> Arrays:
+        """As `Embeddings`, encoded once."""
+        if index not in self._kept:
+            self._kept[index] = super().get(index)
+        return self._kept[index]
 
 
 def run(
@@ -130,8 +146,9 @@ def run(
     device: str = "cpu",
     report: Progress = silent,
     order: Sequence[int] | None = None,
+    portion: Portion = WHOLE,
 ) -> None:
-    """Encode images into ``out`` until the size limit is reached.
+    """Encode images into ``out``, as far as the size limit goes.
 
     Finished shards wait in ``work``: a restart takes up after the last of them.
 
@@ -146,9 +163,10 @@ def run(
         report: told of the images done.
         order: image indices, those that matter most first; the permutation of seed 0 by default,
             whose head is what is labelled first.
+        portion: of that order.
     """
     encoder = ImageEncoder.load(sam, config, device)
-    chosen = _chosen(dataset, order, encoder, config)
+    chosen = _chosen(dataset, order, portion, encoder, config)
     index = {
         "dataset": dataset.fingerprint,
         "images": chosen,
@@ -181,11 +199,16 @@ def _drop_leftovers(work: Path, index: dict[str, Any]) -> None:
 
 
 def _chosen(
-    dataset: Dataset, order: Sequence[int] | None, encoder: ImageEncoder, config: EmbedConfig
+    dataset: Dataset,
+    order: Sequence[int] | None,
+    portion: Portion,
+    encoder: ImageEncoder,
+    config: EmbedConfig,
 ) -> list[int]:
+    """The images of a portion that are within the limit, which is that of all portions together."""
     given = permutation(dataset, 0) if order is None else np.asarray(order, np.int64)
     fitting = int(config.limit_gigabytes * 1e9 // (2 * _numbers(encoder)))
-    return given[:fitting].tolist()
+    return given[:fitting][portion.of(len(given))].tolist()
 
 
 def _numbers(encoder: ImageEncoder) -> int:
@@ -218,6 +241,10 @@ def _write_shard(
             report(done + row, total, {"images_per_second": round(rate, 3)})
         shard.flush()
         del shard
+
+
+def _open_shard(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _shard_path(folder: Path, number: int) -> Path:

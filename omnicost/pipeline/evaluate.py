@@ -18,8 +18,8 @@ import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
 from omnicost.files import whole_file
-from omnicost.models.students.student import Prediction, load
-from omnicost.pipeline.compute import ahead, workers_of
+from omnicost.models.students.student import Drawn, Prediction, load
+from omnicost.pipeline.compute import ahead, behind, workers_of
 from omnicost.progress import Progress
 
 VERSION = 1  # raise when the same parameters give another output
@@ -29,6 +29,7 @@ IOUS = (0.5, 0.75)
 SIZES = ("S", "M", "L")
 IMAGES_AT_ONCE, PIXELS_AT_ONCE = 32, 1 << 24  # pictures that are read together: 50 MB
 MOST_DETECTIONS = (1, 10, 100)  # an image, as COCO
+ENCODERS = 1  # threads that encode masks: one is faster than any device that draws them
 
 
 def run(
@@ -63,8 +64,8 @@ def predict(
 ) -> Iterator[tuple[int, Prediction]]:
     """A trained student's prediction for each image of a data set, in order.
 
-    Pictures are decoded in threads while others are predicted; how many wait is bounded by their
-    pixels.
+    Pictures are decoded, and masks encoded, in threads while others are predicted, here; how many
+    wait is bounded by their pixels.
     """
     model = load(student, device)
     groups = list(_groups_of_pixels(dataset))
@@ -75,9 +76,16 @@ def predict(
     def read(indices: list[int]) -> list[np.ndarray]:
         return [dataset.image(index) for index in indices]
 
-    for indices, pictures in zip(groups, ahead(read, groups, workers), strict=True):
-        yield from zip(indices, model.predict(pictures), strict=True)
-        report(indices[-1] + 1, len(dataset), {})
+    def drawn() -> Iterator[tuple[int, Drawn]]:
+        for indices, pictures in zip(groups, ahead(read, groups, workers), strict=True):
+            yield from zip(indices, model.draw(pictures), strict=True)
+
+    def finished(one: tuple[int, Drawn]) -> tuple[int, Prediction]:
+        return one[0], one[1]()
+
+    for index, prediction in behind(finished, drawn(), min(workers, ENCODERS)):
+        yield index, prediction
+        report(index + 1, len(dataset), {})
 
 
 def _groups_of_pixels(dataset: Dataset) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ def examples(
     dataset: Dataset,
     after: Path,
     before: Path | None = None,
-    detections: Path | None = None,
+    detections: Sequence[Path] = (),
     image_ids: Sequence[int] = (),
     images: int = 4,
     min_score: float = 0.3,
@@ -34,7 +34,7 @@ def examples(
         dataset: with the pictures and the ground truth.
         after: artefact of the pseudo-mask step: whose prompts and masks are shown.
         before: another one on the same images, such as of the untuned teacher.
-        detections: artefact of the detect step, to show GroundingDINO's boxes.
+        detections: artefacts of the detect step, to show GroundingDINO's boxes.
         image_ids: which images; a seeded draw from those with pseudo-masks if none.
         images: how many to draw.
         min_score: of GroundingDINO's boxes shown.
@@ -44,7 +44,7 @@ def examples(
         InputError: if an image has no pseudo-mask in the table.
     """
     shown, earlier = _Table(after), None if before is None else _Table(before)
-    found = None if detections is None else Detections(detections)
+    found = Detections(detections) if detections else None
     chosen = _chosen(shown.image_ids, image_ids, images, seed, after)
     return [_example(dataset, image_id, shown, earlier, found, min_score) for image_id in chosen]
 

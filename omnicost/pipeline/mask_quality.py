@@ -7,7 +7,8 @@ paper's Table 5. All figures are in percent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,9 @@ class Found(NamedTuple):
     annotation_ids: np.ndarray  # (P,) int64, -1 for a detection
     class_indices: np.ndarray  # (P,) int64
     rles: tuple[dict[str, Any], ...]
+
+
+_NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.int64), ())
 
 
 class Tally(NamedTuple):
@@ -75,27 +79,27 @@ def quality(
         instances of those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``,
         ``_L`` and ``_per_class``; None where there is nothing to measure.
     """
-    found = _by_image(dataset, pseudomasks)
+    tables = [_Table(dataset, path) for path in pseudomasks]
     figures: dict[str, Any] = {}
     done = 0
     for kind, given in GIVEN.items():
         images = np.flatnonzero(np.asarray(strengths) == kind.strength).tolist()
         if not images:
             continue
-        pairs = [
-            (found.get((index, str(kind)), _NOTHING), dataset.instances(index, crowds=True))
-            for index in images
-        ]
-        own = {"images": len(images), **_detection_figures(pairs, dataset)}
+        tallies = _Tallies()
+        for index in images:
+            found = [table.found(index, str(kind)) for table in tables]
+            tallies.count(
+                next((each for each in found if each.rles), _NOTHING),
+                dataset.instances(index, crowds=True),
+            )
+            done += 1
+            report(done, len(dataset), {})
+        own = {"images": len(images), **tallies.detection_figures(dataset)}
         if given.of_instances:
-            own |= _instance_figures(pairs, dataset)
+            own |= _summary("mIoU", tallies.ious, dataset)
         figures[str(kind)] = own
-        done += len(images)
-        report(done, len(dataset), {})
     return figures
-
-
-_NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.int64), ())
 
 
 def instance_ious(found: Found, truth: Instances) -> np.ndarray:
@@ -132,38 +136,44 @@ def match_detections(found: Found, truth: Instances) -> tuple[np.ndarray, np.nda
     return verdicts, hit
 
 
-def _instance_figures(pairs: Sequence[tuple[Found, Instances]], dataset: Dataset) -> dict[str, Any]:
-    tallies = []
-    for found, truth in pairs:
-        real = ~truth.is_crowd
-        ious = instance_ious(found, truth)[real]
-        tallies.append(Tally(ious, truth.class_indices[real], truth.areas[real]))
-    return _summary("mIoU", _joined(tallies), dataset)
+class _Tallies:
+    """What is kept of one type's images: numbers, so that masks can go as soon as they count."""
 
+    def __init__(self) -> None:
+        self._masks: list[Tally] = []
+        self._instances: list[Tally] = []
+        self._ious: list[Tally] = []
 
-def _detection_figures(
-    pairs: Sequence[tuple[Found, Instances]], dataset: Dataset
-) -> dict[str, Any]:
-    drawn, wanted = [], []
-    for found, truth in pairs:
+    def count(self, found: Found, truth: Instances) -> None:
+        """Take note of one image."""
         verdicts, hit = match_detections(found, truth)
         counted, real = verdicts >= 0, ~truth.is_crowd
         areas = np.array(mask_api.area(list(found.rles)), float) if found.rles else np.zeros(0)
-        drawn.append(Tally(verdicts[counted], found.class_indices[counted], areas[counted]))
-        wanted.append(Tally(hit[real], truth.class_indices[real], truth.areas[real]))
-    masks, instances = _joined(drawn), _joined(wanted)
-    hits = int(instances.values.sum())
-    return {
-        "instances": len(instances.values),
-        "masks": len(masks.values),
-        "hits": hits,
-        "f1_50": f1_percent(hits, len(masks.values), len(instances.values)),
-        **_summary("precision50", masks, dataset),
-        **_summary("recall50", instances, dataset),
-    }
+        of_instances = truth.class_indices[real], truth.areas[real]
+        self._masks.append(Tally(verdicts[counted], found.class_indices[counted], areas[counted]))
+        self._instances.append(Tally(hit[real], *of_instances))
+        self._ious.append(Tally(instance_ious(found, truth)[real], *of_instances))
+
+    @property
+    def ious(self) -> Tally:
+        """Of every instance with the mask that was drawn for it."""
+        return _together(self._ious)
+
+    def detection_figures(self, dataset: Dataset) -> dict[str, Any]:
+        """Precision, recall and F1."""
+        masks, instances = _together(self._masks), _together(self._instances)
+        hits = int(instances.values.sum())
+        return {
+            "instances": len(instances.values),
+            "masks": len(masks.values),
+            "hits": hits,
+            "f1_50": f1_percent(hits, len(masks.values), len(instances.values)),
+            **_summary("precision50", masks, dataset),
+            **_summary("recall50", instances, dataset),
+        }
 
 
-def _joined(tallies: Sequence[Tally]) -> Tally:
+def _together(tallies: Sequence[Tally]) -> Tally:
     return Tally(*(np.concatenate(parts) for parts in zip(*tallies, strict=True)))
 
 
@@ -191,28 +201,44 @@ def _percent(values: np.ndarray) -> float | None:
     return 100.0 * float(values.mean()) if len(values) else None
 
 
-def _by_image(dataset: Dataset, pseudomasks: Sequence[Path]) -> dict[tuple[int, str], Found]:
-    """The masks of each (image index, annotation type)."""
-    return {
-        key: found
-        for path in pseudomasks
-        for key, found in _groups(dataset, pseudomask.read(path).select(_COLUMNS))
-    }
+class _Table:
+    """The pseudo-masks of one file, an image at a time.
+
+    `pseudomask.run` writes image after image, so that each group of rows is read once and few lie
+    in memory; rows in another order are found as well.
+    """
+
+    def __init__(self, dataset: Dataset, path: Path) -> None:
+        self._dataset = dataset
+        self._file = pseudomask.open_table(path)
+        ids = self._file.read(["image_id"])["image_id"].to_numpy()
+        self._order = np.argsort(ids, kind="stable")
+        self._ids = ids[self._order]
+        groups = range(self._file.num_row_groups)
+        sizes = [self._file.metadata.row_group(n).num_rows for n in groups]
+        self._starts = np.cumsum([0, *sizes])
+        self._group = lru_cache(2)(self._read_group)
+
+    def found(self, index: int, source: str) -> Found:
+        """The masks of one image and source, best first."""
+        image_id = int(self._dataset.image_ids[index])
+        rows = self._order[slice(*np.searchsorted(self._ids, [image_id, image_id + 1]))]
+        frames = []
+        for group in np.unique(np.searchsorted(self._starts, rows, "right") - 1).tolist():
+            own = rows[(rows >= self._starts[group]) & (rows < self._starts[group + 1])]
+            frames.append(self._group(group).take(own - self._starts[group]))
+        return _found(frames, source, self._dataset.sizes[index].tolist())
+
+    def _read_group(self, number: int) -> Any:
+        return self._file.read_row_group(number, _COLUMNS)
 
 
-def _groups(dataset: Dataset, table: Any) -> Iterator[tuple[tuple[int, str], Found]]:
-    table = table.sort_by(
-        [("image_id", "ascending"), ("source", "ascending"), ("score", "descending")]
+def _found(parts: Sequence[Any], source: str, size: list[int]) -> Found:
+    """The rows of a source in some Arrow tables, by score."""
+    rows = [row for part in parts for row in part.to_pylist() if row["source"] == source]
+    rows.sort(key=lambda row: -row["score"])
+    return Found(
+        np.array([row["annotation_id"] for row in rows], np.int64),
+        np.array([row["class_index"] for row in rows], np.int64),
+        tuple({"size": size, "counts": row["rle"]} for row in rows),
     )
-    frame = table.to_pandas()
-    for (image_id, source), rows in frame.groupby(["image_id", "source"], sort=False):
-        index = dataset.index_of(int(image_id))
-        size = dataset.sizes[index].tolist()
-        yield (
-            (index, str(source)),
-            Found(
-                rows["annotation_id"].to_numpy(),
-                rows["class_index"].to_numpy(np.int64),
-                tuple({"size": size, "counts": code} for code in rows["rle"]),
-            ),
-        )

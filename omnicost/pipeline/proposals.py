@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,22 +47,16 @@ class Detections:
     """The proposals of a split, by image id.
 
     Args:
-        folder: of the detect step.
+        folders: of the detect step, one a portion.
 
     Raises:
         InputError: if there are none to read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folders: Sequence[Path]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        try:
-            table = pq.read_table(folder / DETECTIONS)
-        except (OSError, pa.ArrowInvalid):
-            raise InputError(
-                folder / DETECTIONS, "no detections can be read", "run the detect step again"
-            ) from None
+        table = pa.concat_tables(map(_read, folders))
         image_ids = table["image_id"].to_numpy()
         order = np.argsort(image_ids, kind="stable")
         flat = table["box"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -79,3 +74,16 @@ class Detections:
         """The proposals on an image, in the order in which they were found."""
         first, end = np.searchsorted(self._image_ids, [image_id, image_id + 1])
         return Proposals(*(column[first:end] for column in self._rows))
+
+
+def _read(folder: Path) -> Any:
+    """An Arrow table of proposals."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(folder / DETECTIONS)
+    except (OSError, pa.ArrowInvalid):
+        raise InputError(
+            folder / DETECTIONS, "no detections can be read", "run the detect step again"
+        ) from None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from omnicost.annotation import AnnotationType, Policy
+from omnicost.data.splits import masked_images, permutation
 from omnicost.data.weak import PERFECT, given_for
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
 from omnicost.engine.keys import digest
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT, NO_START
+from omnicost.pipeline.portions import Portion, portions_of
 from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.student.config import TrunkConfig
@@ -101,6 +105,10 @@ class _CellStages:
     def _train_megapixels(self) -> float | None:
         return self.sources.megapixels(self.cell.dataset, self.cell.dataset.train)
 
+    @property
+    def _val_images(self) -> int | None:
+        return self.sources.images(self.cell.dataset.validation, self.cell.dataset.val)
+
     def _weights(self, role: WeightsRole) -> WeightsSource:
         return self.sources.weights(getattr(self.recipe.models, role), role)
 
@@ -112,19 +120,52 @@ class _CellStages:
     def _encoding(self) -> Encoding:
         return Encoding(config=self.recipe.embed)
 
-    def _embed(self) -> Stage | None:
-        if self.recipe.embed.limit_gigabytes == 0:
-            return None
+    @property
+    def _portions(self) -> tuple[Portion, ...]:
+        return portions_of(self._train_images)
+
+    def _images_in(self, portion: Portion) -> int | None:
+        images = self._train_images
+        return None if images is None else len(range(images)[portion.of(images)])
+
+    def _embed(self, portion: Portion) -> Stage:
         return self.book.add(
             EMBED,
-            EmbedParams(data=self._train, sam=self._weights("sam"), config=self.recipe.embed),
-            label=f"embed {self.cell.dataset.name}",
-            units=self._train_images,
+            EmbedParams(
+                data=self._train,
+                sam=self._weights("sam"),
+                config=self.recipe.embed,
+                portion=portion,
+            ),
+            label=f"embed {self.cell.dataset.name}{portion}",
+            units=self._images_in(portion),
             unit_size=self._train_megapixels,
             priced_as=self.recipe.models.sam,
         )
 
-    def _detect(self, annotation: AnnotationType) -> Stage:
+    def _embeddings(self, portions: Iterable[Portion]) -> dict[str, Stage]:
+        """What a stage reads of the cache, by role; nothing without one."""
+        if self.recipe.embed.limit_gigabytes == 0:
+            return {}
+        return {f"embed.{each.number}": self._embed(each) for each in portions}
+
+    def _labelled_portions(self) -> list[Portion]:
+        """Those with the images that a teacher learns from.
+
+        Portions follow seed 0's order of labelling, so its images with masks lie in the first.
+        """
+        split = self.sources.dataset(self.cell.dataset, self.cell.dataset.train)
+        if split is None or len(self._portions) == 1:
+            return list(self._portions)
+        masked = masked_images(split, self.cell.policy.mask_share, self.cell.seed)
+        is_masked = np.isin(permutation(split, 0), masked)
+        return [each for each in self._portions if is_masked[each.of(len(split))].any()]
+
+    def _detections(self, annotation: AnnotationType) -> dict[str, Stage]:
+        """What GroundingDINO proposes for a type, by role."""
+        return {f"detections.{p.number}": self._detect(annotation, p) for p in self._portions}
+
+    def _detect(self, annotation: AnnotationType, portion: Portion) -> Stage:
         mode = route_of(annotation).captions
         assert mode is not None  # a type without captions asks no detector
         params = DetectParams(
@@ -132,6 +173,7 @@ class _CellStages:
             detector=self._weights("detector"),
             config=self.recipe.detect.proposals,
             mode=mode,
+            portion=portion,
         )
         if params.mode == "present" and self.recipe.noise != PERFECT:
             # Only faults make the tags of points differ from plain tags.
@@ -140,8 +182,8 @@ class _CellStages:
         return self.book.add(
             DETECT,
             params,
-            label=f"detect {self.cell.dataset.name} {params.mode}",
-            units=self._train_images,
+            label=f"detect {self.cell.dataset.name} {params.mode}{portion}",
+            units=self._images_in(portion),
             unit_size=self._train_megapixels,
             priced_as=self.recipe.models.detector,
         )
@@ -152,7 +194,7 @@ class _CellStages:
         config = self.recipe.teacher
         return not (config.tune and config.steps and self.cell.policy.mask_share)
 
-    def _teacher(self, kind: TeacherKind, embed: Stage | None) -> Stage:
+    def _teacher(self, kind: TeacherKind) -> Stage:
         params = TeacherParams(kind=kind, sam=self._weights("sam"))
         if self._is_released:
             label = f"teacher {kind} released"
@@ -172,7 +214,7 @@ class _CellStages:
         return self.book.add(
             TEACHER,
             params.model_copy(update={"tuning": tuning}),
-            inputs={} if embed is None else {"embed": embed},
+            inputs=self._embeddings(self._labelled_portions()),
             label=f"teacher {kind} {self.cell.dataset.name} mask={share:g} seed={seed}",
             units=self.recipe.teacher.steps * self.recipe.teacher.batch_images,
             unit_size=self._train_megapixels,
@@ -185,14 +227,13 @@ class _CellStages:
         Released weights know nothing of shares: where there is one weak type they label every
         image, and serve all mask shares, since students let real masks override.
         """
-        embed = self._embed()
+        embeddings = self._embeddings(self._portions)
         teachers = self.recipe.teachers(annotation)
-        inputs = {f"teacher.{role}": self._teacher(k, embed) for role, k in teachers.items()}
-        if embed is not None:
-            inputs["embed"] = embed
+        inputs = {f"teacher.{role}": self._teacher(kind) for role, kind in teachers.items()}
+        inputs |= embeddings
         route = route_of(annotation)
         if route.asks_detector(self.recipe.refine):
-            inputs["detections"] = self._detect(annotation)
+            inputs |= self._detections(annotation)
         policy = self._labelled_policy(annotation)
         params = PseudomaskParams(
             data=self._train,
@@ -316,6 +357,7 @@ class _CellStages:
             scratch={"student": student.key},
             resources=self.book.resources_of(EVALUATE),
             label=f"evaluate stopped {self.cell.id}",
+            units=self._val_images,
         )
 
     def _evaluate(self, student: Stage) -> Stage:
@@ -324,7 +366,7 @@ class _CellStages:
             EvaluateParams(data=self._val),
             inputs={"student": student},
             label=f"evaluate {self.cell.id}",
-            units=self.sources.images(self.cell.dataset.validation, self.cell.dataset.val),
+            units=self._val_images,
             unit_size=self.sources.megapixels(self.cell.dataset.validation, self.cell.dataset.val),
             priced_as=self._student_scale,
         )

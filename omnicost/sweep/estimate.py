@@ -43,10 +43,9 @@ GROUPS: Final[Mapping[str, str]] = {
 }
 
 
-COMPILED_ATTENTION: Final = (
-    "students are priced by their authors' times, with a compiled kernel for deformable attention; "
-    "in plain PyTorch, as here, a step may take 30-50% more (the first recorded student tells)"
-)
+# Ours is transformers' deformable attention, which no GPU has timed yet: as others report, a step's
+# time without the authors' compiled kernel over that with it.
+PLAIN_PYTORCH: Final = (1.3, 1.5)
 
 
 class Hours(NamedTuple):
@@ -219,19 +218,30 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEsti
         disk_gb=sum(disk_mb(graph.stages[key]) for key in needed) / 1e3,
         memory_gb=_memory(graph),
         hardware=hardware,
-        assumptions=_assumptions(graph, timings),
+        assumptions=_assumptions(left, timings, hardware),
     )
 
 
-def _assumptions(graph: Graph, timings: StageTimings) -> tuple[str, ...]:
-    """Ours is transformers' attention, which has no compiled kernel; no GPU has timed it yet."""
-    by_authors_times = (
-        isinstance(stage.params, StudentParams)
+def _assumptions(
+    left: Iterable[Stage], timings: StageTimings, hardware: Hardware
+) -> tuple[str, ...]:
+    """What the times of the stages still to run take for granted."""
+    by_authors_times = sum(
+        timings.seconds(stage)
+        for stage in left
+        if isinstance(stage.params, StudentParams)
         and stage.priced_as != TINY
         and not timings.is_recorded(stage)
-        for stage in graph.stages.values()
     )
-    return (COMPILED_ATTENTION,) if any(by_authors_times) else ()
+    if not by_authors_times:
+        return ()
+    days = by_authors_times / 3600 / 24 / hardware.devices
+    low, high = (f"{days * factor:.2g}" for factor in PLAIN_PYTORCH)
+    return (
+        "students are priced by their authors' times, with a compiled kernel for deformable "
+        "attention; in plain PyTorch, as here, a step may take 30-50% more: students then take "
+        f"{low} to {high} days instead of {days:.2g} (the first recorded student tells)",
+    )
 
 
 def _group(stage: Stage) -> str:
@@ -278,11 +288,13 @@ def uncached_share(embed: EmbedConfig, sam: str, images: float) -> float:
 
 
 def disk_mb(stage: Stage) -> float:
-    """Megabytes of the stage's artefact; embeddings stop at their limit."""
+    """Megabytes of the stage's artefact; embeddings of all portions stop at their limit."""
     prior = prior_of(stage)
     size = prior.artefact_mb_fixed + prior.artefact_mb_image * (stage.units or 0.0)
     if isinstance(stage.params, EmbedParams):
-        return min(size, 1e3 * stage.params.config.limit_gigabytes)
+        told = stage.params
+        room = 1e3 * told.config.limit_gigabytes - told.portion.number * size
+        return min(size, max(0.0, room))
     return size
 
 

@@ -34,13 +34,13 @@ class StoredMasks(NamedTuple):
     Args:
         after: folder of those that the cell's student learnt from.
         before: the released teachers' from the same labels, if the store has them.
-        detections: what GroundingDINO proposed for them, if it was asked.
+        detections: what GroundingDINO proposed for them, portion by portion, if it was asked.
         data: fingerprint of the training split.
     """
 
     after: Path
     before: Path | None
-    detections: Path | None
+    detections: tuple[Path, ...]
     data: str
 
 
@@ -73,12 +73,11 @@ def find_masks(store: Store, name: str) -> StoredMasks:
         raise InputError("`cell`", f"{name} has no pseudo-masks", "name one with a weak type")
     shown = store.manifest(keys[0])
     told = _told(PSEUDOMASK, store, shown)
-    detections = shown.inputs.get("detections")
     untuned = _untuned(store, shown, told)
     return StoredMasks(
         store.path(shown.key),
         store.path(untuned) if untuned else None,
-        store.path(detections) if detections else None,
+        tuple(map(store.path, by_role(shown.inputs, "detections.").values())),
         told.data.fingerprint,
     )
 

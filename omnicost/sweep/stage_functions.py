@@ -37,6 +37,7 @@ from omnicost.pipeline.config import (
     SelectConfig,
     TeacherConfig,
 )
+from omnicost.pipeline.portions import WHOLE, Portion
 from omnicost.pipeline.pseudomask import generate as pseudomask_step
 from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.student import train as student_step
@@ -56,20 +57,22 @@ class Encoding(Params):
 
 
 class EmbedParams(Params):
-    """SAM's image embeddings of a split."""
+    """SAM's image embeddings of a portion of a split, in the order in which it is labelled."""
 
     data: SplitSource
     sam: WeightsSource
     config: EmbedConfig
+    portion: Portion = WHOLE
 
 
 class DetectParams(Params):
-    """GroundingDINO's proposals; the tags of `annotation` are asked for in mode ``present``."""
+    """GroundingDINO's proposals on a portion; in mode ``present`` the tags of `annotation`."""
 
     data: SplitSource
     detector: WeightsSource
     config: ProposalConfig
     mode: Literal["all", "present"]
+    portion: Portion = WHOLE
     annotation: AnnotationType = AnnotationType.CLASS
     noise: AnnotatorNoise = PERFECT
     seed: int = 0
@@ -148,12 +151,13 @@ class SalvageParams(StoppedParams):
 
 
 def embed(context: StageContext[EmbedParams]) -> None:
-    """SAM's image embeddings of the training split."""
+    """SAM's image embeddings of a portion of the training split."""
     told = context.params
     embed_step.run(
         told.data.open(),
         told.sam.spec,
         told.config,
+        portion=told.portion,
         out=context.out,
         work=context.work,
         device=context.device,
@@ -162,13 +166,14 @@ def embed(context: StageContext[EmbedParams]) -> None:
 
 
 def detect(context: StageContext[DetectParams]) -> None:
-    """GroundingDINO's proposals on the training split."""
+    """GroundingDINO's proposals on a portion of the training split."""
     told = context.params
     detect_step.run(
         told.data.open(),
         told.detector.spec,
         told.config,
         mode=told.mode,
+        portion=told.portion,
         annotation=told.annotation,
         noise=told.noise,
         seed=told.seed,
@@ -194,7 +199,7 @@ def teacher(context: StageContext[TeacherParams]) -> None:
         kind=told.kind,
         labelled=masked_images(dataset, tuning.mask_share, tuning.seed).tolist(),
         seed=tuning.seed,
-        embeddings=context.inputs.get("embed"),
+        embeddings=tuple(by_role(context.inputs, "embed.").values()),
         embed=tuning.encoding.config,
         validation=tuning.validation.open() if tuning.validation else None,
         out=context.out,
@@ -226,7 +231,7 @@ def pseudomasks(contexts: Sequence[StageContext[PseudomaskParams]]) -> None:
         texts[0] if texts else "",
         told.config,
         [_job(context, dataset) for context in contexts],
-        embeddings=first.inputs.get("embed"),
+        embeddings=tuple(by_role(first.inputs, "embed.").values()),
         embed=told.encoding.config,
         work=first.work,
         device=first.device,
@@ -241,7 +246,7 @@ def _job(context: StageContext[PseudomaskParams], dataset: Dataset) -> Job:
         images=_images_of(dataset, told.policy, told.seed or 0, told.annotation),
         out=context.out,
         teachers=by_role(context.inputs, "teacher."),
-        detections=context.inputs.get("detections"),
+        detections=tuple(by_role(context.inputs, "detections.").values()),
         detect=told.select,
         refine=told.refine,
         noise=told.noise,

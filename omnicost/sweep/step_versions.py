@@ -35,6 +35,7 @@ _WATCHED: Final = (
     "omnicost.pipeline.",
     "omnicost.models.",
     "omnicost.data.given_labels",
+    "omnicost.data.rle",
     "omnicost.data.seeding",
     "omnicost.data.splits",
     "omnicost.data.weak",

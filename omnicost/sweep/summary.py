@@ -208,6 +208,7 @@ def estimate_json(figures: SweepEstimate) -> dict[str, Any]:
         "disk_gb": figures.disk_gb,
         "memory_gb": dict(figures.memory_gb),
         "hardware": figures.hardware.model_dump(),
+        "assumptions": list(figures.assumptions),
     }
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,10 +20,10 @@ import torch
 from torch import nn
 
 from omnicost.errors import InputError, MissingError, StageError
-from omnicost.models.students import resize
+from omnicost.models.masks import encode
 from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Detectron2Settings
-from omnicost.models.students.student import Prediction, Student, Target
+from omnicost.models.students.student import Drawn, Prediction, Student, Target
 from omnicost.progress import Progress
 
 
@@ -97,14 +98,15 @@ class Detectron2Student(Student):
         raise NotImplementedError("detectron2's models are trained by detectron2_backend.train")
 
     @torch.no_grad()
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
         """The instances in each picture, resized as the zoo's config has it."""
         from detectron2.data.transforms import ResizeShortestEdge
 
         rule = self.config.INPUT
         resizer = ResizeShortestEdge([rule.MIN_SIZE_TEST] * 2, rule.MAX_SIZE_TEST)
         device = self.network.device
-        return [_prediction(self._found(image, resizer, device)) for image in images]
+        for image in images:
+            yield partial(_prediction, self._found(image, resizer, device))
 
     def _found(self, image: np.ndarray, resizer: Any, device: torch.device) -> Any:
         pixels = image[:, :, ::-1] if self.config.INPUT.FORMAT == "BGR" else image
@@ -119,7 +121,7 @@ class Detectron2Student(Student):
 
 def _prediction(found: Any) -> Prediction:
     return Prediction(
-        tuple(resize.encode(found.pred_masks)),
+        tuple(encode(found.pred_masks)),
         found.pred_classes.numpy(),
         found.scores.numpy(),
     )

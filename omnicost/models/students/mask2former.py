@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from omnicost.models.masks import encode
 from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import criterion, resize
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import (
     Backbone,
+    Drawn,
     Prediction,
     Student,
     Target,
@@ -23,6 +26,7 @@ from omnicost.models.students.student import (
 )
 
 MASK_PIXELS_AT_ONCE = 1 << 26  # of logits: 256 MB, a hundred masks of a COCO picture are half
+MaskPart = torch.Tensor | list[dict[str, Any]]  # (Q, H, W) bool, or their codes
 STRIDE = 32  # of the coarsest feature map; pictures are padded to a multiple of it
 
 
@@ -107,38 +111,42 @@ class Mask2FormerStudent(Student):
         return criterion.shares(part, whole, self.settings, world_size, device)
 
     @torch.no_grad()
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
         """The best `settings.detections` of queries x classes in each picture."""
-        predictions: list[Prediction] = []
         for batch in resize.same_size_batches(images, self.settings.test_size, STRIDE):
             masks, classes = self.outputs(batch.pixels.to(self.pixel_mean.device))
-            predictions += [
-                self._prediction(mask.float(), logits.float(), batch.inner, size)
-                for mask, logits, size in zip(masks[-1], classes[-1], batch.sizes, strict=True)
-            ]
-        return predictions
+            for mask, logits, size in zip(masks[-1], classes[-1], batch.sizes, strict=True):
+                yield self._drawn(mask.float(), logits.float(), batch.inner, size)
 
-    def _prediction(
+    def _drawn(
         self,
         mask_logits: torch.Tensor,
         class_logits: torch.Tensor,
         inner: resize.Inner,
         size: tuple[int, int],
-    ) -> Prediction:
+    ) -> Drawn:
         probabilities = class_logits.softmax(-1)[:, :-1]
         count = min(self.settings.detections, probabilities.numel())
         scores, places = probabilities.flatten().topk(count)
         queries = places // self.num_classes
         # Several of the best often come from one query: its mask is worked out once.
         unique, place = queries.unique(return_inverse=True)
-        rles, certainty = encode_masks(mask_logits[unique], inner, size)
+        parts, certainty = draw_masks(mask_logits[unique], inner, size)
         scores = scores * certainty[place]
-        order = scores.argsort(descending=True, stable=True).cpu()
-        return Prediction(
-            rles=tuple(rles[index] for index in place.cpu()[order].tolist()),
-            class_indices=(places % self.num_classes).cpu()[order].numpy(),
-            scores=scores.cpu()[order].numpy(),
-        )
+        order = scores.argsort(descending=True, stable=True)
+        classes = places % self.num_classes
+        return partial(_finished, parts, place[order], classes[order], scores[order])
+
+
+def _finished(
+    parts: Sequence[MaskPart], place: torch.Tensor, classes: torch.Tensor, scores: torch.Tensor
+) -> Prediction:
+    rles = [rle for part in parts for rle in (encode(part) if torch.is_tensor(part) else part)]
+    return Prediction(
+        rles=tuple(rles[index] for index in place.tolist()),
+        class_indices=classes.cpu().numpy(),
+        scores=scores.cpu().numpy(),
+    )
 
 
 class _WeightlessAttention(nn.MultiheadAttention):
@@ -152,17 +160,21 @@ class _WeightlessAttention(nn.MultiheadAttention):
         return super().forward(*args, **{**kwargs, "need_weights": False})
 
 
-def encode_masks(
+def draw_masks(
     logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]
-) -> tuple[list[dict[str, Any]], torch.Tensor]:
-    """RLE and certainty of each of Q masks, so many at once as memory is meant to hold."""
+) -> tuple[list[MaskPart], torch.Tensor]:
+    """Masks and certainty of each of Q masks, so many at once as memory is meant to hold.
+
+    Where they are too many for that they are encoded at once, part by part.
+    """
     at_once = max(1, MASK_PIXELS_AT_ONCE // (size[0] * size[1]))
-    rles, certainties = [], []
+    parts: list[MaskPart] = []
+    certainties = []
     for part in logits.split(at_once):
         masks, certainty = score_masks(upsample(part, inner, size))
-        rles += resize.encode(masks)
+        parts.append(masks if len(logits) <= at_once else encode(masks))
         certainties.append(certainty)
-    return rles, torch.cat(certainties)
+    return parts, torch.cat(certainties)
 
 
 def upsample(logits: torch.Tensor, inner: resize.Inner, size: tuple[int, int]) -> torch.Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, masks_to_boxes
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from omnicost.models.masks import encode
 from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
-from omnicost.models.students import resize
 from omnicost.models.students.settings import MaskRCNNSettings
 from omnicost.models.students.student import (
     Backbone,
+    Drawn,
     Prediction,
     Student,
     Target,
@@ -93,12 +95,12 @@ class MaskRCNNStudent(Student):
         return losses
 
     @torch.no_grad()
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
         """The instances over the score threshold in each picture."""
         device = next(self.parameters()).device
-        pixels = (torch.from_numpy(image.copy()).permute(2, 0, 1) / 255.0 for image in images)
-        # One at a time: torchvision pads pictures to the largest of a batch.
-        return [_prediction(self.network([picture.to(device)])[0]) for picture in pixels]
+        for image in images:  # one at a time: torchvision pads pictures to the largest of a batch
+            pixels = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255.0
+            yield partial(_prediction, self.network([pixels.to(device)])[0])
 
 
 def build(settings: MaskRCNNSettings, num_classes: int, backbone: Backbone) -> Student:
@@ -150,7 +152,7 @@ def _tight_boxes(masks: torch.Tensor) -> torch.Tensor:
 
 def _prediction(found: dict[str, torch.Tensor]) -> Prediction:
     return Prediction(
-        tuple(resize.encode(found["masks"][:, 0] > MASK_THRESHOLD)),
+        tuple(encode(found["masks"][:, 0] > MASK_THRESHOLD)),
         found["labels"].cpu().numpy() - 1,
         found["scores"].cpu().numpy(),
     )

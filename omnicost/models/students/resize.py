@@ -1,15 +1,14 @@
-"""Pictures to the size a student predicts at, and masks to run-length codes."""
+"""Pictures to the size a student predicts at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools import mask as mask_api
 
 from omnicost.models.students.settings import InferenceSize
 
@@ -70,13 +69,3 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     height, width = size
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def encode(masks: torch.Tensor) -> list[dict[str, Any]]:
-    """Compressed COCO RLE of ``(N, H, W) bool`` masks."""
-    if not len(masks):
-        return []
-    # pycocotools reads columns first: this view is Fortran-ordered without a copy of its own.
-    columns_first = masks.permute(0, 2, 1).to("cpu", torch.uint8).contiguous().numpy()
-    encoded: list[dict[str, Any]] = mask_api.encode(columns_first.transpose(2, 1, 0))
-    return encoded

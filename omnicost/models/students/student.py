@@ -6,7 +6,7 @@ import importlib
 import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,10 @@ class Prediction(NamedTuple):
     rles: tuple[dict[str, Any], ...]  # compressed COCO RLE
     class_indices: np.ndarray  # (M,) int64
     scores: np.ndarray  # (M,) float32, in [0, 1]
+
+
+Drawn = Callable[[], Prediction]
+"""A picture's prediction but for fetching and encoding its masks, which any thread may do."""
 
 
 class Student(nn.Module, ABC):
@@ -93,8 +97,12 @@ class Student(nn.Module, ABC):
         return defaultdict(lambda: len(part) / len(whole))
 
     @abstractmethod
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
+        """Instances in each ``(H, W, 3) uint8`` RGB picture, drawn as they are asked for."""
+
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Instances in each ``(H, W, 3) uint8`` RGB picture, at its own size."""
+        return [finish() for finish in self.draw(images)]
 
     @property
     @abstractmethod

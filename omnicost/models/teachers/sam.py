@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -71,6 +72,14 @@ class Sam(Promptable):
         return SamHead(self, text_width, seed)
 
 
+class Query(NamedTuple):
+    """P encoded prompts on B pictures, as `PromptHead` has them."""
+
+    features: Features
+    image_index: torch.Tensor | None
+    prompts: torch.Tensor  # (P, T, C)
+
+
 class SamHead(PromptHead):
     """SAM's prompt encoder and mask decoder, copied from a model of its family.
 
@@ -109,15 +118,27 @@ class SamHead(PromptHead):
         multimask: bool = False,
         released: bool = False,
     ) -> Decoded:
-        """As `PromptHead` says; SAM's one mask is its first token's, released or tuned."""
-        return decode(
+        """As `PromptHead` says."""
+        query = Query(features, image_index, self.prompt_tokens(prompts, class_text))
+        return self.answer(query, multimask, released)
+
+    def answer(self, query: Query, multimask: bool, released: bool) -> Decoded:
+        """Masks for encoded prompts; SAM's one mask is its first token's, released or tuned."""
+        pictures = query.features[0], query.image_index, self.position
+        return decode(self.mask_decoder, *pictures, query.prompts, self.no_mask, multimask)
+
+    def attend(
+        self, query: Query, own: Sequence[nn.Embedding]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the two-way transformer makes of the decoder's own tokens, and of the pictures."""
+        return attend(
             self.mask_decoder,
-            features[0],
-            image_index,
+            torch.cat([each.weight for each in own]),
+            query.features[0],
+            query.image_index,
             self.position,
-            self.prompt_tokens(prompts, class_text),
+            query.prompts,
             self.no_mask,
-            multimask,
         )
 
     @property

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from omnicost.models.teachers.frame import Frame, Prompts
-from omnicost.models.teachers.sam import SamHead
+from omnicost.models.teachers.frame import Frame
+from omnicost.models.teachers.sam import Query, SamHead
 from omnicost.models.teachers.size import (
     Layer,
     Size,
@@ -21,7 +21,6 @@ from omnicost.models.teachers.size import (
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
 from omnicost.models.teachers.two_way import (
     Spread,
-    attend,
     flat_maps,
     mask_weights,
     nested_maps,
@@ -96,39 +95,21 @@ class Sam2Head(SamHead):
         for part in (decoder.conv_s0, decoder.conv_s1, decoder.pred_obj_score_head):
             part.requires_grad_(False)
 
-    def forward(
-        self,
-        features: Features,
-        image_index: torch.Tensor | None,
-        prompts: Prompts,
-        class_text: torch.Tensor | None = None,
-        multimask: bool = False,
-        released: bool = False,
-    ) -> Decoded:
-        """As `PromptHead` says; a released single mask that is unstable gives way to another's."""
+    def answer(self, query: Query, multimask: bool, released: bool) -> Decoded:
+        """As SAM's; a released single mask that is unstable gives way to another token's."""
         decoder = self.mask_decoder
         fall_back = released and not multimask and decoder.dynamic_multimask_via_stability
         first, end = (1, None) if multimask else (0, None) if fall_back else (0, 1)
-        sparse = self.prompt_tokens(prompts, class_text)
-        decoded = self._decode(features, image_index, sparse, slice(first, end))
+        decoded = self._decoded(query, slice(first, end))
         return self._stable(decoded) if fall_back else decoded
 
-    def _decode(
-        self,
-        features: Features,
-        image_index: torch.Tensor | None,
-        sparse: torch.Tensor,
-        wanted: slice,
-    ) -> Decoded:
+    def _decoded(self, query: Query, wanted: slice) -> Decoded:
         decoder = self.mask_decoder
-        embedding, near, nearest = features
+        embedding, near, nearest = query.features
         height, width = embedding.shape[-2:]
-        own = [decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens]
-        output_tokens = torch.cat([each.weight for each in own])
-        tokens, image = attend(
-            decoder, output_tokens, embedding, image_index, self.position, sparse, self.no_mask
-        )
-        spread = Spread(len(sparse), image_index)
+        own = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
+        tokens, image = self.attend(query, own)
+        spread = Spread(len(query.prompts), query.image_index)
         finer = upscale(
             decoder,
             image,

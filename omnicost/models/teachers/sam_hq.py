@@ -6,18 +6,10 @@ from typing import Any
 
 import torch
 
-from omnicost.models.teachers.frame import Prompts
-from omnicost.models.teachers.sam import Sam, SamHead
+from omnicost.models.teachers.sam import Query, Sam, SamHead
 from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import Decoded, Features, PromptHead
-from omnicost.models.teachers.two_way import (
-    Spread,
-    attend,
-    flat_maps,
-    mask_weights,
-    ratings,
-    upscale,
-)
+from omnicost.models.teachers.two_way import Spread, flat_maps, mask_weights, ratings, upscale
 
 
 class SamHQ(Sam):
@@ -59,35 +51,21 @@ class SamHQHead(SamHead):
     transformer made of the picture and draws on the embedding before it, rows and columns swapped.
     """
 
-    def forward(
-        self,
-        features: Features,
-        image_index: torch.Tensor | None,
-        prompts: Prompts,
-        class_text: torch.Tensor | None = None,
-        multimask: bool = False,
-        released: bool = False,
-    ) -> Decoded:
-        """As `PromptHead` says: SAM's logits and the fine mask's, added up as released."""
+    def answer(self, query: Query, multimask: bool, released: bool) -> Decoded:
+        """SAM's logits and the fine mask's, added up as released."""
         decoder = self.mask_decoder
-        height, width = features[0].shape[-2:]
-        sparse = self.prompt_tokens(prompts, class_text)
-        own = [decoder.iou_token, decoder.mask_tokens, decoder.hq_token]
-        output_tokens = torch.cat([each.weight for each in own])
-        tokens, image = attend(
-            decoder, output_tokens, features[0], image_index, self.position, sparse, self.no_mask
-        )
+        height, width = query.features[0].shape[-2:]
+        own = (decoder.iou_token, decoder.mask_tokens, decoder.hq_token)
+        tokens, image = self.attend(query, own)
         coarse = slice(1, len(decoder.output_hypernetworks_mlps)) if multimask else slice(0, 1)
-        finer = upscale(decoder, image)
-        weights = mask_weights(decoder, tokens[:, 1:], coarse)
-        logits = flat_maps(weights @ finer.transpose(1, 2), height, width)
-        spread = Spread(len(sparse), image_index)
-        fine = self._sharpened(flat_maps(finer.transpose(1, 2), height, width))
-        fine = fine + spread(self._fine_features(features))
+        finer = upscale(decoder, image).transpose(1, 2)
+        logits = flat_maps(mask_weights(decoder, tokens[:, 1:], coarse) @ finer, height, width)
+        spread = Spread(len(query.prompts), query.image_index)
+        fine = self._sharpened(flat_maps(finer, height, width))
+        fine = fine + spread(self._fine_features(query.features))
         fine_weights = decoder.hq_mask_mlp(tokens[:, decoder.num_mask_tokens])
         fine_logits = torch.einsum("pc,pchw->phw", fine_weights, fine)[:, None]
-        iou = ratings(decoder, tokens[:, 0])[:, coarse]
-        return Decoded(logits + fine_logits, iou)
+        return Decoded(logits + fine_logits, ratings(decoder, tokens[:, 0])[:, coarse])
 
     def _sharpened(self, maps: torch.Tensor) -> torch.Tensor:
         """``(P, C / 8, 4h, 4w)`` from the like."""

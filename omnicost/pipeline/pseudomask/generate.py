@@ -25,24 +25,26 @@ from omnicost.errors import InputError
 from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import float32_products
+from omnicost.pipeline.compute import ahead, behind, float32_products, workers_of
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
 from omnicost.pipeline.pseudomask.job import Job
-from omnicost.pipeline.pseudomask.rows import Annotator, Row, to_table
+from omnicost.pipeline.pseudomask.rows import Annotator, Drawn, Prompted, Row, to_table
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.train import load_teacher
 from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     import torch
 
 VERSION = 2  # raise when the same parameters give another output
 MASKS = "pseudomasks.parquet"
+READERS, ENCODERS = 2, 1  # most threads of each: blocks of embeddings fill memory
 
-__all__ = ["MASKS", "Job", "read", "run"]
+__all__ = ["MASKS", "Job", "open_table", "read", "run"]
 
 
 def run(
@@ -53,7 +55,7 @@ def run(
     jobs: Sequence[Job],
     *,
     work: Path,
-    embeddings: Path | None = None,
+    embeddings: Sequence[Path] = (),
     embed: EmbedConfig = DEFAULT_EMBED,
     device: str = "cpu",
     report: Progress = silent,
@@ -70,7 +72,7 @@ def run(
         config: precision and batching.
         jobs: what to draw.
         work: scratch kept over restarts.
-        embeddings: folder of the embed step; None to encode every image in passing.
+        embeddings: folders of the embed step; none to encode every image in passing.
         embed: how an image that is not cached is encoded.
         device: a torch device.
         report: told of the images done, a picture of several jobs counted once for each.
@@ -87,7 +89,7 @@ def run(
             if not _part_path(folders[name], number).exists()
         }
         with float32_products(config.precision):
-            rows = _pass(todo, annotators, shared.embeddings, config.images_per_block)
+            rows = _Pass(todo, annotators, shared.embeddings, config).rows()
         for name, found in rows.items():
             _save(_part_path(folders[name], number), found)
         done += sum(map(len, waiting.values()))
@@ -102,12 +104,21 @@ def read(path: Path) -> pa.Table:
     Raises:
         InputError: if there is none.
     """
+    return open_table(path).read()
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """The same, to read in parts.
+
+    Raises:
+        InputError: if there is none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = path / MASKS if path.is_dir() else path
     try:
-        return pq.read_table(file)
+        return pq.ParquetFile(file)
     except (OSError, pa.ArrowInvalid):
         raise InputError(
             file, "no pseudo-masks can be read", "run the pseudomask step again"
@@ -122,7 +133,7 @@ class _Shared:
         dataset: Dataset,
         sam: str,
         text: str,
-        embeddings: Path | None,
+        embeddings: Sequence[Path],
         embed: EmbedConfig,
         device: str,
     ) -> None:
@@ -133,12 +144,12 @@ class _Shared:
         encoder = ImageEncoder(self.sam, embed, device)
         self.embeddings = Embeddings(embeddings, dataset, lambda: encoder)
         self._teachers: dict[Path, Teacher] = {}
-        self._detections: dict[Path, Detections] = {}
+        self._detections: dict[tuple[Path, ...], Detections] = {}
         self._features: dict[str, torch.Tensor] = {}
 
     def annotator(self, job: Job, config: PseudomaskConfig) -> Annotator:
         """Everything that a job needs, checked before the first image."""
-        found = None if job.detections is None else self.detections(job.detections)
+        found = self.detections(tuple(job.detections)) if job.detections else None
         teachers = {role: self.teacher(path) for role, path in job.teachers.items()}
         return Annotator(self.dataset, job, teachers, found, config, self.device)
 
@@ -148,10 +159,10 @@ class _Shared:
             self._teachers[folder] = teacher
         return self._teachers[folder]
 
-    def detections(self, folder: Path) -> Detections:
-        if folder not in self._detections:
-            self._detections[folder] = Detections(folder)
-        return self._detections[folder]
+    def detections(self, folders: tuple[Path, ...]) -> Detections:
+        if folders not in self._detections:
+            self._detections[folders] = Detections(folders)
+        return self._detections[folders]
 
     def features(self, template: str) -> torch.Tensor:
         if template not in self._features:
@@ -170,41 +181,70 @@ def _parts(jobs: Sequence[Job], size: int) -> Iterator[tuple[int, dict[str, list
     yield from sorted(stretches.items())
 
 
-def _pass(
-    todo: Mapping[str, Sequence[int]],
-    annotators: Mapping[str, Annotator],
-    embeddings: Embeddings,
-    images_per_block: int,
-) -> dict[str, list[Row]]:
-    """The rows of every job on its images, each image's embedding read once.
+class _Pass:
+    """One pass over the images of some jobs, each image's embedding read once.
 
-    Blocks are stretches of indices, so that the prompts that a job decodes together, and with them
-    its last bits, do not depend on the images of other jobs.
+    Threads read the next blocks and encode the masks of the last; the caller's only draws. Blocks
+    are stretches of indices, so that the prompts that a job decodes together, and with them its
+    last bits, do not depend on the images of other jobs.
     """
-    rows: dict[str, list[Row]] = {name: [] for name in todo}
-    wanted = {name: set(images) for name, images in todo.items()}
-    union = sorted(set().union(*wanted.values()))
-    for _, block in groupby(union, lambda index: index // images_per_block):
-        images_here = list(block)
-        read_once = _Memo(embeddings)
-        for name, images in wanted.items():
-            own = [index for index in images_here if index in images]
-            if own:
-                rows[name].extend(annotators[name].rows(own, read_once.get))
-    return rows
+
+    def __init__(
+        self,
+        todo: Mapping[str, Sequence[int]],
+        annotators: Mapping[str, Annotator],
+        embeddings: Embeddings,
+        config: PseudomaskConfig,
+    ) -> None:
+        self.todo = {name: set(images) for name, images in todo.items()}
+        self.annotators = annotators
+        self.embeddings = embeddings
+        self.images_per_block = config.images_per_block
+        self.workers = workers_of(config.workers)
+
+    def rows(self) -> dict[str, list[Row]]:
+        """The rows of every job on its images."""
+        rows: dict[str, list[Row]] = {name: [] for name in self.todo}
+        for name, found in behind(self._encoded, self._drawn(), min(self.workers, ENCODERS)):
+            rows[name].extend(found)
+        return rows
+
+    def _drawn(self) -> Iterator[tuple[str, list[Drawn]]]:
+        for block in ahead(self._read, self._blocks(), min(self.workers, READERS)):
+            for name, prompted in block.prompted.items():
+                yield name, self.annotators[name].draw(prompted, block.embedding)
+
+    def _blocks(self) -> list[list[int]]:
+        images = sorted(set().union(*self.todo.values()))
+        return [list(block) for _, block in groupby(images, lambda i: i // self.images_per_block)]
+
+    def _read(self, block: list[int]) -> _Block:
+        own = {name: [i for i in block if i in images] for name, images in self.todo.items()}
+        prompts = {
+            name: [self.annotators[name].prompts(index) for index in images]
+            for name, images in own.items()
+            if images
+        }
+        return _Block(prompts, self.embeddings)
+
+    def _encoded(self, one: tuple[str, list[Drawn]]) -> tuple[str, list[Row]]:
+        name, drawn = one
+        return name, self.annotators[name].rows(drawn)
 
 
-class _Memo:
-    """Embeddings of one block of images, each read when first asked for."""
+class _Block:
+    """Neighbouring images: what each job asks about them, and their embeddings."""
 
-    def __init__(self, embeddings: Embeddings) -> None:
-        self._embeddings = embeddings
-        self._read: dict[int, Arrays] = {}
+    def __init__(self, prompted: Mapping[str, Sequence[Prompted]], embeddings: Embeddings) -> None:
+        self.prompted = prompted
+        asked = {each.image for some in prompted.values() for each in some if each.is_asked}
+        self._ready = {index: embeddings.ready(index) for index in sorted(asked)}
 
-    def get(self, index: int) -> Arrays:
-        if index not in self._read:
-            self._read[index] = self._embeddings.get(index)
-        return self._read[index]
+    def embedding(self, index: int) -> Arrays:
+        """Of an image; one that is not cached is encoded when it is first asked for."""
+        found = self._ready[index]()
+        self._ready[index] = lambda: found
+        return found
 
 
 def _part_path(folder: Path, number: int) -> Path:

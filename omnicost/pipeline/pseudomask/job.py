@@ -22,7 +22,7 @@ class Job:
         images: indices of the images.
         out: folder of the artefact.
         teachers: folders of the teacher step by role, as `Recipe.teachers` names them.
-        detections: folder of the detect step (none, class, point).
+        detections: folders of the detect step (none, class, point).
         detect: confidence and NMS of detections that become prompts.
         refine: Algorithm 1.
         noise: of the weak labels.
@@ -34,7 +34,7 @@ class Job:
     images: Sequence[int]
     out: Path
     teachers: Mapping[str, Path] = field(default_factory=dict)
-    detections: Path | None = None
+    detections: Sequence[Path] = ()
     detect: SelectConfig = DEFAULT_SELECT
     refine: RefineConfig = DEFAULT_REFINE
     noise: AnnotatorNoise = PERFECT
@@ -48,7 +48,7 @@ class Job:
             "annotation": self.annotation,
             "images": [int(index) for index in self.images],
             "teachers": {role: str(path) for role, path in self.teachers.items()},
-            "detections": str(self.detections),
+            "detections": [str(folder) for folder in self.detections],
             "detect": self.detect.identity(),
             "refine": self.refine.identity(),
             "noise": self.noise.model_dump(mode="json"),

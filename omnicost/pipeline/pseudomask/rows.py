@@ -10,6 +10,7 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, weak_label
+from omnicost.data.rle import encode
 from omnicost.errors import InputError
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.embed import Arrays
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ReadEmbedding = Callable[[int], Arrays]
 HUMAN = "human"
+_NOTHING = Answer(np.zeros((0, 1, 1), bool), np.zeros(0, np.float32))
 
 
 class Row(NamedTuple):
@@ -54,9 +56,21 @@ class Prompted(NamedTuple):
     sam_boxes: np.ndarray | None = None  # (P, 4) float32
     boxes: np.ndarray | None = None  # (P, 4) float32
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is any prompt; an image without one is not even read."""
+        return len(self.class_indices) > 0
+
+
+class Drawn(NamedTuple):
+    """The prompts of one image and the masks that a teacher drew for them."""
+
+    prompted: Prompted
+    answer: Answer
+
 
 class Annotator:
-    """Draws the masks of one job.
+    """Draws the masks of one job: `prompts`, then `draw`, then `rows`; the first and last anywhere.
 
     Args:
         dataset: with the images and what was labelled on them.
@@ -87,24 +101,23 @@ class Annotator:
         self._detections = detections
         self._check()
 
-    def rows(self, images: Sequence[int], read: ReadEmbedding) -> list[Row]:
-        """The masks on some images; masks that came out empty are left out."""
-        if self.job.annotation is AnnotationType.MASK:
-            return [row for index in images for row in self._human(index)]
-        prompted = [self._prompts(index) for index in images]
-        answers: list[Answer] = []
-        for role in self._roles:
-            if answers:
+    def draw(self, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Drawn]:
+        """Masks for the prompts of some images, which are decoded together."""
+        answers = [_NOTHING for _ in prompted]
+        for place, role in enumerate(self._roles):
+            if place:
                 prompted = [
                     self._merged(asked, boxes_of(answered.masks, asked.points))
                     for asked, answered in zip(prompted, answers, strict=True)
                 ]
             answers = self._answer(role, prompted, read)
-        return [
-            row
-            for asked, answered in zip(prompted, answers, strict=True)
-            for row in self._drawn(asked, answered)
-        ]
+        return [Drawn(*each) for each in zip(prompted, answers, strict=True)]
+
+    def rows(self, drawn: Sequence[Drawn]) -> list[Row]:
+        """The masks on some images; masks that came out empty are left out."""
+        if self._is_human:
+            return [row for each in drawn for row in self._human(each.prompted.image)]
+        return [row for each in drawn for row in self._rows(*each)]
 
     def _merged(self, asked: Prompted, sam_boxes: np.ndarray) -> Prompted:
         assert asked.points is not None
@@ -114,8 +127,11 @@ class Annotator:
         )
         return asked._replace(sam_boxes=sam_boxes, boxes=merged.boxes)
 
-    def _prompts(self, index: int) -> Prompted:
+    def prompts(self, index: int) -> Prompted:
         """What the first teacher is shown: GroundingDINO's boxes and classes, or the labels."""
+        if self._is_human:
+            nobody = np.zeros(0, np.int64)
+            return Prompted(index, nobody, nobody, None)
         if self._route.prompts_are_detections:
             found = select(self._proposals(index), self.job.detect)
             nobody = np.full(len(found.scores), -1, np.int64)
@@ -136,8 +152,8 @@ class Annotator:
         return self._detections.of(int(self.dataset.image_ids[index]))
 
     def _answer(self, role: str, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Answer]:
-        """Masks of the teacher of a role; an image without prompts is not even read."""
-        asked = [self._asked(each, read) for each in prompted if len(each.class_indices)]
+        """Masks of the teacher of a role."""
+        asked = [self._asked(each, read) for each in prompted if each.is_asked]
         config = self.config
         teacher = self.teachers[role]
         answers = iter(
@@ -145,8 +161,7 @@ class Annotator:
             if asked
             else []
         )
-        nothing = Answer(np.zeros((0, 1, 1), bool), np.zeros(0, np.float32))
-        return [next(answers) if len(each.class_indices) else nothing for each in prompted]
+        return [next(answers) if each.is_asked else _NOTHING for each in prompted]
 
     def _asked(self, prompted: Prompted, read: ReadEmbedding) -> Asked:
         height, width = self.dataset.sizes[prompted.image].tolist()
@@ -158,7 +173,7 @@ class Annotator:
             prompted.boxes,
         )
 
-    def _drawn(self, prompted: Prompted, answered: Answer) -> list[Row]:
+    def _rows(self, prompted: Prompted, answered: Answer) -> list[Row]:
         scores = np.clip(answered.iou, 0, 1) if prompted.scores is None else prompted.scores
         rles = encode(answered.masks)
         return [
@@ -209,16 +224,21 @@ class Annotator:
         )
 
     @property
+    def _is_human(self) -> bool:
+        """Whether the masks are the annotators' own."""
+        return self.job.annotation is AnnotationType.MASK
+
+    @property
     def _route(self) -> Route:
         return route_of(self.job.annotation)
 
     @property
     def _roles(self) -> tuple[str, ...]:
         """Of the teachers, in the order in which they are asked."""
-        return self._route.roles(self.job.refine)
+        return () if self._is_human else self._route.roles(self.job.refine)
 
     def _check(self) -> None:
-        if self.job.annotation is AnnotationType.MASK:
+        if self._is_human:
             return
         where = f"pseudo-masks of {self.job.annotation}"
         if missing := [role for role in self._roles if role not in self.teachers]:
@@ -230,20 +250,13 @@ class Annotator:
 def boxes_of(masks: np.ndarray, points: np.ndarray | None) -> np.ndarray:
     """``(P, 4) float32`` boxes around ``(P, H, W) bool`` masks; an empty one's are its points'."""
     boxes = np.zeros((len(masks), 4), np.float32)
-    for n, rle in enumerate(encode(masks)):
-        x, y, width, height = mask_api.toBbox(rle)
-        if width and height:
-            boxes[n] = x, y, x + width, y + height
+    for n, mask in enumerate(masks):
+        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        if len(columns):
+            boxes[n] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         elif points is not None:
             boxes[n] = [*(points[n].min(0) - 0.5), *(points[n].max(0) + 0.5)]
     return boxes
-
-
-def encode(masks: np.ndarray) -> list[dict[str, Any]]:
-    """Compressed COCO RLEs of ``(P, H, W) bool`` masks."""
-    if not len(masks):
-        return []
-    return mask_api.encode(np.asfortranarray(masks.transpose(1, 2, 0).view(np.uint8)))
 
 
 def to_table(rows: Sequence[Row]) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -66,6 +67,7 @@ class Lessons:
         self.frame = frame
         self.seed = seed
         self.images = [int(index) for index in labelled if len(_visible(dataset, int(index)))]
+        self._order = lru_cache(2)(self._drawn_order)  # steps that threads read lie side by side
 
     def step(self, step: int) -> list[Lesson]:
         """The lessons of a step, at most `prompts_per_step` instances in all."""
@@ -93,11 +95,8 @@ class Lessons:
             chosen.append(self.images[int(self._order(epoch)[position])])
         return chosen
 
-    def _order(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_epoch", None) != epoch:
-            draw = generator("teacher order", self.seed, epoch)
-            self._epoch, self._permutation = epoch, draw.permutation(len(self.images))
-        return self._permutation
+    def _drawn_order(self, epoch: int) -> np.ndarray:
+        return generator("teacher order", self.seed, epoch).permutation(len(self.images))
 
     def _lesson(self, index: int, rows: np.ndarray, step: int) -> Lesson:
         truth = take(self.dataset.instances(index), rows)

@@ -22,7 +22,7 @@ from omnicost.models.teachers.teacher import (
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig
-from omnicost.pipeline.embed import Embeddings, ImageEncoder
+from omnicost.pipeline.embed import Embeddings, ImageEncoder, KeptEmbeddings
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
@@ -47,7 +47,7 @@ def run(
     seed: int,
     out: Path,
     work: Path,
-    embeddings: Path | None = None,
+    embeddings: Sequence[Path] = (),
     embed: EmbedConfig = DEFAULT_EMBED,
     validation: Dataset | None = None,
     device: str = "cpu",
@@ -69,7 +69,7 @@ def run(
         seed: of order, points and the projection's first weights.
         out: folder for ``teacher.safetensors`` (tuned tensors), ``teacher.json``, ``log.jsonl``.
         work: scratch kept over restarts.
-        embeddings: folder of the embed step; None to encode every image each time it comes up.
+        embeddings: folders of the embed step; none to encode every image each time it comes up.
         embed: how an image that is not cached is encoded.
         validation: split to report the mean IoU on; None to leave that out.
         device: a torch device.
@@ -99,7 +99,7 @@ def run(
         teacher.model.lead_with(best_token(released, lessons.images[:START_IMAGES], found))
     trainer = Trainer(teacher, lessons, config, work, device)
     if validation is not None:
-        trainer.validate_on(validation, Embeddings(None, validation, lambda: encoder))
+        trainer.validate_on(validation, KeptEmbeddings((), validation, lambda: encoder))
     with float32_products(config.precision):
         trainer.train(report)
     verdict = Verdict(found(released, parts.held_out), found(teacher, parts.held_out))

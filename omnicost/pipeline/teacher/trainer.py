@@ -16,7 +16,7 @@ from omnicost.models import checkpoint
 from omnicost.models.step_log import StepLog
 from omnicost.models.teachers.frame import join_prompts
 from omnicost.models.teachers.teacher import prompts_at_once
-from omnicost.pipeline.compute import ahead, autocast
+from omnicost.pipeline.compute import ahead, autocast, workers_of
 from omnicost.pipeline.config import TeacherConfig
 from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.teacher.examples import Lesson, Lessons
@@ -77,7 +77,7 @@ class Trainer:
         config = self.config
         start, losses = self._take_up()
         self.log.rewind(start)
-        workers = 1 if config.prefetch else 0
+        workers = max(1, workers_of(None)) if config.workers is None else config.workers
         upcoming = ahead(self.lessons.step, range(start, config.steps), workers)
         for step, lessons in enumerate(upcoming, start):
             losses.append(self.step(step, lessons))

@@ -19,10 +19,10 @@ from hotcoco import COCO, COCOeval
 from torch import Tensor, nn
 from transformers import Mask2FormerImageProcessor
 
+from omnicost.data.rle import encode
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
-from omnicost.models.students import resize
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.start import begin_from, read_start, write_folder
@@ -135,7 +135,7 @@ def mask_ap(pictures: Sequence[Scene], found: Sequence[Prediction], classes: int
 def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for image_id, scene in enumerate(pictures, 1):
-        rles = resize.encode(torch.from_numpy(scene.masks))
+        rles = encode(scene.masks)
         for mask, rle, index in zip(scene.masks, rles, scene.class_indices, strict=True):
             annotations.append(
                 {
