@@ -281,5 +281,6 @@ def test_masks_of_a_cell_are_found_with_their_history(world: World) -> None:
     unprompted = find_masks(store, cells["mask=0.5,none=0.5"])
     assert unprompted.before == find_masks(store, cells["none=1"]).after
     assert find_masks(store, cells["mask=0.5,box=0.5"]).detections == ()
-    with pytest.raises(InputError, match="no pseudo-masks"):
-        find_masks(store, cells["mask=1"])
+    whole = next(p for p in world.prepared.graph.plans if str(p.target.policy) == "mask=1")
+    with pytest.raises(InputError, match="no pseudo-masks"):  # others trained one of that name
+        find_masks(store, row_of(whole, store, world.prepared.sources).source)

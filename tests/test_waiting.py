@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from omnicost.engine import store as store_module
+from omnicost.engine import manifest as manifest_module
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, Stage, StageKind
 from omnicost.engine.params import Params
@@ -86,7 +86,7 @@ def test_workers_are_what_the_stage_has_threads_for() -> None:
 
 def test_a_stage_that_waited_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a fifth of its time: in its log, in its manifest, and under the sweep's table."""
-    monkeypatch.setattr(store_module, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(manifest_module, "SHORT_SECONDS", 0.0)
     store = Store(tmp_path)
     stages = [
         Stage(SLOW, SlowParams(seconds=seconds), label=f"slow {seconds}", units=3)
