@@ -38,5 +38,10 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8").partition(HEADING)[0] + section()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the section anew."""
     PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
