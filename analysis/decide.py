@@ -9,6 +9,7 @@ students are off by what two seeds of the tiny world were (`TRUNK_TRIAL`): a pla
 
     python analysis/decide.py                 # about 10 minutes; --repeats 20 for a look
     python analysis/decide.py --json out.json --plot out.png
+    python analysis/decide.py --rows results/tiny/demo.jsonl --regret 0.3   # on students of a sweep
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import prior_belief, weakest
 from omnicost.decide.campaign import Campaign, Limits, Truth, decided, listed
+from omnicost.decide.choose import next_students
+from omnicost.decide.front import Front, Score
 from omnicost.decide.prices import Prices, Student
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.published import PUBLISHED
-from omnicost.results import paper_rows
+from omnicost.results import paper_rows, read_rows
 
 NOISE_SDS: Final = (0.4, 1.0)
 SHORT: Final = 1 / 3  # of a student's hours
@@ -89,6 +92,43 @@ def campaigns(dataset: str, noise_sd: float, seed: int) -> Iterator[tuple[str, C
 
 def _is_cheap(policy: Policy) -> bool:
     return not policy.weak_types or (str(weakest(policy)), policy.mask_share) in FIXED
+
+
+def replay(path: Path, regret: float) -> Iterator[str]:
+    """Deciding on the rows of a sweep with several seeds: a line a student, then what it lost.
+
+    The truth is every cell's mean over the seeds; students of a cell are met in their order.
+    """
+    rows = read_rows(path)
+    policies = list(dict.fromkeys(row.policy for row in rows))
+    seeds = sorted({row.seed for row in rows})
+    students = {Student(policies.index(r.policy), seeds.index(r.seed)): r for r in rows}
+    seconds = np.array(
+        [students[Student(cell, 0)].seconds_per_image for cell in range(len(policies))]
+    )
+    front = Front(
+        name=rows[0].dataset,
+        schedule=rows[0].schedule,
+        policies=tuple(policies),
+        worth=plan_worth(seconds, spread_budgets(seconds)),
+        prices=Prices.alike(np.ones(len(policies)), len(seeds)),
+        seeds=len(seeds),
+    )
+    scores: list[Score] = []
+    while not scores or front.regret(scores) >= regret:
+        belief, spread = front.believe(scores)
+        offers = front.offers([score.student for score in scores], frozenset())
+        chosen = next_students(belief, front.worth, spread.own_sd, offers, 1)
+        if not chosen:
+            break
+        student = Student(*chosen[0].offer[:2])
+        scores.append(Score(student, students[student].ap))
+        told = f"{policies[student.coordinate]} seed {seeds[student.seed]}: {scores[-1].ap:.1f}"
+        yield f"{len(scores)}\t{told}\texpected regret {front.regret(scores):.2f}"
+    believed = front.believe(scores)[0].expected_ap
+    true = np.array([np.mean([r.ap for r in rows if r.policy == each]) for each in policies])
+    lost = front.worth.regret(believed, true).mean()
+    yield f"{len(scores)} of {len(rows)} students; plans lose {lost:.2f} AP"
 
 
 def summarise(repeats: int) -> list[dict[str, Any]]:
@@ -154,7 +194,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--rows", type=Path, help="of a sweep, whose students are met in turn")
+    parser.add_argument("--regret", type=float, default=0.15)
     options = parser.parse_args()
+    if options.rows:
+        print(*replay(options.rows, options.regret), sep="\n")
+        return
     table = summarise(options.repeats)
     heads = ("dataset", "noise_sd", "way", *Campaign._fields, "regret_p90")
     print("\t".join(heads))
