@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis import claims, f1_law
+from analysis import claims, f1_law, variants
 from analysis.figures import figure1, gallery
 from analysis.recorded import RESULTS, Results, Section
 from analysis.tables import noise, starts, table1, table2, table3, table4, table5
@@ -22,6 +22,7 @@ PARTS: dict[str, Make] = {
     **{f"table{n}": m.make for n, m in enumerate((table1, table2, table3, table4, table5), 1)},
     "noise": noise.make,
     "starts": starts.make,
+    "variants": variants.make,
     "figure1": figure1.make,
     **{f"figure{g.number}": partial(gallery.make, g) for g in gallery.GALLERIES},
 }

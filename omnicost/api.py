@@ -52,6 +52,7 @@ def plan(
     times: LabellingTimes | PathLike | None = None,
     overheads: OverheadsByType | None = None,
     in_hand: PathLike | None = None,
+    masks_first: PathLike | None = None,
     team: Team | None = None,
     wage: float | None = None,
     currency: str = "usd",
@@ -75,8 +76,10 @@ def plan(
         confidence: chance with which the spend must fit, or the target be reached.
         times: labelling times, or a YAML file of them.
         overheads: review, rework, idle and set-up of types; the times' own, else assumptions.
-        in_hand: labels that exist: an earlier plan's manifest.csv, or a COCO-format file. They are
-            kept or raised, never lowered, and only new ones are paid for.
+        in_hand: labels that exist: an earlier plan's manifest.csv, or a COCO-format set or file.
+            They are kept or raised, never lowered, and only new ones are paid for.
+        masks_first: a table of images, the first to get a mask first, as review.csv of
+            `omnicost review`; else masks are drawn by the seed.
         team: who labels, and by when.
         wage: pay of one hour.
         currency: of the wage and of a budget in money.
@@ -137,6 +140,7 @@ def plan(
         images=listed,
         seed=seed,
         held=held,
+        masks_first=None if masks_first is None else _masks_first(Path(masks_first), listed, stats),
     )
 
 
@@ -282,6 +286,12 @@ def _images(images: int | PathLike | ImageList) -> ImageList:
     from omnicost.labelling import ImageList, read_images
 
     return images if isinstance(images, ImageList) else read_images(str(images))
+
+
+def _masks_first(path: Path, listed: ImageList | None, stats: DatasetStats) -> np.ndarray:
+    from omnicost.labelling import ImageList, read_masks_first
+
+    return read_masks_first(path, listed or ImageList(source="a bare count", count=stats.images))
 
 
 def _labels_in_hand(path: Path, listed: ImageList | None, stats: DatasetStats) -> np.ndarray:

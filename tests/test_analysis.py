@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from analysis import claims, f1_law  # noqa: E402
+from analysis import claims, f1_law, variants  # noqa: E402
 from analysis.__main__ import PARTS, report, rows_line  # noqa: E402
 from analysis.claims import CLAIMS, Found, Measured, contrast, of_paper, pooled_spread  # noqa: E402
 from analysis.figures.examples import load_examples, save_examples  # noqa: E402
@@ -270,3 +270,44 @@ def test_a_gallery_is_drawn_from_its_file(gallery: Any, tmp_path: Path) -> None:
     save_examples(tmp_path / "tiny" / f"figure{gallery.number}.npz", [example])
     assert "](" in make(Results(tmp_path), tmp_path).body
     assert (tmp_path / f"figure{gallery.number}.png").stat().st_size
+
+
+def test_variants_are_compared_seed_by_seed() -> None:
+    """A change that gains 1 AP on every seed holds however much seeds differ; without two pairs
+    there is no interval."""
+    rows = [
+        Row(
+            dataset="tiny-coco", policy=Policy.cell(kind, 0.1), variant=variant, seed=seed,
+            ap=20 + 5 * seed + (1 + 0.01 * seed) * (variant == "value"), images=800, masks=80,
+            hours=1.0, seconds_per_image=1.0,
+        )
+        for kind in ("box", "point") for variant in ("random", "value") for seed in range(5)
+    ]  # fmt: skip
+    found = variants.gain([each.ap for each in variants.pairs(rows, "random", "value")])
+    assert found is not None
+    assert found.verdict == "holds"
+    assert found.estimate == pytest.approx(1.02)
+    told = variants.table(rows, "random")
+    assert told["policy"].tolist() == ["mask=0.1,box=0.9", "mask=0.1,point=0.9", "all"]
+    assert "**holds** [5]" in told["value"].tolist()[-1]
+    alone = variants.gain([1.0])
+    assert alone is not None
+    assert alone.low is None
+    assert variants.gain([]) is None
+
+
+def test_future_work_in_the_report(tmp_path: Path) -> None:
+    """Rows of a card become its table; a card without rows says so."""
+    (tmp_path / "tiny").mkdir()
+    for seed in (0, 1):
+        for variant, ap in (("random", 20.0), ("value", 21.0 + seed)):
+            append_row(
+                tmp_path / "tiny" / "tiny-assignment.jsonl",
+                Row(
+                    dataset="tiny-coco", policy=Policy.cell("box", 0.1), variant=variant,
+                    seed=seed, ap=ap, images=800, masks=80, hours=1.0, seconds_per_image=1.0,
+                ),
+            )  # fmt: skip
+    section = variants.make(Results(tmp_path), tmp_path)
+    assert "| mask=0.1,box=0.9 | +1.5 (-4.9 to +7.9) **undecided** [2] |" in section.body
+    assert "no rows yet." in section.body

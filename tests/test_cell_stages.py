@@ -23,7 +23,7 @@ from omnicost.sweep.estimate import estimate
 from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
 from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.stage_functions import PseudomaskParams, StudentParams, TeacherParams
+from omnicost.sweep.stage_params import PseudomaskParams, StudentParams, TeacherParams
 
 CARDS = [path.stem for path in shipped_cards()]
 TINY = [f"tiny-{name}" for name in ("coco", "ade20k", "cityscapes")]

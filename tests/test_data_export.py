@@ -31,6 +31,7 @@ from omnicost.data.exports.yolo import joined, outlines, write_yolo
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
 from omnicost.data.imports.write import Imported, write_set
+from omnicost.data.weak import AnnotatorNoise
 from omnicost.errors import InputError
 
 MASK, POINT = AnnotationType.MASK.strength, AnnotationType.POINT.strength
@@ -317,8 +318,18 @@ def test_given_labels_leave_and_come_back(tmp_path: Path, form: str) -> None:
 
 
 def test_empty_pseudo_masks_are_listed(merged: Merged) -> None:
-    """An instance whose pseudo-mask has no pixel is in no file, so it is told."""
-    assert merged.empty() == [(20, 7, "car")]
+    """A label whose pseudo-mask has no pixel is in no file, so it is told; so is one without a row,
+    unless its annotator is one who missed it."""
+    drawn = merged.pseudo._replace(
+        **{name: getattr(merged.pseudo, name)[1:] for name in merged.pseudo._fields}
+    )
+    less = Merged(merged.dataset, merged.strengths, drawn)
+    named = merged.dataset.instances(1)
+    lost = sorted(set(named.annotation_ids.tolist()) - set(drawn.annotation_ids[:2].tolist()))
+    assert [each.annotation_id for each in less.unmasked()] == lost
+    assert lost
+    careless = AnnotatorNoise(missed=1.0)
+    assert Merged(merged.dataset, merged.strengths, drawn, careless).unmasked() == []
 
 
 def test_a_cell_of_masks_throughout(tmp_path: Path) -> None:
@@ -344,3 +355,28 @@ def test_a_strangers_file_is_kept(tmp_path: Path) -> None:
     given = folder / "annotations" / "instances_train2017.json"
     done = CliRunner().invoke(app, ["export", str(given), "--split", "all", "--out", str(given)])
     assert "is an input of this command" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("label-studio", "labelling_config.xml"),
+        ("label-studio", "tasks-00001.json"),
+        ("yolo", "data.yaml"),
+        ("yolo", "labels/a.txt"),
+    ],
+)
+def test_a_strangers_file_in_a_folder_is_kept(tmp_path: Path, form: str, name: str) -> None:
+    """Forms of several files ask for each; a folder of our own is written again."""
+    folder = write(tmp_path / "data", every_form())
+    arguments = ["export", str(folder), "--split", "train", "--format", form, "--out"]
+    for _ in range(2):
+        assert CliRunner().invoke(app, [*arguments, str(tmp_path / "ours")]).exit_code == 0
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("<View>mine</View>")
+    done = CliRunner().invoke(app, [*arguments, str(tmp_path / "mine")])
+    assert isinstance(done.exception, InputError)
+    assert "not written by omnicost" in str(done.exception)
+    assert mine.read_text() == "<View>mine</View>"
+    assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [mine]

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ CHEAP_SWEEPS = ("--list", "--schema", "--forecast")
 STANDING_FOR = {
     "photos/": "photos", "path/to/set": "own.json", "pilot.json": "own.json",
     "instances.json": "own.json", "label_studio_export.json": "export.json",
-    "results/demo.jsonl": "tiny.jsonl", "labelled/": "own.json",
+    "results/demo.jsonl": "tiny.jsonl",
     "pilot/labelled/instances.json": "own.json", "pilot/manifest.csv": "out/manifest.csv",
     "results/pilot.teacher.jsonl": "pilot.teacher.jsonl",
 }  # fmt: skip
@@ -55,6 +56,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Image.new("RGB", (64, 48), (2 * index, 90, 60)).save(f"photos/{index}.jpg")
     _write_teachers(Path("pilot.teacher.jsonl"))
     _write_coco(Path("own.json"))
+    _write_labelled(Path("labelled"))
     _write_logs()
     for name, dataset in [("rows.jsonl", "own"), ("tiny.jsonl", "tiny-coco")]:
         _write_rows(Path(name), dataset)
@@ -80,6 +82,22 @@ def _write_coco(path: Path) -> None:
             }
         )
     )  # fmt: skip
+
+
+def _write_labelled(folder: Path) -> None:
+    """Boxes on some photos, as import writes them, and what a review said of them."""
+    (folder / "images").mkdir(parents=True)
+    for index in range(6):
+        shutil.copyfile(f"photos/{index}.jpg", folder / "images" / f"{index}.jpg")
+    images = [
+        {"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48, "omnicost_type": "box"}
+        for i in range(6)
+    ]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 8, 8]} for i in range(6)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "instances.json").write_text(json.dumps(content))
+    Path("tasks").mkdir()
+    Path("tasks/review.csv").write_text("rank,file_name\n1,3.jpg\n2,0.jpg\n")
 
 
 def _write_logs() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data_samples import picture
+from given_sets import FORMS, like, write_export
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated_labels import simulate_labels
@@ -19,13 +20,10 @@ from omnicost.coco.given import BOX, CLASS, MASK, NONE, POINT, UNSAID, given_lab
 from omnicost.cost import stats_of_file
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.check import check
-from omnicost.data.exports.cvat import write_cvat
-from omnicost.data.exports.label_studio import task
-from omnicost.data.exports.regions import OwnLabels
 from omnicost.data.given_labels import given_assignment, given_policy, is_given
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
-from omnicost.data.imports.write import Like, write_set
+from omnicost.data.imports.write import write_set
 from omnicost.data.splits import assign
 from omnicost.data.weak import PERFECT, AnnotatorNoise, weak_label
 from omnicost.errors import InputError
@@ -286,26 +284,13 @@ def test_given_labels_are_what_a_cell_learns_from(world: Dataset, noise: Annotat
         weak_label(given_set, int(np.flatnonzero(strengths == BOX)[0]), AnnotationType.POINT)
 
 
-@pytest.mark.parametrize("form", ["coco", "cvat", "label-studio"])
+@pytest.mark.parametrize("form", FORMS)
 def test_labels_survive_the_tools(world: Dataset, form: str, tmp_path: Path) -> None:
     """Out as a tool's export, in again: the same classes, points, boxes and masks, bit for bit."""
     given_set = simulate_labels(world, MIXED, 3)
-    path = tmp_path / {"coco": "a.json", "cvat": "a.xml", "label-studio": "b.json"}[form]
-    if form == "coco":
-        path.write_text(json.dumps(given_set.to_coco()))
-    elif form == "cvat":
-        write_cvat(path, OwnLabels(given_set))
-    else:
-        tasks = [task(OwnLabels(given_set), index) for index in range(len(given_set))]
-        for each in tasks:
-            each["annotations"] = [{"id": 1, "result": each["predictions"][0]["result"]}]
-        path.write_text(json.dumps(tasks))
-    like = Like(
-        tuple(zip(world.header.category_ids, world.class_names, strict=True)),
-        dict(zip(world.file_names.tolist(), world.image_ids.tolist(), strict=True)),
-    )
+    path = write_export(tmp_path, given_set, form)
     photos = Photos(world.picture_folder)
-    done = write_set(read_export(path), photos, tmp_path / "set", like)
+    done = write_set(read_export(path), photos, tmp_path / "set", like(world))
     assert done.skipped == ()
     back = open_dataset(tmp_path / "set", "all")
     assert back.header == given_set.header._replace(size_bounds=back.size_bounds)

@@ -22,6 +22,8 @@ from omnicost.sweep.stage_functions import (
     PSEUDOMASK,
     STUDENT,
     TEACHER,
+)
+from omnicost.sweep.stage_params import (
     DetectParams,
     EmbedParams,
     Encoding,

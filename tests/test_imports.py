@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,32 @@ def test_a_real_export(tmp_path: Path) -> None:
     done, dataset = imported(path, tmp_path / "photos", tmp_path / "set")
     assert (done.types, done.instances, done.skipped) == ({"box": 106}, {"box": 126}, ())
     assert dataset.stats().instances_per_image == pytest.approx(126 / 106)
+
+
+def test_what_a_real_label_studio_gave_back(tmp_path: Path, photos: Path) -> None:
+    """Exports that Label Studio 1.23.2 gave of a manifest's tasks come in whole, every type, under
+    names with spaces, `#`, `?`, `%`, `+`, `&` and a leading `=`."""
+    folder = Path(__file__).parent / "recorded"
+    tasks = [
+        task
+        for kind in ("class", "point", "box", "mask")
+        for task in json.loads((folder / f"label_studio_{kind}.json").read_text())
+    ]
+    for task in tasks:
+        drawn = task["annotations"][0]["result"][0]
+        size = (drawn.get("original_width", 60), drawn.get("original_height", 40))
+        Image.new("RGB", size).save(photos / task["data"]["file_name"])
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    done, dataset = imported(tmp_path / "export.json", photos, tmp_path / "set", only_labelled=True)
+    assert done.skipped == ()
+    assert done.types == {"class": 2, "point": 3, "box": 3, "mask": 3}
+    regions = [each for task in tasks for each in task["annotations"][0]["result"]]
+    drawn = Counter(each["type"].removesuffix("labels") for each in regions)
+    assert done.instances["box"] == drawn["rectangle"]
+    assert done.instances["point"] == drawn["keypoint"]
+    assert done.instances["mask"] == drawn["polygon"] + drawn["brush"]
+    assert set(dataset.file_names) == {task["data"]["file_name"] for task in tasks}
+    assert check(tmp_path / "set", "all").faults == ()
 
 
 JSON = st.recursive(

@@ -121,7 +121,9 @@ def test_masks_on_crowds_do_not_count(dataset: Dataset) -> None:
     """A mask mostly on a crowd of its class is neither hit nor miss; the crowd is not missed."""
     truth = dataset.instances(0)
     crowded = truth._replace(is_crowd=np.ones(len(truth.rles), bool))
-    found = Found(np.full(len(truth.rles), -1), truth.class_indices, truth.rles)
+    found = Found(
+        np.full(len(truth.rles), -1), truth.class_indices, truth.rles, np.ones(len(truth.rles))
+    )
     verdicts, hit = mask_quality.match_detections(found, crowded)
     assert set(verdicts.tolist()) == {-1}
     assert not hit.any()
@@ -151,7 +153,7 @@ def test_crowds_beside_instances() -> None:
         size=(10, 20),
     )
     rles = (strip(0, 4), strip(8, 12), strip(5, 11), strip(0, 8), strip(16, 20))
-    found = Found(np.full(5, -1), np.array([0, 0, 0, 1, 0]), rles)
+    found = Found(np.full(5, -1), np.array([0, 0, 0, 1, 0]), rles, np.ones(5))
     verdicts, hit = mask_quality.match_detections(found, truth)
     assert verdicts.tolist() == [-1, 1, -1, 0, 0]
     assert hit.tolist() == [False, True, False]

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ from omnicost import api
 from omnicost.annotation import AnnotationType
 from omnicost.cost import BUILT_IN, ORDER, seconds_paid_again, type_seconds
 from omnicost.errors import InputError
-from omnicost.labelling import ImageList, assign, read_labels_in_hand, write_manifest
+from omnicost.labelling import (
+    ImageList,
+    assign,
+    read_labels_in_hand,
+    read_masks_first,
+    write_manifest,
+)
 from omnicost.plan import Question, make_plan
 from omnicost.plan.linear import best_with_limits
 from omnicost.plan.optimise import MASK, Problem
@@ -169,6 +176,64 @@ def test_labels_of_a_coco_file(tmp_path: Path) -> None:
         read_labels_in_hand(path, ImageList("here", 3, names=["5.jpg", "4.jpg", "3.jpg"]))
     with pytest.raises(InputError, match="5 images, but the project has 4"):
         read_labels_in_hand(path, ImageList("a bare count", 4))
+
+
+def test_labels_of_a_set_with_given_labels(tmp_path: Path) -> None:
+    """What an image says of itself counts, and points of `omnicost data import` are points."""
+    types = ["none", "class", "point", "box", "mask"]
+    records = [
+        {"id": n, "file_name": f"{n}.jpg", "omnicost_type": kind} for n, kind in enumerate(types)
+    ] + [{"id": 5, "file_name": "5.jpg"}]
+    drawn = [{"image_id": 3, "category_id": 1}, {"image_id": 5, "category_id": 1, "point": [1, 2]}]
+    (tmp_path / "instances.json").write_text(json.dumps({"images": records, "annotations": drawn}))
+    images = ImageList("here", 6, names=[f"{n}.jpg" for n in range(6)])
+    assert read_labels_in_hand(tmp_path, images).tolist() == [0, 1, 2, 3, 4, POINT]
+    records[0]["omnicost_type"] = "polygon"
+    (tmp_path / "instances.json").write_text(json.dumps({"images": records, "annotations": drawn}))
+    with pytest.raises(InputError, match=r"image 0: omnicost_type: unknown annotation type"):
+        read_labels_in_hand(tmp_path, images)
+
+
+def test_masks_go_where_a_review_says(tmp_path: Path) -> None:
+    """The first of the list get the masks, what it leaves out the last; names must be known."""
+    listing = tmp_path / "review.csv"
+    listing.write_text("rank,file_name\n1,3.jpg\n2,0.jpg\n")
+    images = ImageList("here", 5, names=[f"{n}.jpg" for n in range(5)])
+    places = read_masks_first(listing, images)
+    assert places.tolist() == [1, 2, 2, 0, 2]
+    for masks in range(1, 3):
+        found = assign(np.array([0, 0, 5 - masks, 0, masks]), 7, masks_first=places)
+        assert np.flatnonzero(found == MASK).tolist() == sorted([3, 0][:masks])
+    listing.write_text("file_name\nother.jpg\n")
+    with pytest.raises(InputError, match=r"1 images are not in here, such as 'other\.jpg'"):
+        read_masks_first(listing, images)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=30),
+    st.lists(st.integers(0, 3), max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_wished_masks_lower_nothing(labels: list[int], raised: list[int], chance: Random) -> None:
+    """Whatever order is wished, each type has its number, no label is lowered, and without labels
+    in hand the masks are the first of the order."""
+    held = np.array(labels, np.int8)
+    target = held.copy()
+    for place, _ in enumerate(raised[: len(held)]):
+        target[place] = min(4, target[place] + 1 + chance.randrange(4))
+    images = np.bincount(target, minlength=5)
+    order = np.array(chance.sample(range(len(held)), len(held)))
+    found = assign(images, 3, held, masks_first=order)
+    assert (found >= held).all()
+    assert np.bincount(found, minlength=5).tolist() == images.tolist()
+    free = assign(images, 3, masks_first=order)
+    assert sorted(order[free == MASK].tolist()) == list(range(images[MASK]))
+    alike = np.where(held == MASK, MASK, POINT).astype(np.int8)  # points everywhere: free to choose
+    extra = min(3, int((alike == POINT).sum()))
+    images = np.array([0, 0, (alike == POINT).sum() - extra, 0, (alike == MASK).sum() + extra])
+    new = (assign(images, 3, alike, masks_first=order) == MASK) & (alike != MASK)
+    assert set(order[new].tolist()) == set(sorted(order[alike != MASK].tolist())[:extra])
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
 from omnicost.cli import app
+from omnicost.data import open_dataset
+from omnicost.data.imports.photos import Photos
+from omnicost.data.imports.read import read_export
+from omnicost.data.imports.write import write_set
 from omnicost.data.tiny import world
 from omnicost.errors import InputError, MissingError
 from omnicost.models.students import student
@@ -97,7 +103,7 @@ def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> N
     damaged.write_bytes(damaged.read_bytes()[:200])
     parts = tmp_path / "parts"
     predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
-    images, annotations = predict.coco_images(parts), predict.coco_annotations(parts)
+    images, annotations = list(predict.coco_images(parts)), predict.coco_annotations(parts)
     done = predict.summary(parts)
     assert (done.pictures, len(images)) == (9, 9)
     assert len(done.skipped) == 1
@@ -175,6 +181,7 @@ def test_tasks_to_correct(model: Path, photos: Path, tmp_path: Path) -> None:
     tasks = json.loads((out / "tasks-00001.json").read_text())
     assert len(tasks) == 10
     assert tasks[0]["data"]["image"] == "https://my.host/0/0.png"
+    assert tasks[0]["data"]["file_name"] == "0/0.png"
     assert tasks[0]["predictions"][0]["result"][0]["type"] == "brushlabels"
     assert "car" in (out / "labelling_config.xml").read_text()
 
@@ -186,3 +193,61 @@ def test_what_the_user_had_stays(model: Path, photos: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match="not written by omnicost"):
         run("predict", model, photos, "--out", mine)
     assert mine.read_text() == "[1, 2, 3]"
+
+
+def test_cvat_takes_what_was_found(model: Path, photos: Path, tmp_path: Path) -> None:
+    """CVAT's file imports whole: every picture, every mask in its class, pixel by pixel."""
+    out = tmp_path / "annotations.xml"
+    run("predict", model, photos, "--format", "cvat", "--least-score", 0, "--out", out)
+    run("predict", model, photos, "--least-score", 0, "--out", tmp_path / "coco.json")
+    done = write_set(read_export(out), Photos(photos), tmp_path / "set")
+    assert done.skipped == ()
+    back = open_dataset(tmp_path / "set", "all")
+    assert len(back) == 10
+    wanted = json.loads((tmp_path / "coco.json").read_text())
+    names = {each["id"]: each["name"] for each in wanted["categories"]}
+    for image in wanted["images"]:
+        index = back.file_names.tolist().index(image["file_name"])
+        masks = [each for each in wanted["annotations"] if each["image_id"] == image["id"]]
+        found = back.instances(index)
+        assert [back.class_names[n] for n in found.class_indices] == [
+            names[each["category_id"]] for each in masks
+        ]
+        for rle, each in zip(found.rles, masks, strict=True):
+            assert mask_api.iou([rle], [each["segmentation"]], [0])[0, 0] == 1
+
+
+@pytest.mark.parametrize("name", ["labelling_config.xml", "tasks-00001.json", "tasks-00007.json"])
+def test_a_strangers_task_stays(model: Path, photos: Path, tmp_path: Path, name: str) -> None:
+    """Each file of a folder of tasks is asked for, before the first picture is read."""
+    out = tmp_path / "tasks"
+    out.mkdir()
+    (out / name).write_text("[]")
+    with pytest.raises(InputError, match="not written by omnicost"):
+        run("predict", model, photos, "--format", "label-studio", "--out", out)
+    assert (out / name).read_text() == "[]"
+    assert len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize("form", ["coco", "coco-results", "label-studio", "cvat"])
+def test_a_picture_that_goes_is_told(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A picture that is gone or emptied when its turn comes is one line; the others are there."""
+    listed = predict.list_photos
+
+    def then_gone(*arguments: Any) -> tuple[predict.Photo, ...]:
+        found = listed(*arguments)
+        found[3].path.unlink()
+        found[4].path.write_bytes(b"")
+        return found
+
+    monkeypatch.setattr(predict, "list_photos", then_gone)
+    out = tmp_path / "out"
+    told = json.loads(run("predict", model, photos, "--format", form, "--out", out, "--json"))
+    assert told["pictures"] == 8
+    assert [line.partition(":")[0] for line in told["skipped"]] == ["0/6.png", "0/8.png"]
+    if form == "label-studio":
+        assert len(json.loads((out / "tasks-00001.json").read_text())) == 8
+    if form == "cvat":
+        assert out.read_text().count("<image ") == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from given_sets import write_given
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost.times import LabellingTimes
 from omnicost.data import open_dataset
+from omnicost.data.exports.unmasked import Unmasked
 from omnicost.data.tiny.disk import write_coco
 from omnicost.data.tiny.world import SPECS
 from omnicost.engine.execute import execute
@@ -22,10 +24,13 @@ from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.project.finish import write_outcome
 from omnicost.project.model_folder import STUDENT, read_description
-from omnicost.project.outcome import MERGED, write_outcome
-from omnicost.project.review import doubt_of, plan_review, write_review
+from omnicost.project.outcome import FIGURES, MERGED
+from omnicost.project.page import PAGE, write_page
+from omnicost.project.review import UNSEEN, doubt_of, plan_review, write_review
 from omnicost.project.train import CARD, Training, TrainRequest, prepare_training
+from omnicost.project.worst import WORST
 from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.read_card import Changes
@@ -65,7 +70,8 @@ def trained(request: TrainRequest, store: Store) -> Training:
 
 def drawn(plan: CellPlan) -> dict[str, str]:
     """Keys of a cell's pseudo-masks by annotation type."""
-    return {str(s.params.annotation): s.key for s in plan.stages if s.name == "pseudomask"}
+    stages = [s for s in plan.stages if s.name == "pseudomask" and s.params.fold is None]
+    return {str(s.params.annotation): s.key for s in stages}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,38 @@ def test_the_folder_of_a_model(given: tuple[Training, Store]) -> None:
     assert "AP" in outcome.lines()[0]
 
 
+def test_how_good_the_pseudo_masks_are(given: tuple[Training, Store]) -> None:
+    """Every weak type is judged on the images with masks, with an interval; the worst are drawn."""
+    training, store = given
+    outcome = write_outcome(training, store)
+    assert set(outcome.quality) == {"none", "class", "point", "box"}
+    for kind, found in outcome.quality.items():
+        assert found["images"] == 6
+        assert found["f1"]["low"] <= found["f1"]["value"] <= found["f1"]["high"]
+        assert (found["miou"] is None) == (kind in ("none", "class"))
+    drawn = {path.stem for path in (training.request.out / WORST).glob("*.png")}
+    assert drawn == {kind for kind, found in outcome.quality.items() if found["worst"]}
+    assert drawn
+
+
+def test_the_page_stands_alone(given: tuple[Training, Store], tmp_path: Path) -> None:
+    """One file without script or network; what people named is shown as text, not as markup."""
+    training, store = given
+    outcome = write_outcome(training, store)
+    lost = Unmasked(1, 2, "<script>alert(1)</script>")
+    named = TrainRequest(Path("a <b>set</b>"), training.request.out, settings=("x=<i>",))
+    page = tmp_path / "index.html"
+    write_page(page, replace(training, request=named), outcome._replace(empty=(lost,)), {})
+    text = page.read_text()
+    assert "a &lt;b&gt;set&lt;/b&gt;" in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "x=&lt;i&gt;" in text
+    assert "<script" not in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert f"{outcome.quality['box']['miou']['value']:.1f}" in text
+    assert "data:image/png;base64," in (training.request.out / PAGE).read_text()
+
+
 def test_every_labelled_instance_is_accounted_for(given: tuple[Training, Store]) -> None:
     """Each point and box has a mask in the merged labels or is listed as without one."""
     training, store = given
@@ -163,6 +201,22 @@ def test_what_is_reviewed_first(given: tuple[Training, Store], tmp_path: Path) -
     assert not masked & {each["file_name"] for each in listing}
 
 
+def test_a_review_reads_scores_as_they_turned_out(given: tuple[Training, Store]) -> None:
+    """Scores that were worth nothing on the images with masks raise the doubt of all others."""
+    training, store = given
+    write_outcome(training, store)
+    model = training.request.out
+    before = plan_review(model, 1e6, LabellingTimes())
+    figures = json.loads((model / FIGURES).read_text())
+    for found in figures["quality"].values():
+        found["calibration"] = [[0.0, 1.0], [0.0, 0.0]]
+    (model / FIGURES).write_text(json.dumps(figures))
+    after = plan_review(model, 1e6, LabellingTimes())
+    assert all(each.expected_iou == 0 for doubt in after.doubts for each in doubt.instances)
+    gains = [sum(doubt.gain for doubt in found.doubts) for found in (before, after)]
+    assert gains[1] > gains[0]
+
+
 def test_agreement_lowers_doubt(given: tuple[Training, Store]) -> None:
     """A student that draws the very masks leaves less doubt than one that sees nothing."""
     training, store = given
@@ -178,8 +232,8 @@ def test_agreement_lowers_doubt(given: tuple[Training, Store]) -> None:
     other = same._replace(class_indices=classes + 1)
     agreed, blind, wrong = (doubt_of(merged, index, each, 79.0) for each in (same, nothing, other))
     assert agreed.gain < blind.gain < wrong.gain
-    assert agreed.unlabelled == 0
-    assert wrong.unlabelled == 0 or wrong.unlabelled <= len(rows)
+    assert agreed.count(UNSEEN) == 0
+    assert wrong.count(UNSEEN) <= len(rows)
 
 
 @pytest.mark.parametrize("only", ["box", "point", "class", "none"])

@@ -97,7 +97,7 @@ def test_predictions_have_the_pictures_size(backbone: str) -> None:
 
 def test_score_weights_are_refused() -> None:
     """Mask R-CNN reads no instance weights, so asking for them is a fault."""
-    with pytest.raises(ValidationError, match="maskrcnn has no instance weights"):
+    with pytest.raises(ValidationError, match="maskrcnn has no losses of single instances"):
         StudentConfig.model_validate(
             {"architecture": {"kind": "maskrcnn"}, "pseudo_weight": "score"}
         )

@@ -18,7 +18,8 @@ from omnicost.sweep.card import Hardware
 from omnicost.sweep.estimate import Hours, SweepEstimate
 from omnicost.sweep.progress import duration
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import DETECT, STUDENT, DetectParams, StudentParams
+from omnicost.sweep.stage_functions import DETECT, STUDENT
+from omnicost.sweep.stage_params import DetectParams, StudentParams
 from omnicost.sweep.summary import (
     caveats,
     compared,

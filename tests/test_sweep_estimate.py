@@ -17,7 +17,8 @@ from omnicost.pipeline.config import ProposalConfig
 from omnicost.sweep.card import Hardware
 from omnicost.sweep.estimate import StageTimings, estimate
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import DETECT, EVALUATE, DetectParams, EvaluateParams
+from omnicost.sweep.stage_functions import DETECT, EVALUATE
+from omnicost.sweep.stage_params import DetectParams, EvaluateParams
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from omnicost.campaign.calendar import Calendar
 from omnicost.campaign.chart import chart, shares
 from omnicost.campaign.report import PlanReport
 from omnicost.files import MARK, output_file
-from omnicost.labelling import ImageList, assign
+from omnicost.labelling import ImageList
 from omnicost.plain_text import visible
 from omnicost.plot.style import COLOURS
 
@@ -191,7 +191,7 @@ def sample(report: PlanReport, most: int = SAMPLE) -> list[dict[str, str]]:
     images = report.images
     if images is None or images.folder is None or images.names is None:
         return []
-    assigned = assign(report.plan.images, report.seed, report.held)
+    assigned = report.assigned()
     used = [kind for kind in reversed(AnnotationType) if (assigned == kind.strength).any()]
     each = max(1, most // max(len(used), 1))
     return [

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import Calendar
-from omnicost.labelling import ImageList
+from omnicost.labelling import ImageList, assign
 from omnicost.plan import Plan, Question
 
 
@@ -37,6 +37,7 @@ class PlanReport:
         images: the project's own; None for a bare count.
         seed: which image gets what.
         held: (N,) strength of the label that each image has already; None without any.
+        masks_first: (N,) place of each image in the order in which masks are given; None: drawn.
     """
 
     plan: Plan
@@ -47,6 +48,11 @@ class PlanReport:
     images: ImageList | None = None
     seed: int = 0
     held: np.ndarray | None = None
+    masks_first: np.ndarray | None = None
+
+    def assigned(self) -> np.ndarray:
+        """(N,) strength of the annotation type that each image gets."""
+        return assign(self.plan.images, self.seed, self.held, self.masks_first)
 
     @property
     def hours(self) -> float:

@@ -20,15 +20,12 @@ from omnicost.cli.shared.cells import (
 from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
 from omnicost.cli.shared.progress import progress_bar
 from omnicost.errors import InputError
-from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from omnicost.data import Dataset
     from omnicost.data.exports.regions import Labels
+    from omnicost.data.exports.unmasked import Unmasked
     from omnicost.sweep.lookup import StoredCell
-
-
-TASKS_HEAD = "[\n"  # how files of tasks begin
 
 
 class Format(StrEnum):
@@ -72,8 +69,8 @@ def export(
     A COCO file has all images, with a score and a source for each instance: 1 and
     human for real masks. Label Studio gets the images without real masks, as tasks
     whose pre-annotations are the pseudo-masks: to be corrected, not drawn. CVAT's XML
-    has every mask, YOLO's lines their outlines. Instances whose pseudo-mask has no
-    pixel are listed. Without --cell or --policy a set's own labels are written.
+    has every mask, YOLO's lines their outlines. Labels that no mask was drawn for are
+    told. Without --cell or --policy a set's own labels are written.
 
     \b
     Example:
@@ -84,7 +81,9 @@ def export(
         --pseudomasks pseudomasks/ --out merged.json
       omnicost export labelled/ --split all --format cvat --out annotations.xml
     """
-    refuse_to_replace(out, inputs=[Path(data)], force=force, head=TASKS_HEAD)
+    from omnicost.data.exports.unmasked import unmasked_line
+
+    _refuse(out, form, Path(data), force)
     if cell or policy or pseudomasks:
         wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
         with progress_bar("reading") as progress:
@@ -93,19 +92,35 @@ def export(
     else:
         with progress_bar("reading") as progress:
             labels = _own(open_data_of(None, store, "", data, split, root, progress))
-    written = _write(labels, out, form, image_prefix) | _empty(labels)
+    written, lost = _write(labels, out, form, image_prefix), _unmasked(labels)
     if as_json:
-        print_json(written)
-    else:
-        typer.echo("\n".join(f"{name}: {value}" for name, value in written.items()))
+        print_json({**written, "without_mask": [each._asdict() for each in lost]})
+        return
+    typer.echo("\n".join(f"{name}: {value}" for name, value in written.items()))
+    if lost:
+        typer.echo(unmasked_line(lost))
+
+
+def _refuse(out: Path, form: Format, data: Path, force: bool) -> None:
+    """Keep what is not ours: the file, or in a folder each file that will be written."""
+    from omnicost.data.exports.label_studio import refuse_tasks
+    from omnicost.data.exports.yolo import refuse_yolo
+    from omnicost.files import refuse_to_replace
+
+    refuse_to_replace(out, inputs=[data], force=force)
+    if form is Format.LABEL_STUDIO:
+        refuse_tasks(out, force)
+    elif form is Format.YOLO:
+        refuse_yolo(out, force)
 
 
 def _merged(dataset: Dataset, wanted: StoredCell) -> Labels:
     from omnicost.data.exports.merged import Merged, read_pseudomasks
     from omnicost.data.splits import assign
 
-    strengths = assign(dataset, wanted.policy, wanted.seed)
-    return Merged(dataset, strengths, read_pseudomasks(wanted.pseudomasks))
+    strengths = assign(dataset, wanted.policy, wanted.seed, wanted.chosen)
+    pseudo = read_pseudomasks(wanted.pseudomasks)
+    return Merged(dataset, strengths, pseudo, wanted.noise, wanted.seed)
 
 
 def _own(dataset: Dataset) -> Labels:
@@ -114,14 +129,11 @@ def _own(dataset: Dataset) -> Labels:
     return OwnLabels(dataset)
 
 
-def _empty(labels: Labels) -> dict[str, object]:
-    """The instances whose pseudo-mask has no pixel, so that nobody thinks they were written."""
+def _unmasked(labels: Labels) -> list[Unmasked]:
+    """The labels that no mask was drawn for, so that nobody thinks they were written."""
     from omnicost.data.exports.merged import Merged
 
-    found = labels.empty() if isinstance(labels, Merged) else []
-    if not found:
-        return {}
-    return {"empty pseudo-masks": [f"image {f[0]}, annotation {f[1]}: {f[2]}" for f in found]}
+    return labels.unmasked() if isinstance(labels, Merged) else []
 
 
 def _wanted(

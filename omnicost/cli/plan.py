@@ -38,6 +38,7 @@ def plan(
     variant: planning.VariantOption = None,
     like: LikeOption = None,
     in_hand: planning.InHandOption = None,
+    masks_first: planning.MasksFirstOption = None,
     types: planning.TypesOption = None,
     max_hours: planning.MaxHoursOption = None,
     confidence: planning.ConfidenceOption = None,
@@ -78,7 +79,8 @@ def plan(
     """
     from omnicost import api
 
-    inputs = [annotations, times, in_hand, *(results or []), *([Path(images)] if images else [])]
+    inputs = [annotations, times, in_hand, masks_first, *(results or [])]
+    inputs += [Path(images)] if images else []
     outputs = _Outputs(manifest, image_prefix, plot, page, inputs)
     _check(outputs, force)
     labelling_times = read_times(times, time)
@@ -97,6 +99,7 @@ def plan(
         times=labelling_times,
         overheads=planning.read_overheads(labelling_times, review, rework, idle, setup),
         in_hand=in_hand,
+        masks_first=masks_first,
         team=planning.read_team(annotators, hours_a_week, weeks, start),
         wage=wage,
         currency=currency,
@@ -166,9 +169,9 @@ def _write(outputs: _Outputs, report: PlanReport, listed: ImageList) -> list[Pat
 def _write_manifest(
     folder: Path, outputs: _Outputs, report: PlanReport, listed: ImageList
 ) -> list[Path]:
-    from omnicost.labelling import assign, write_manifest
+    from omnicost.labelling import write_manifest
 
-    assigned = assign(report.plan.images, report.seed, report.held)
+    assigned = report.assigned()
     done = write_manifest(folder, listed, assigned, outputs.image_prefix, outputs.inputs)
     if done.unreadable:
         known = ", ".join(done.unreadable[:3]) + (", ..." if len(done.unreadable) > 3 else "")

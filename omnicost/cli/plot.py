@@ -157,9 +157,19 @@ def masks(
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "", (), force)
-    after, before, proposals, origin = _masks(cell, store, pseudomasks, before, detections)
-    dataset = open_data_of(cell, store, origin, data, split, root)
-    shown = examples(dataset, after, before, proposals, image or (), images, seed=seed)
+    found = _masks(cell, store, pseudomasks, before, detections)
+    dataset = open_data_of(cell, store, found.data, data, split, root)
+    shown = examples(
+        dataset,
+        found.after,
+        found.before,
+        found.detections,
+        image or (),
+        images,
+        seed=seed,
+        noise=found.noise,
+        label_seed=found.seed,
+    )
     info = compute_masks_info(shown)
     draw_masks(info, out, width)
     if as_json:
@@ -168,12 +178,16 @@ def masks(
                 "image": row.example.name,
                 "annotation": row.example.kind,
                 "mean_iou": {name: panel.mean_iou for name, panel in row.panels.items()},
+                "without_mask": list(row.example.without_mask),
             }
             for row in info.rows
         ]
         print_json({"picture": str(out), "rows": rows})
     else:
         typer.echo(f"wrote {out}")
+        for each in shown:
+            if each.without_mask:
+                typer.echo(f"without a mask: {each.name}: {', '.join(each.without_mask)}")
 
 
 def _masks(

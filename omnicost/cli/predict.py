@@ -21,6 +21,7 @@ class Format(StrEnum):
     COCO = "coco"
     RESULTS = "coco-results"
     LABEL_STUDIO = "label-studio"
+    CVAT = "cvat"
 
 
 def predict(
@@ -30,11 +31,14 @@ def predict(
         Path, typer.Option("--out", help="File to write; a folder for label-studio.")
     ] = Path("predictions.json"),
     form: Annotated[
-        Format, typer.Option("--format", help="COCO file, COCO's results list, or tasks.")
+        Format,
+        typer.Option("--format", help="COCO file, COCO's results list, or masks to correct."),
     ] = Format.COCO,
     least_score: Annotated[
         float | None,
-        typer.Option("--least-score", min=0, max=1, help="0.05 for COCO, 0.5 for tasks if absent."),
+        typer.Option(
+            "--least-score", min=0, max=1, help="0.05 for COCO, 0.5 for correction if absent."
+        ),
     ] = None,
     ids: Annotated[
         Path | None, typer.Option("--ids", help="COCO file whose image ids to use, by file name.")
@@ -54,20 +58,26 @@ def predict(
     """Find instances in any number of pictures with a trained model.
 
     Interrupted, the same command goes on where it was. Pictures that cannot be read
-    are named at the end; the others are predicted.
+    are named at the end; the others are predicted. For correction: Label Studio's
+    tasks with pre-annotations, or a CVAT for images 1.1 file.
 
     \b
     Example:
       omnicost predict model/ new-photos/ --out predictions.json
       omnicost predict model/ new-photos/ --format label-studio --out tasks/
+      omnicost predict model/ new-photos/ --format cvat --out annotations.xml
     """
+    from omnicost.data.exports.label_studio import refuse_tasks
     from omnicost.files import refuse_to_replace
     from omnicost.project import predictions
     from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
     head = predictions.RESULTS_HEAD if form is Format.RESULTS else ""
     refuse_to_replace(out, inputs=(ids,), force=force, head=head)
-    default = _FOR_CORRECTION if form is Format.LABEL_STUDIO else _FOR_EVALUATION
+    if form is Format.LABEL_STUDIO:
+        refuse_tasks(out, force)
+    is_corrected = form in (Format.LABEL_STUDIO, Format.CVAT)
+    default = _FOR_CORRECTION if is_corrected else _FOR_EVALUATION
     least = default if least_score is None else least_score
     listed = list_photos(photos, ids)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +87,8 @@ def predict(
         description = predict_folder(model, listed, parts, options, progress)
     if form is Format.LABEL_STUDIO:
         written = predictions.write_tasks(out, description, parts, image_prefix)
+    elif form is Format.CVAT:
+        written = predictions.write_cvat(out, description, parts)
     elif form is Format.RESULTS:
         written = predictions.write_results(out, description, parts)
     else:

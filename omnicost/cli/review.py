@@ -29,9 +29,11 @@ def review(
 ) -> None:
     """Order the images by what correcting their pseudo-masks is expected to bring a second.
 
-    Doubtful are masks that the teacher rates low or the student does not agree with,
-    labels without any mask, and instances that only the student sees. The tasks open
-    in Label Studio with the pseudo-masks drawn in; review.csv says why each is there.
+    Doubtful are masks that the teacher or the detector rates low (where enough images
+    have masks, by what such ratings turned out to be worth), masks that the student does
+    not agree with, labels without any mask, and instances that only the student sees.
+    The tasks open in Label Studio with the pseudo-masks drawn in; review.csv orders the
+    images, instances.csv what is in them, and both say why.
 
     \b
     Example:
@@ -39,19 +41,9 @@ def review(
       omnicost review model/ --hours 8 --times times.yaml --out tasks/
     """
     from omnicost.files import refuse_to_replace
-    from omnicost.project.review import (
-        CONFIG,
-        CONFIG_HEAD,
-        LISTING,
-        LISTING_HEAD,
-        TASKS,
-        TASKS_HEAD,
-        plan_review,
-        write_review,
-    )
+    from omnicost.project.review import HEADS, plan_review, write_review
 
-    heads = {CONFIG: CONFIG_HEAD, TASKS: TASKS_HEAD, LISTING: LISTING_HEAD}
-    for name, head in heads.items():
+    for name, head in HEADS.items():
         refuse_to_replace(out / name, inputs=(times,), force=force, head=head)
     seconds = read_times(times, time)
     with progress_bar("asking the student") as progress:

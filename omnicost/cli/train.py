@@ -53,8 +53,10 @@ def train(
     """Train a segmenter on people's labels of any mixture of types.
 
     The teacher is tuned on the images with masks, draws pseudo-masks on the others,
-    and a student learns from both. The folder holds the student, the merged labels as
-    a COCO file, the figures with their intervals, and the card that says what ran.
+    and a student learns from both. Two further teachers, each tuned on half of those
+    images, say how good the pseudo-masks are (--set crossfit=false leaves them out).
+    The folder holds the student, the merged labels as a COCO file, the figures with
+    their intervals, pictures of the worst, the card that says what ran, and a page.
     Interrupted at any moment, the same command goes on where it was.
 
     \b
@@ -102,7 +104,7 @@ def _train(
 ) -> None:
     from omnicost.engine.ray.runner import RayOptions
     from omnicost.errors import StageError
-    from omnicost.project.outcome import write_outcome
+    from omnicost.project.finish import write_outcome
     from omnicost.sweep.launch import sweep_card
     from omnicost.sweep.progress import SweepDisplay, Watcher
 

@@ -26,7 +26,7 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def identity(self) -> dict[str, Any]:
-        """All but the runtime fields, as plain JSON data for a stage's key."""
+        """All but the runtime fields, and added ones at their default, as plain JSON data."""
         plain = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)

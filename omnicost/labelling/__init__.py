@@ -4,6 +4,7 @@ from omnicost.labelling.assignment import assign
 from omnicost.labelling.images import ImageList, read_images
 from omnicost.labelling.in_hand import read_labels_in_hand
 from omnicost.labelling.manifest import Manifest, write_manifest
+from omnicost.labelling.masks_first import read_masks_first
 
 __all__ = [
     "ImageList",
@@ -11,5 +12,6 @@ __all__ = [
     "assign",
     "read_images",
     "read_labels_in_hand",
+    "read_masks_first",
     "write_manifest",
 ]

@@ -7,7 +7,12 @@ import hashlib
 import numpy as np
 
 
-def assign(images: np.ndarray, seed: int = 0, held: np.ndarray | None = None) -> np.ndarray:
+def assign(
+    images: np.ndarray,
+    seed: int = 0,
+    held: np.ndarray | None = None,
+    masks_first: np.ndarray | None = None,
+) -> np.ndarray:
     """Strength of every image's annotation type: (N,) int8 from images per type (T,).
 
     A seeded permutation of the images is filled from the strongest type down, so that the masks of
@@ -18,6 +23,8 @@ def assign(images: np.ndarray, seed: int = 0, held: np.ndarray | None = None) ->
         seed: of the permutation.
         held: (N,) strength of the label that each image has already, 0 for none. It is kept or
             raised, never lowered; `images` must leave room for that, as a plan's do.
+        masks_first: (N,) place of each image in the order in which new masks are given, instead
+            of the permutation's.
     """
     count = int(images.sum())
     key = hashlib.sha256(f"manifest:{seed}".encode()).digest()
@@ -25,8 +32,10 @@ def assign(images: np.ndarray, seed: int = 0, held: np.ndarray | None = None) ->
     labels = np.zeros(count, np.int8) if held is None else held.astype(np.int8)
     assigned = np.full(count, -1, dtype=np.int8)
     wanted = images.astype(np.int64).copy()
+    if masks_first is not None:
+        _give_masks(assigned, wanted, labels, np.argsort(masks_first, kind="stable"))
     for strength in range(1, len(images)):
-        kept = order[labels[order] == strength][: wanted[strength]]
+        kept = order[(labels[order] == strength) & (assigned[order] < 0)][: wanted[strength]]
         assigned[kept] = strength
         wanted[strength] -= len(kept)
     for strength in range(len(images) - 1, -1, -1):
@@ -36,3 +45,35 @@ def assign(images: np.ndarray, seed: int = 0, held: np.ndarray | None = None) ->
         free = free[labels[free] <= strength][: wanted[strength]]
         assigned[free] = strength
     return assigned
+
+
+def _give_masks(
+    assigned: np.ndarray, wanted: np.ndarray, labels: np.ndarray, order: np.ndarray
+) -> None:
+    """Give all masks: to those that have one, and to the first of the order."""
+    top = len(wanted) - 1
+    kept = order[labels[order] == top]
+    assigned[kept] = top
+    wanted[top] -= len(kept)
+    free = order[labels[order] < top]
+    assigned[_raised_to_masks(free, labels[free], wanted)] = top
+    wanted[top] = 0
+
+
+def _raised_to_masks(free: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Those of the free images that get masks, by their order, as far as all labels keep a place.
+
+    Args:
+        free: images, the first to get a mask first.
+        labels: the strength that each has.
+        wanted: images per type that are still to be found, masks last.
+    """
+    is_chosen = np.zeros(len(free), bool)
+    for strength in range(len(wanted) - 2, -1, -1):
+        # As many labels of this strength or more as have no place below the masks must be raised;
+        # at strength 0 these are all masks that are left.
+        pool = np.flatnonzero(labels >= strength)
+        lacking = len(pool) - int(wanted[strength:-1].sum()) - int(is_chosen.sum())
+        open_ = pool[~is_chosen[pool]]
+        is_chosen[open_[: max(0, lacking)]] = True
+    return free[is_chosen]

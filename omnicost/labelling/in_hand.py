@@ -1,4 +1,4 @@
-"""Labels that a project has already: an earlier plan's manifest, or a COCO-format file."""
+"""Labels that a project has already: an earlier plan's manifest, or a COCO-format set or file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from omnicost.errors import InputError
 from omnicost.labelling.images import ImageList
 
 _NONE: Final = AnnotationType.NONE.strength
+SET_FILE: Final = "instances.json"  # of a set in one file, beside its images
 
 
 def read_labels_in_hand(path: Path, images: ImageList) -> np.ndarray:
     """Strength of the label that each image has already: (N,) int8, 0 for none.
 
-    A manifest (`manifest.csv`) says it in its column `annotation_type`. In a COCO-format file an
-    image has a mask if all of its annotations have a segmentation, a box if all have a box, a point
-    if all have keypoints, else a class.
+    A manifest (`manifest.csv`) says it in its column `annotation_type`, an image of a set with
+    given labels as `omnicost_type`. Else an image of a COCO-format file has a mask if all of its
+    annotations have a segmentation, a box if all have a box, a point if all have one, else a class.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a set in one file.
         images: the project's images; a bare count takes the file's images as its first.
 
     Raises:
         InputError: if the file cannot be used, or names images that the project does not have.
     """
+    if path.is_dir():
+        path = path / SET_FILE
     found = _manifest(path) if path.suffix.lower() == ".csv" else _coco(path)
     strengths = np.zeros(images.count, dtype=np.int8)
     if images.names is None:
@@ -79,10 +82,17 @@ def _coco(path: Path) -> dict[str, int]:
         if isinstance(label, dict):
             by_image.setdefault(label.get("image_id"), []).append(label)
     return {
-        str(record.get("file_name")): _weakest(by_image.get(record.get("id"), ()))
+        str(record.get("file_name")): _declared(record, path)
+        if "omnicost_type" in record
+        else _weakest(by_image.get(record.get("id"), ()))
         for record in records
         if isinstance(record, dict)
     }
+
+
+def _declared(record: Mapping[str, Any], path: Path) -> int:
+    where = f"{path}: image {record.get('id')}: omnicost_type"
+    return AnnotationType.parse(str(record["omnicost_type"]), where).strength
 
 
 def _weakest(labels: Iterable[Mapping[str, Any]]) -> int:
@@ -95,6 +105,6 @@ def _strength(label: Mapping[str, Any]) -> int:
         return AnnotationType.MASK.strength
     if any(label.get("bbox") or ()):
         return AnnotationType.BOX.strength
-    if label.get("keypoints"):
+    if label.get("keypoints") or label.get("point"):
         return AnnotationType.POINT.strength
     return AnnotationType.CLASS.strength

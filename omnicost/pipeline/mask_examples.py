@@ -11,7 +11,9 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
+from omnicost.data.exports.unmasked import unmasked
 from omnicost.data.seeding import generator
+from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.errors import InputError
 from omnicost.pipeline.proposals import Detections
 from omnicost.pipeline.pseudomask import generate as pseudomask
@@ -27,6 +29,8 @@ def examples(
     images: int = 4,
     min_score: float = 0.3,
     seed: int = 0,
+    noise: AnnotatorNoise = PERFECT,
+    label_seed: int = 0,
 ) -> list[MaskExample]:
     """Some images with all that is known of how their masks came about.
 
@@ -39,6 +43,8 @@ def examples(
         images: how many to draw.
         min_score: of GroundingDINO's boxes shown.
         seed: of the draw.
+        noise: of the annotators whose labels were drawn from, to tell which have no mask.
+        label_seed: of these annotators.
 
     Raises:
         InputError: if an image has no pseudo-mask in the table.
@@ -46,7 +52,22 @@ def examples(
     shown, earlier = _Table(after), None if before is None else _Table(before)
     found = Detections(detections) if detections else None
     chosen = _chosen(shown.image_ids, image_ids, images, seed, after)
-    return [_example(dataset, image_id, shown, earlier, found, min_score) for image_id in chosen]
+    return [
+        _example(dataset, image_id, shown, earlier, found, min_score)._replace(
+            without_mask=_without_mask(dataset, image_id, shown, noise, label_seed)
+        )
+        for image_id in chosen
+    ]
+
+
+def _without_mask(
+    dataset: Dataset, image_id: int, shown: _Table, noise: AnnotatorNoise, seed: int
+) -> tuple[str, ...]:
+    """Classes of the labels that no mask was drawn for."""
+    rows = shown.of(image_id)
+    kind, drawn = AnnotationType(rows[0]["source"]), {row["annotation_id"] for row in rows}
+    found = unmasked(dataset, dataset.index_of(image_id), kind, drawn, noise, seed)
+    return tuple(each.class_name for each in found)
 
 
 def _chosen(

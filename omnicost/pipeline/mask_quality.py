@@ -34,9 +34,10 @@ class Found(NamedTuple):
     annotation_ids: np.ndarray  # (P,) int64, -1 for a detection
     class_indices: np.ndarray  # (P,) int64
     rles: tuple[dict[str, Any], ...]
+    scores: np.ndarray  # (P,) float
 
 
-_NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.int64), ())
+NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.int64), (), np.zeros(0))
 
 
 class Tally(NamedTuple):
@@ -79,7 +80,7 @@ def quality(
         instances of those images, 0 where there is no mask. But for F1 each with ``_S``, ``_M``,
         ``_L`` and ``_per_class``; None where there is nothing to measure.
     """
-    tables = [_Table(dataset, path) for path in pseudomasks]
+    tables = [Table(dataset, path) for path in pseudomasks]
     figures: dict[str, Any] = {}
     done = 0
     for kind, given in GIVEN.items():
@@ -88,11 +89,8 @@ def quality(
             continue
         tallies = _Tallies()
         for index in images:
-            found = [table.found(index, str(kind)) for table in tables]
-            tallies.count(
-                next((each for each in found if each.rles), _NOTHING),
-                dataset.instances(index, crowds=True),
-            )
+            drawn = found_in(tables, index, str(kind))
+            tallies.count(drawn, dataset.instances(index, crowds=True))
             done += 1
             report(done, len(dataset), {})
         own = {"images": len(images), **tallies.detection_figures(dataset)}
@@ -201,7 +199,13 @@ def _percent(values: np.ndarray) -> float | None:
     return 100.0 * float(values.mean()) if len(values) else None
 
 
-class _Table:
+def found_in(tables: Sequence[Table], index: int, source: str) -> Found:
+    """The masks of one image and source, from whichever file has them."""
+    found = (table.found(index, source) for table in tables)
+    return next((each for each in found if each.rles), NOTHING)
+
+
+class Table:
     """The pseudo-masks of one file, an image at a time.
 
     `pseudomask.run` writes image after image, so that each group of rows is read once and few lie
@@ -241,4 +245,5 @@ def _found(parts: Sequence[Any], source: str, size: list[int]) -> Found:
         np.array([row["annotation_id"] for row in rows], np.int64),
         np.array([row["class_index"] for row in rows], np.int64),
         tuple({"size": size, "counts": row["rle"]} for row in rows),
+        np.array([row["score"] for row in rows], float),
     )

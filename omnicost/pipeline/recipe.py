@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import model_validator
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.weak import PERFECT, AnnotatorNoise
+from omnicost.engine.params import added_field
 from omnicost.pipeline.config import (
     NO_START,
     Config,
@@ -32,6 +35,9 @@ class Recipe(Config):
     refine: RefineConfig = RefineConfig()
     pseudomask: PseudomaskConfig = PseudomaskConfig()
     student: StudentConfig = StudentConfig()
+    # Which images get a policy's masks: a seeded draw, or those whose pseudo-masks are expected to
+    # gain most per second of drawing them (`pipeline.assignment`).
+    assignment: Literal["random", "value"] = added_field("random")
 
     @model_validator(mode="after")
     def _refinement_sees_all(self) -> Recipe:

@@ -60,6 +60,7 @@ class MaskExample(NamedTuple):
     prompt_boxes: np.ndarray | None = None  # (C, 4)
     before: Drawn | None = None
     after: Drawn | None = None
+    without_mask: tuple[str, ...] = ()  # classes of the labels that no mask was drawn for
 
 
 class MaskPanel(NamedTuple):

@@ -128,9 +128,9 @@ def records(parts: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def coco_images(parts: Path) -> list[dict[str, Any]]:
+def coco_images(parts: Path) -> Iterator[dict[str, Any]]:
     """The COCO image records of a finished `parts`."""
-    return [record["image"] for record in records(parts) if "image" in record]
+    return (record["image"] for record in records(parts) if "image" in record)
 
 
 def coco_annotations(parts: Path) -> Iterator[dict[str, Any]]:
@@ -156,8 +156,16 @@ def summary(parts: Path) -> Done:
 
 def _identity(model: Path, photos: Sequence[Photo], options: PredictOptions) -> str:
     """What the lines depend on: weights, names and bytes of the pictures, the least score."""
-    pictures = [[photo.name, photo.path.stat().st_size] for photo in photos]
+    pictures = [[photo.name, _bytes_of(photo.path)] for photo in photos]
     return digest([file_digest(model / STUDENT), pictures, options.least_score])
+
+
+def _bytes_of(path: Path) -> int | None:
+    """None of a picture that is gone, or whose link leads nowhere: it will be skipped, and told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _resume(parts: Path, identity: str) -> int:

@@ -1,16 +1,29 @@
-"""Finished predictions as files: COCO, COCO's results, tasks to correct in Label Studio."""
+"""Finished predictions as files: COCO, COCO's results, Label Studio's and CVAT's to correct.
+
+All are written as the lines of the predictions are read, so memory does not grow with them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from omnicost.data.exports.label_studio import TASKS_PER_FILE, labelling_config, region
-from omnicost.data.exports.pieces import write_pieces
+from omnicost.annotation import AnnotationType
+from omnicost.data.exports.cvat import DrawnImage, write_cvat_images
+from omnicost.data.exports.label_studio import (
+    CONFIG,
+    TASKS_HEAD,
+    TASKS_PER_FILE,
+    labelling_config,
+    region,
+)
+from omnicost.data.exports.pieces import write_pieces, write_texts
+from omnicost.data.exports.regions import Region
 from omnicost.files import MARK
+from omnicost.labelling.label_studio import address
 from omnicost.project.model_folder import ModelDescription
 from omnicost.project.predict import coco_annotations, coco_images, records
 
@@ -23,11 +36,21 @@ def write_coco(out: Path, description: ModelDescription, parts: Path) -> list[Pa
         {"id": each, "name": name}
         for each, name in zip(description.category_ids, description.class_names, strict=True)
     ]
-    frame = {"info": {"description": MARK}, "images": coco_images(parts), "categories": categories}
-    write_pieces(
-        out, json.dumps(frame)[:-1] + ', "annotations": [\n', coco_annotations(parts), "\n]}\n"
-    )
+    frame = json.dumps({"info": {"description": MARK}, "categories": categories})
+    lists = {"images": coco_images(parts), "annotations": coco_annotations(parts)}
+    write_texts(out, _with_lists(frame, lists))
     return [out]
+
+
+def _with_lists(frame: str, lists: dict[str, Iterable[dict[str, Any]]]) -> Iterator[str]:
+    """A JSON object with long lists added, an item at a time."""
+    yield frame[:-1]
+    for name, items in lists.items():
+        yield f', "{name}": ['
+        for number, each in enumerate(items):
+            yield (",\n" if number else "\n") + json.dumps(each, separators=(",", ":"))
+        yield "\n]"
+    yield "}\n"
 
 
 def write_results(out: Path, description: ModelDescription, parts: Path) -> list[Path]:
@@ -47,16 +70,35 @@ def write_tasks(
 ) -> list[Path]:
     """Label Studio tasks whose pre-annotations are the predictions, and the labelling config."""
     names = dict(zip(description.category_ids, description.class_names, strict=True))
-    config = folder / "labelling_config.xml"
-    write_pieces(config, labelling_config(description.class_names), (), "")
+    config = folder / CONFIG
+    write_texts(config, [labelling_config(description.class_names)])
     written, tasks = [config], _tasks(parts, names, image_prefix)
     for number in range(1, 10**6):
         some = list(islice(tasks, TASKS_PER_FILE))
         if not some:
             break
         written.append(folder / f"tasks-{number:05d}.json")
-        write_pieces(written[-1], "[\n", some, "\n]\n")
+        write_pieces(written[-1], TASKS_HEAD, some, "\n]\n")
     return written
+
+
+def write_cvat(out: Path, description: ModelDescription, parts: Path) -> list[Path]:
+    """CVAT for images 1.1, which imports into a task of the same pictures."""
+    place = {each: n for n, each in enumerate(description.category_ids)}
+    write_cvat_images(out, description.class_names, _drawn(parts, place))
+    return [out]
+
+
+def _drawn(parts: Path, place: dict[int, int]) -> Iterator[DrawnImage]:
+    for record in records(parts):
+        if "skipped" not in record:
+            image = record["image"]
+            regions = [
+                Region(AnnotationType.MASK, place[e["category_id"]], "", e["score"], _rle(e))
+                for e in record["annotations"]
+            ]
+            size = image["height"], image["width"]
+            yield DrawnImage(image["file_name"], size, regions)
 
 
 def _tasks(parts: Path, names: dict[int, str], prefix: str) -> Iterator[dict[str, Any]]:
@@ -70,7 +112,11 @@ def _tasks(parts: Path, names: dict[int, str], prefix: str) -> Iterator[dict[str
         ]
         score = sum(each["score"] for each in found) / len(found) if found else 0.0
         yield {
-            "data": {"image": prefix + image["file_name"], "image_id": image["id"]},
+            "data": {
+                "image": address(image["file_name"], prefix),
+                "image_id": image["id"],
+                "file_name": image["file_name"],
+            },
             "predictions": [{"model_version": "omnicost", "score": score, "result": regions}],
         }
 

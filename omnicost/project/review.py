@@ -1,15 +1,17 @@
 """Which pseudo-masks to correct first: expected gain per second of an annotator's time.
 
-A pseudo-mask's expected IoU is the mean of two opinions of it: the teacher's rating, and how well
-the student, which saw all images, agrees with it. What both doubt is worth looking at; what they
-agree on is not. Correcting an instance costs a glance, and a new mask as often as one is needed.
+A pseudo-mask's expected IoU is the mean of two opinions of it. One is its score, which is the
+teacher's rating, or the detector's confidence where a detection prompted it; where enough images
+have masks, it is what cross-fitting found that such scores are worth. The other is how well the
+student, which saw all images, agrees with it. What both doubt is worth looking at; what they agree
+on is not. Correcting an instance costs a glance, and a new mask as often as one is needed.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -20,13 +22,21 @@ from pycocotools import mask as mask_api
 
 from omnicost.cost.times import LabellingTimes
 from omnicost.data import Dataset, open_dataset
-from omnicost.data.exports.label_studio import TASKS_HEAD, labelling_config, task
+from omnicost.data.exports.label_studio import (
+    CONFIG,
+    OUR_CONFIG,
+    OUR_TASKS,
+    TASKS_HEAD,
+    labelling_config,
+    task,
+)
 from omnicost.data.exports.merged import Merged, PseudoMasks
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import HUMAN
 from omnicost.errors import InputError, MissingError
 from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
+from omnicost.pipeline.calibration import Calibration
 from omnicost.pipeline.evaluate import predict
 from omnicost.plain_text import plain_cell
 from omnicost.plain_yaml import parse_yaml
@@ -40,9 +50,34 @@ SURE: Final = 0.5  # a student's score from which it counts as an opinion
 SAME_IOU: Final = 0.5  # from which a prediction is of an instance that has a pseudo-mask
 TASKS: Final = "tasks.json"
 LISTING: Final = "review.csv"
-CONFIG: Final = "labelling_config.xml"
-LISTING_HEAD: Final = "rank,image_id,file_name,pseudo_masks"  # how ours begin
-CONFIG_HEAD: Final = "<View>"
+INSTANCES: Final = "instances.csv"
+EMPTY, UNSEEN = "empty", "student"  # sources of labels without a mask; of what none was drawn for
+HEADS: Final = {  # how files of ours begin
+    CONFIG: OUR_CONFIG,
+    TASKS: OUR_TASKS,
+    LISTING: "rank,image_id,file_name,pseudo_masks",
+    INSTANCES: "image_id,file_name,annotation_id,class,source",
+}
+
+
+class InstanceDoubt(NamedTuple):
+    """One instance, and what correcting it is expected to bring.
+
+    Args:
+        annotation_id: the label that it was drawn for; -1 for a detection, or what only the
+            student sees.
+        source: what prompted its mask; ``empty`` without one, ``student`` if only it sees it.
+        expected_iou: by the score alone; 0 without a mask.
+        agreement: IoU with what the student sees there.
+        gain: IoU expected to be gained.
+    """
+
+    annotation_id: int
+    class_index: int
+    source: str
+    expected_iou: float
+    agreement: float
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -51,19 +86,22 @@ class Doubt:
 
     Args:
         index: in the data set.
-        instances: pseudo-masks, empty ones too.
-        empty: those without a pixel.
-        unlabelled: instances that only the student sees.
-        gain: IoU expected to be gained, summed over instances.
+        instances: most gain first.
         seconds: expected to be spent.
     """
 
     index: int
-    instances: int
-    empty: int
-    unlabelled: int
-    gain: float
+    instances: tuple[InstanceDoubt, ...]
     seconds: float
+
+    @property
+    def gain(self) -> float:
+        """IoU expected to be gained, summed over instances."""
+        return float(sum(each.gain for each in self.instances))
+
+    def count(self, source: str) -> int:
+        """Instances of a source."""
+        return sum(each.source == source for each in self.instances)
 
     @property
     def rate(self) -> float:
@@ -125,47 +163,53 @@ def plan_review(
 
 def doubt_of(merged: Merged, index: int, prediction: Prediction, mask_seconds: float) -> Doubt:
     """What correcting one image is expected to bring, and to take."""
-    rows = merged.drawn(index)
+    rows, pseudo = merged.drawn(index), merged.pseudo
     agreements, unseen = _agreement(merged, index, rows, prediction)
-    ratings = np.clip(np.asarray(merged.pseudo.scores, float)[rows], 0.0, 1.0)
-    doubts = [*(1.0 - (ratings + agreements) / 2).tolist(), *unseen]
-    gain = float(sum(doubts))
-    return Doubt(
-        index=index,
-        instances=len(rows),
-        empty=sum(not mask_api.area(merged.rle(index, row)) for row in rows),
-        unlabelled=len(unseen),
-        gain=gain,
-        seconds=GLANCE_SECONDS * max(1, len(doubts)) + mask_seconds * gain,
-    )
+    ratings = np.clip(np.asarray(pseudo.scores, float)[rows], 0.0, 1.0)
+    found = [
+        InstanceDoubt(
+            int(pseudo.annotation_ids[row]),
+            int(pseudo.class_indices[row]),
+            str(pseudo.sources[row]),
+            rating,
+            agreement,
+            1.0 - (rating + agreement) / 2,
+        )
+        for row, rating, agreement in zip(rows, ratings.tolist(), agreements.tolist(), strict=True)
+    ]
+    for n in unseen:
+        score, kind = float(prediction.scores[n]), int(prediction.class_indices[n])
+        found.append(InstanceDoubt(-1, kind, UNSEEN, 0.0, 0.0, score))
+    found.sort(key=lambda each: -each.gain)
+    gain = sum(each.gain for each in found)
+    return Doubt(index, tuple(found), GLANCE_SECONDS * max(1, len(found)) + mask_seconds * gain)
 
 
 def _agreement(
     merged: Merged, index: int, rows: Sequence[int], prediction: Prediction
-) -> tuple[np.ndarray, list[float]]:
-    """``(R,)`` best IoU of each pseudo-mask with a prediction of its class; scores of unmatched."""
+) -> tuple[np.ndarray, list[int]]:
+    """``(R,)`` best IoU of each pseudo-mask with a prediction of its class; those unmatched."""
     sure = np.flatnonzero(prediction.scores >= SURE).tolist()
     rles = [merged.rle(index, row) for row in rows]
     if not rles or not sure:
-        return np.zeros(len(rows)), [float(prediction.scores[n]) for n in sure]
+        return np.zeros(len(rows)), sure
     overlap = np.asarray(mask_api.iou(rles, [prediction.rles[n] for n in sure], [0] * len(sure)))
     classes = np.asarray(merged.pseudo.class_indices)[list(rows)]
     overlap[classes[:, None] != prediction.class_indices[sure][None]] = 0.0
     alone = overlap.max(0) < SAME_IOU
-    return overlap.max(1), [
-        float(prediction.scores[n]) for n, is_new in zip(sure, alone, strict=False) if is_new
-    ]
+    return overlap.max(1), [n for n, is_new in zip(sure, alone, strict=True) if is_new]
 
 
 def write_review(folder: Path, review: Review, image_prefix: str = "") -> list[Path]:
-    """Tasks with pre-annotations in the order of the review, their interface, and the listing."""
+    """Tasks with pre-annotations in the order of the review, their interface, and the listings."""
     dataset = review.merged.dataset
-    paths = [folder / name for name in (CONFIG, TASKS, LISTING)]
+    paths = [folder / name for name in (CONFIG, TASKS, LISTING, INSTANCES)]
     write_texts(paths[0], [labelling_config(dataset.class_names)])
     tasks = (task(review.merged, doubt.index, image_prefix) for doubt in review.doubts)
     write_pieces(paths[1], TASKS_HEAD, tasks, "\n]\n")
-    with output_file(paths[2]) as part, part.open("w", newline="") as file:
-        csv.writer(file).writerows(_listing(review))
+    for path, rows in ((paths[2], _listing(review)), (paths[3], _instances(review))):
+        with output_file(path) as part, part.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
     return paths
 
 
@@ -181,12 +225,30 @@ def _listing(review: Review) -> Iterator[list[object]]:
             rank,
             int(dataset.image_ids[doubt.index]),
             plain_cell(str(dataset.file_names[doubt.index])),
-            doubt.instances,
-            doubt.empty,
-            doubt.unlabelled,
+            len(doubt.instances) - doubt.count(UNSEEN),
+            doubt.count(EMPTY),
+            doubt.count(UNSEEN),
             round(doubt.gain, 3),
             round(doubt.seconds, 1),
             round(spent / 3600, 3),
+        ]
+
+
+def _instances(review: Review) -> Iterator[list[object]]:
+    yield [
+        "image_id", "file_name", "annotation_id", "class", "source", "expected_iou",
+        "agreement", "expected_iou_gain",
+    ]  # fmt: skip
+    dataset = review.merged.dataset
+    pairs = [(doubt.index, each) for doubt in review.doubts for each in doubt.instances]
+    for index, each in sorted(pairs, key=lambda pair: -pair[1].gain):
+        yield [
+            int(dataset.image_ids[index]),
+            plain_cell(str(dataset.file_names[index])),
+            each.annotation_id,
+            plain_cell(dataset.class_names[each.class_index]),
+            each.source,
+            *(round(value, 3) for value in (each.expected_iou, each.agreement, each.gain)),
         ]
 
 
@@ -206,7 +268,8 @@ def _merged(model: Path, dataset: Dataset, class_of: dict[int, int]) -> Merged:
     """The merged labels of a model folder, empty pseudo-masks as well."""
     try:
         content = json.loads((model / MERGED).read_text())
-        empty = json.loads((model / FIGURES).read_text())["empty"]
+        figures = json.loads((model / FIGURES).read_text())
+        empty = figures["empty"]
     except (OSError, ValueError, KeyError) as error:
         problem = f"cannot be read ({error})"
         raise MissingError(model / MERGED, problem, "run omnicost train again") from None
@@ -218,7 +281,7 @@ def _merged(model: Path, dataset: Dataset, class_of: dict[int, int]) -> Merged:
         )
         for a in drawn
     ] + [
-        _Row(e["image_id"], e["annotation_id"], names[e["class_name"]], 0.0, "empty", blank)
+        _Row(e["image_id"], e["annotation_id"], names[e["class_name"]], 0.0, EMPTY, blank)
         for e, blank in zip(empty, _blank_masks(dataset, empty), strict=True)
     ]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
@@ -226,13 +289,25 @@ def _merged(model: Path, dataset: Dataset, class_of: dict[int, int]) -> Merged:
         image_ids=np.array(columns[0], np.int64),
         annotation_ids=np.array(columns[1], np.int64),
         class_indices=np.array(columns[2], np.int64),
-        scores=np.array(columns[3], float),
+        scores=_expected_ious(np.array(columns[3], float), columns[4], figures["quality"]),
         sources=columns[4],
         counts=columns[5],
     )
     given = dataset.given
     strengths = np.zeros(len(dataset), np.int8) if given is None else np.asarray(given)
     return Merged(dataset, strengths, pseudo)
+
+
+def _expected_ious(
+    scores: np.ndarray, sources: Sequence[str], quality: Mapping[str, Mapping[str, Any]]
+) -> np.ndarray:
+    """``(R,)`` IoU to expect by the score alone; labels without a mask stay at 0."""
+    expected, named = scores.copy(), np.asarray(sources, object)
+    for source, found in quality.items():
+        own = named == source
+        knots = (tuple(each) for each in found["calibration"])
+        expected[own] = Calibration(*knots)(scores[own])
+    return expected
 
 
 def _counts(annotation: dict[str, Any]) -> bytes:

@@ -148,6 +148,7 @@ def _card_text(request: TrainRequest, spec: DatasetSpec, policy: Policy, scored:
         "datasets": [dataset],
         "grid": {"mask_shares": [], "types": [], "policies": [policy.as_dict()]},
         "seeds": [request.seed],
+        "crossfit": True,
         "measure": "student" if scored else "model",
     }
     return f"# {MARK}: what `omnicost train` ran\n{yaml.safe_dump(content, sort_keys=False)}"

@@ -20,7 +20,8 @@ from omnicost.engine.resources import Resources, SchedulerSpec, Strict
 from omnicost.errors import InputError
 
 STAGES: Final = (
-    "embed", "detect", "teacher", "pseudomask", "quality", "student", "evaluate", "salvage"
+    "embed", "detect", "teacher", "pseudomask", "quality", "assign", "calibrate", "student",
+    "evaluate", "salvage",
 )  # fmt: skip
 MOST_CELLS: Final = 100_000
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -161,6 +162,11 @@ class Card(Strict):
         description="What a cell ends in: a student's AP, a teacher's mIoU, or a student that "
         "nothing can score.",
     )
+    crossfit: bool = Field(
+        default=False,
+        description="Judge each weak type's pseudo-masks on the images with masks, drawn by "
+        "teachers that did not see them.",
+    )
     schedule: str = Field(default="full", description="Label of the schedules, in every row.")
     recipe: dict[str, Any] = Field(default={}, description="What differs from the base recipe.")
     variants: dict[str, Overrides] = Field(
@@ -255,6 +261,7 @@ class Card(Strict):
                 recipe=merged(self.recipe, overrides),
                 schedule=self.schedule,
                 measure=self.measure,
+                crossfit=self.crossfit,
             )
 
 
@@ -276,6 +283,7 @@ class Cell:
     schedule: str = "full"
     measure: str = "student"
     shortened: float = 1.0
+    crossfit: bool = False
 
     @property
     def group(self) -> str:

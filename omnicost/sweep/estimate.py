@@ -23,8 +23,8 @@ from omnicost.pipeline.config import EmbedConfig
 from omnicost.sweep.card import Hardware
 from omnicost.sweep.priors import TINY, Prior, prior_of, scale_of
 from omnicost.sweep.sources import WeightsSource
-from omnicost.sweep.stage_functions import (
-    STAGE_KINDS,
+from omnicost.sweep.stage_functions import STAGE_KINDS
+from omnicost.sweep.stage_params import (
     DetectParams,
     EmbedParams,
     PseudomaskParams,
@@ -38,6 +38,8 @@ GROUPS: Final[Mapping[str, str]] = {
     "teacher": "teachers",
     "pseudomask": "pseudo-masks",
     "quality": "scores",
+    "assign": "scores",
+    "calibrate": "scores",
     "student": "students",
     "evaluate": "scores",
 }

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnicost.annotation import Policy
+from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.engine.graph import ParamsT, StageKind, by_role
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
-from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER, PseudomaskParams
+from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER
+from omnicost.sweep.stage_params import PseudomaskParams
 
 
 class StoredCell(NamedTuple):
@@ -19,6 +21,8 @@ class StoredCell(NamedTuple):
 
     Args:
         pseudomasks: folders of the pseudo-mask stages, one a weak type.
+        chosen: folder of what chose the images with masks; None where a seeded draw did.
+        noise: of the annotators.
         data: fingerprint of the training split.
     """
 
@@ -26,6 +30,8 @@ class StoredCell(NamedTuple):
     seed: int
     pseudomasks: tuple[Path, ...]
     data: str
+    chosen: Path | None = None
+    noise: AnnotatorNoise = PERFECT
 
 
 class StoredMasks(NamedTuple):
@@ -36,12 +42,16 @@ class StoredMasks(NamedTuple):
         before: the released teachers' from the same labels, if the store has them.
         detections: what GroundingDINO proposed for them, portion by portion, if it was asked.
         data: fingerprint of the training split.
+        noise: of the annotators.
+        seed: of these annotators.
     """
 
     after: Path
     before: Path | None
     detections: tuple[Path, ...]
     data: str
+    noise: AnnotatorNoise = PERFECT
+    seed: int = 0
 
 
 def find_cell(store: Store, name: str) -> StoredCell:
@@ -56,7 +66,11 @@ def find_cell(store: Store, name: str) -> StoredCell:
     student = _student(store, name)
     told = _told(STUDENT, store, student)
     masks = tuple(store.path(key) for key in _pseudomasks(student))
-    return StoredCell(told.policy, told.seed, masks, told.data.fingerprint)
+    chosen = student.inputs.get("assignment")
+    folder = store.path(chosen) if chosen else None
+    drawn = [_told(PSEUDOMASK, store, store.manifest(key)) for key in _pseudomasks(student)]
+    noise = drawn[0].noise if drawn else PERFECT
+    return StoredCell(told.policy, told.seed, masks, told.data.fingerprint, folder, noise)
 
 
 def find_masks(store: Store, name: str) -> StoredMasks:
@@ -79,6 +93,8 @@ def find_masks(store: Store, name: str) -> StoredMasks:
         store.path(untuned) if untuned else None,
         tuple(map(store.path, by_role(shown.inputs, "detections.").values())),
         told.data.fingerprint,
+        told.noise,
+        told.seed or 0,
     )
 
 

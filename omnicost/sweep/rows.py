@@ -56,7 +56,9 @@ def row_of(
     metrics = read_metrics(store, scores)
     seconds = seconds_per_image(cell.policy, dataset.stats())
     trunk = recipe_of(cell).student.trunk
-    strengths = assign(dataset, cell.policy, cell.seed)
+    chosen = plan.outputs.get("assignment")
+    folder = store.path(chosen) if chosen else None
+    strengths = assign(dataset, cell.policy, cell.seed, folder)
     return Row(
         dataset=cell.dataset.name,
         policy=cell.policy,

@@ -1,153 +1,50 @@
-"""The stages of the paper's pipeline: what each is told, and what its function does on a worker.
+"""The stages of the paper's pipeline: what their functions do on a worker.
 
-A function reads its `Params` and the artefacts of its inputs; runtime fields of the parameters say
-where things lie. Every other field is in the stage's key, and so is the version of its step.
+A function reads its `Params` and the artefacts of its inputs, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch.distributed as distributed
 
-from omnicost.annotation import AnnotationType, Policy
 from omnicost.data import Dataset
-from omnicost.data.splits import assign, masked_images
-from omnicost.data.weak import PERFECT, AnnotatorNoise
+from omnicost.data.splits import assign, chosen_images, masked_images
 from omnicost.engine.execute import StageContext
 from omnicost.engine.graph import Stage, StageKind, by_role
-from omnicost.engine.params import Params, StoppedParams, runtime_field
+from omnicost.engine.params import Params
 from omnicost.errors import InputError
 from omnicost.models.students import student as interface
 from omnicost.models.teachers.teacher import GPU_PROMPTS
+from omnicost.pipeline import assignment as assign_step
+from omnicost.pipeline import crossfit as calibrate_step
 from omnicost.pipeline import detect as detect_step
 from omnicost.pipeline import embed as embed_step
 from omnicost.pipeline import evaluate as evaluate_step
 from omnicost.pipeline import mask_quality as quality_step
-from omnicost.pipeline.config import (
-    DEFAULT_REFINE,
-    DEFAULT_SELECT,
-    NO_START,
-    EmbedConfig,
-    ProposalConfig,
-    PseudomaskConfig,
-    RefineConfig,
-    SelectConfig,
-    TeacherConfig,
-)
-from omnicost.pipeline.portions import WHOLE, Portion
+from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.pseudomask import generate as pseudomask_step
 from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.student import train as student_step
-from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import World
 from omnicost.pipeline.teacher import train as teacher_step
-from omnicost.pipeline.teacher.kinds import TeacherKind
-from omnicost.results import PolicyField
-from omnicost.sweep.sources import SplitSource, WeightsSource
+from omnicost.sweep.stage_params import (
+    AssignParams,
+    CalibrateParams,
+    DetectParams,
+    EmbedParams,
+    EvaluateParams,
+    PseudomaskParams,
+    QualityParams,
+    SalvageParams,
+    StudentParams,
+    TeacherParams,
+)
 
-
-class Encoding(Params):
-    """How images that are in no cache are encoded in passing."""
-
-    config: EmbedConfig
-    version: int = embed_step.VERSION
-
-
-class EmbedParams(Params):
-    """SAM's image embeddings of a portion of a split, in the order in which it is labelled."""
-
-    data: SplitSource
-    sam: WeightsSource
-    config: EmbedConfig
-    portion: Portion = WHOLE
-
-
-class DetectParams(Params):
-    """GroundingDINO's proposals on a portion; in mode ``present`` the tags of `annotation`."""
-
-    data: SplitSource
-    detector: WeightsSource
-    config: ProposalConfig
-    mode: Literal["all", "present"]
-    portion: Portion = WHOLE
-    annotation: AnnotationType = AnnotationType.CLASS
-    noise: AnnotatorNoise = PERFECT
-    seed: int = 0
-
-
-class Tuning(Params):
-    """How a teacher is tuned on the images with masks; `validation` only shows in its log."""
-
-    data: SplitSource
-    text: WeightsSource | None
-    config: TeacherConfig
-    encoding: Encoding
-    mask_share: float
-    seed: int
-    validation: SplitSource | None = runtime_field(None)
-
-
-class TeacherParams(Params):
-    """One kind of teacher; without tuning the released weights serve."""
-
-    kind: TeacherKind
-    sam: WeightsSource
-    tuning: Tuning | None = None
-
-
-class PseudomaskParams(Params):
-    """Pseudo-masks of one weak type on the images of the policy that have it."""
-
-    data: SplitSource
-    sam: WeightsSource
-    text: WeightsSource | None
-    encoding: Encoding
-    config: PseudomaskConfig
-    annotation: AnnotationType
-    policy: PolicyField
-    noise: AnnotatorNoise
-    seed: int | None  # None where nothing is drawn
-    select: SelectConfig = DEFAULT_SELECT
-    refine: RefineConfig = DEFAULT_REFINE
-
-
-class QualityParams(Params):
-    """How far pseudo-masks agree with the ground truth of the images that they label."""
-
-    data: SplitSource
-    policy: PolicyField
-    seed: int | None  # None where every image is labelled alike
-
-
-class StudentParams(Params):
-    """A student on the real masks of a policy, and on pseudo-masks elsewhere.
-
-    Its trunk, where the config has one, is read in the role ``trunk``.
-    """
-
-    data: SplitSource
-    backbone: WeightsSource | None  # without a start
-    start: WeightsSource | None
-    config: StudentConfig
-    policy: PolicyField
-    seed: int
-    validation: SplitSource | None = runtime_field(None)  # where it is scored as it goes
-
-
-class EvaluateParams(Params):
-    """A student's AP on a split."""
-
-    data: SplitSource
-
-
-class SalvageParams(StoppedParams):
-    """The AP of a student that was stopped."""
-
-    data: SplitSource
-    student: StudentParams
+_CHOSEN: Final = "assignment"  # role of what chose the images with masks
 
 
 def embed(context: StageContext[EmbedParams]) -> None:
@@ -191,13 +88,17 @@ def teacher(context: StageContext[TeacherParams]) -> None:
         teacher_step.write_released(context.out, told.kind)
         return
     dataset = tuning.data.open()
+    labelled = _masked(context, dataset, tuning.mask_share, tuning.seed)
+    if tuning.fold is not None:
+        kept = calibrate_step.fold_of(labelled, tuning.fold, tuning.seed)
+        labelled = sorted(set(labelled) - set(kept))
     teacher_step.run(
         dataset,
         told.sam.spec,
         tuning.text.spec if tuning.text else "",
         tuning.config,
         kind=told.kind,
-        labelled=masked_images(dataset, tuning.mask_share, tuning.seed).tolist(),
+        labelled=labelled,
         seed=tuning.seed,
         embeddings=tuple(by_role(context.inputs, "embed.").values()),
         embed=tuning.encoding.config,
@@ -243,7 +144,7 @@ def _job(context: StageContext[PseudomaskParams], dataset: Dataset) -> Job:
     told = context.params
     return Job(
         annotation=told.annotation,
-        images=_images_of(dataset, told.policy, told.seed or 0, told.annotation),
+        images=_images_of(context, dataset),
         out=context.out,
         teachers=by_role(context.inputs, "teacher."),
         detections=tuple(by_role(context.inputs, "detections.").values()),
@@ -261,7 +162,28 @@ def quality(context: StageContext[QualityParams]) -> None:
     dataset = told.data.open()
     quality_step.run(
         dataset,
-        assign(dataset, told.policy, told.seed or 0),
+        assign(dataset, told.policy, told.seed or 0, context.inputs.get(_CHOSEN)),
+        list(by_role(context.inputs, "pseudomask.").values()),
+        out=context.out,
+        report=context.report,
+    )
+
+
+def assignment(context: StageContext[AssignParams]) -> None:
+    """Which images get masks, by the released teacher's pseudo-masks on all."""
+    told = context.params
+    masks = context.inputs["pseudomask"]
+    assign_step.run(told.data.open(), told.policy, told.seed, masks, out=context.out)
+
+
+def calibrate(context: StageContext[CalibrateParams]) -> None:
+    """How good pseudo-masks of a weak type are on the images with masks."""
+    told = context.params
+    dataset = told.data.open()
+    calibrate_step.run(
+        dataset,
+        told.annotation,
+        _masked(context, dataset, told.policy.mask_share, told.seed),
         list(by_role(context.inputs, "pseudomask.").values()),
         out=context.out,
         report=context.report,
@@ -274,7 +196,7 @@ def student(context: StageContext[StudentParams]) -> None:
     dataset = told.data.open()
     student_step.run(
         dataset,
-        assign(dataset, told.policy, told.seed),
+        assign(dataset, told.policy, told.seed, context.inputs.get(_CHOSEN)),
         list(by_role(context.inputs, "pseudomask.").values()),
         told.config,
         backbone=told.backbone.spec if told.backbone else "",
@@ -287,6 +209,7 @@ def student(context: StageContext[StudentParams]) -> None:
         device=context.device,
         report=context.report,
         world=_world(),
+        calibrations=by_role(context.inputs, "calibration."),
     )
 
 
@@ -359,11 +282,21 @@ def _halved(told: Any, setting: str, at_once: int) -> Any:
     )
 
 
-def _images_of(
-    dataset: Dataset, policy: Policy, seed: int, annotation: AnnotationType
-) -> list[int]:
-    strengths = assign(dataset, policy, seed)
-    return np.flatnonzero(strengths == annotation.strength).tolist()
+def _masked(context: StageContext[Any], dataset: Dataset, share: float, seed: int) -> list[int]:
+    """Indices of the images with masks, ascending."""
+    chosen = context.inputs.get(_CHOSEN)
+    if chosen is not None:
+        return chosen_images(dataset, chosen).tolist()
+    return masked_images(dataset, share, seed).tolist()
+
+
+def _images_of(context: StageContext[PseudomaskParams], dataset: Dataset) -> list[int]:
+    told, seed = context.params, context.params.seed or 0
+    if told.fold is not None:
+        masked = _masked(context, dataset, told.policy.mask_share, seed)
+        return calibrate_step.fold_of(masked, told.fold, seed)
+    strengths = assign(dataset, told.policy, seed, context.inputs.get(_CHOSEN))
+    return np.flatnonzero(strengths == told.annotation.strength).tolist()
 
 
 def _world() -> World:
@@ -382,6 +315,8 @@ PSEUDOMASK: Final = StageKind(
     "pseudomask", pseudomask_step.VERSION, PseudomaskParams, pseudomask, pseudomasks, half_batch
 )
 QUALITY: Final = StageKind("quality", quality_step.VERSION, QualityParams, quality)
+ASSIGN: Final = StageKind("assign", assign_step.VERSION, AssignParams, assignment)
+CALIBRATE: Final = StageKind("calibrate", calibrate_step.VERSION, CalibrateParams, calibrate)
 STUDENT: Final = StageKind(
     "student", student_step.VERSION, StudentParams, student, None, half_batch
 )
@@ -389,5 +324,16 @@ EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, e
 SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
 STAGE_KINDS: Final[Mapping[str, StageKind]] = {
     kind.name: kind
-    for kind in (EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, STUDENT, EVALUATE, SALVAGE)
+    for kind in (
+        EMBED,
+        DETECT,
+        TEACHER,
+        PSEUDOMASK,
+        QUALITY,
+        ASSIGN,
+        CALIBRATE,
+        STUDENT,
+        EVALUATE,
+        SALVAGE,
+    )
 }

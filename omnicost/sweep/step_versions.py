@@ -27,6 +27,8 @@ STEPS: Final[Mapping[str, str]] = {
     "teacher": "omnicost.pipeline.teacher.train",
     "pseudomask": "omnicost.pipeline.pseudomask.generate",
     "quality": "omnicost.pipeline.mask_quality",
+    "assign": "omnicost.pipeline.assignment",
+    "calibrate": "omnicost.pipeline.crossfit",
     "student": "omnicost.pipeline.student.train",
     "evaluate": "omnicost.pipeline.evaluate",
 }

@@ -54,8 +54,15 @@ InHandOption = Annotated[
     Path | None,
     typer.Option(
         "--in-hand",
-        help="Labels that exist: an earlier manifest.csv, or a COCO-format file. Each is kept "
-        "or raised, and only new ones are paid for.",
+        help="Labels that exist: an earlier manifest.csv, or a COCO-format set or file. Each is "
+        "kept or raised, and only new ones are paid for.",
+    ),
+]
+MasksFirstOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks-first",
+        help="Which images get masks first: review.csv of omnicost review; else a seeded draw.",
     ),
 ]
 TypesOption = Annotated[

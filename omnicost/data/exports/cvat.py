@@ -5,8 +5,9 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -18,8 +19,34 @@ from omnicost.files import MARK
 from omnicost.progress import Progress, silent
 
 
+class DrawnImage(NamedTuple):
+    """One picture and what is drawn in it."""
+
+    file_name: str
+    size: tuple[int, int]  # height, width
+    regions: Sequence[Region]
+
+
 def write_cvat(path: Path, labels: Labels, progress: Progress = silent) -> int:
     """Write the images and what is drawn in them; returns how many shapes.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    dataset = labels.dataset
+
+    def images() -> Iterator[DrawnImage]:
+        for index in range(len(dataset)):
+            height, width = dataset.sizes[index].tolist()
+            name = str(dataset.file_names[index])
+            yield DrawnImage(name, (height, width), labels.regions(index))
+            progress(index + 1, len(dataset), {})
+
+    return write_cvat_images(path, dataset.class_names, images())
+
+
+def write_cvat_images(path: Path, class_names: Sequence[str], images: Iterable[DrawnImage]) -> int:
+    """Write pictures as they come, so that memory does not grow; returns how many shapes.
 
     Raises:
         InputError: if it cannot be written.
@@ -28,20 +55,18 @@ def write_cvat(path: Path, labels: Labels, progress: Progress = silent) -> int:
 
     def texts() -> Iterator[str]:
         nonlocal shapes
-        names = labels.dataset.class_names
-        yield _head(names)
-        for index in range(len(labels.dataset)):
-            regions = labels.regions(index)
-            shapes += len(regions)
-            yield _image(labels, index, (_shape(names[r.class_index], r) for r in regions))
-            progress(index + 1, len(labels.dataset), {})
+        yield _head(class_names)
+        for number, image in enumerate(images):
+            shapes += len(image.regions)
+            drawn = (_shape(class_names[region.class_index], region) for region in image.regions)
+            yield _image(number, image, drawn)
         yield "</annotations>\n"
 
     write_texts(path, texts())
     return shapes
 
 
-def _head(names: tuple[str, ...]) -> str:
+def _head(names: Sequence[str]) -> str:
     listed = "".join(f"<label><name>{escape(name)}</name></label>" for name in names)
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n<!-- {MARK} -->\n<annotations>\n'
@@ -49,10 +74,10 @@ def _head(names: tuple[str, ...]) -> str:
     )
 
 
-def _image(labels: Labels, index: int, shapes: Iterable[str]) -> str:
-    height, width = labels.dataset.sizes[index].tolist()
-    name = quoteattr(str(labels.dataset.file_names[index]))
-    head = f'<image id="{index}" name={name} width="{width}" height="{height}">'
+def _image(number: int, image: DrawnImage, shapes: Iterable[str]) -> str:
+    height, width = image.size
+    name = quoteattr(image.file_name)
+    head = f'<image id="{number}" name={name} width="{width}" height="{height}">'
     return "\n".join([head, *shapes, "</image>", ""])
 
 

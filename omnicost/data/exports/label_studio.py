@@ -16,6 +16,7 @@ from omnicost.data.exports.brush import brush_rle
 from omnicost.data.exports.merged import Merged
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import Labels, OwnLabels, Region
+from omnicost.files import refuse_to_replace
 from omnicost.labelling.label_studio import address
 from omnicost.progress import Progress, silent
 
@@ -27,6 +28,9 @@ CONTROLS: Final[Mapping[AnnotationType, tuple[str, str]]] = {
     AnnotationType.CLASS: ("Choices", "tags"),
 }
 TASKS_HEAD: Final = "[\n"
+OUR_TASKS: Final = f'{TASKS_HEAD}{{"data":{{"image":'  # how files of ours begin
+OUR_CONFIG: Final = f'<View>\n  <Image name="{PICTURE}" value="$image" zoom="true"'
+CONFIG: Final = "labelling_config.xml"
 TASKS_PER_FILE: Final = 200  # brush masks are long, and Label Studio reads an import whole
 
 
@@ -105,6 +109,17 @@ def region(name: str, rle: dict[str, Any], label: str, score: float) -> dict[str
     return _head(name, CONTROL, "brushlabels", rle["size"], score) | {"value": value}
 
 
+def refuse_tasks(folder: Path, force: bool = False) -> None:
+    """Refuse a folder in which tasks or an interface that are not ours would be replaced.
+
+    Raises:
+        InputError: naming the file, unless `force`.
+    """
+    refuse_to_replace(folder / CONFIG, force=force, head=OUR_CONFIG)
+    for path in sorted(folder.glob("tasks-*.json")):
+        refuse_to_replace(path, force=force, head=OUR_TASKS)
+
+
 def write_tasks(
     folder: Path,
     labels: Labels,
@@ -135,7 +150,7 @@ def write_tasks(
         indices = np.flatnonzero(~labels.is_human).tolist()
     elif dataset.given is not None:
         kinds = [kind for kind in CONTROLS if str(kind) in (dataset.types() or {})]
-    config = folder / "labelling_config.xml"
+    config = folder / CONFIG
     write_texts(config, [labelling_config(dataset.class_names, kinds)])
     written = [config]
     for start in range(0, len(indices), tasks_per_file):

@@ -13,6 +13,8 @@ from omnicost.annotation import AnnotationType
 from omnicost.data.coco_json import annotations_of, as_text
 from omnicost.data.dataset import Dataset
 from omnicost.data.exports.regions import HUMAN, Region, own_regions
+from omnicost.data.exports.unmasked import Unmasked, unmasked
+from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
@@ -31,14 +33,6 @@ class PseudoMasks(NamedTuple):
     counts: Sequence[bytes]  # compressed COCO RLE
 
 
-class Empty(NamedTuple):
-    """A pseudo-mask without a pixel: an instance that is in no export."""
-
-    image_id: int
-    annotation_id: int
-    class_name: str
-
-
 class Merged:
     """A data set whose images without masks have pseudo-masks instead.
 
@@ -46,15 +40,27 @@ class Merged:
         dataset: the images, and the ground truth of those with masks.
         strengths: ``(I,)`` annotation type of each image, as `splits.assign` gives them.
         pseudo: pseudo-masks; those of images with masks are left out.
+        noise: of the annotators whose labels they were drawn from.
+        seed: of these annotators.
 
     Raises:
         InputError: if a pseudo-mask is of an image or class that the data set lacks.
     """
 
-    def __init__(self, dataset: Dataset, strengths: np.ndarray, pseudo: PseudoMasks) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        strengths: np.ndarray,
+        pseudo: PseudoMasks,
+        noise: AnnotatorNoise = PERFECT,
+        seed: int = 0,
+    ) -> None:
         _require_known(dataset, pseudo)
         self.dataset = dataset
-        self.is_human = np.asarray(strengths) == AnnotationType.MASK.strength
+        self.noise = noise
+        self.seed = seed
+        self.strengths = np.asarray(strengths)
+        self.is_human = self.strengths == AnnotationType.MASK.strength
         self.pseudo = pseudo
         self._order = np.argsort(pseudo.image_ids, kind="stable")
         ids = np.asarray(pseudo.image_ids)[self._order]
@@ -72,16 +78,13 @@ class Merged:
         """Rows of the pseudo-masks of an image that have a pixel; none where it has real ones."""
         return [row for row in self.drawn(index) if mask_api.area(self.rle(index, row))]
 
-    def empty(self) -> list[Empty]:
-        """The pseudo-masks without a pixel, which an annotator would have to draw."""
-        names = self.dataset.class_names
+    def unmasked(self) -> list[Unmasked]:
+        """The labelled instances that no pseudo-mask with a pixel was drawn for."""
         found = []
-        for index in range(len(self.dataset)):
-            for row in self.drawn(index):
-                if not mask_api.area(self.rle(index, row)):
-                    image, annotation = self.pseudo.image_ids[row], self.pseudo.annotation_ids[row]
-                    name = names[int(self.pseudo.class_indices[row])]
-                    found.append(Empty(int(image), int(annotation), name))
+        for index in np.flatnonzero(~self.is_human).tolist():
+            kind = tuple(AnnotationType)[int(self.strengths[index])]
+            drawn = {int(self.pseudo.annotation_ids[row]) for row in self.rows(index)}
+            found += unmasked(self.dataset, index, kind, drawn, self.noise, self.seed)
         return found
 
     def regions(self, index: int) -> list[Region]:

@@ -16,7 +16,7 @@ from pycocotools import mask as mask_api
 from omnicost.data.exports.pieces import write_texts
 from omnicost.data.exports.regions import Labels, Region
 from omnicost.errors import InputError
-from omnicost.files import MARK
+from omnicost.files import MARK, refuse_to_replace
 from omnicost.progress import Progress, silent
 
 
@@ -25,6 +25,19 @@ class YoloCounts(NamedTuple):
 
     instances: int
     left_out: int  # points and tags
+
+
+def refuse_yolo(folder: Path, force: bool = False) -> None:
+    """Refuse a folder of somebody else's labels: `data.yaml` says whose they are.
+
+    Raises:
+        InputError: naming what would be replaced, unless `force`.
+    """
+    described = folder / "data.yaml"
+    refuse_to_replace(described, force=force)
+    if not force and (folder / "labels").exists() and not described.exists():
+        problem = "exists and was not written by omnicost"
+        raise InputError(folder / "labels", problem, "name another folder, or `force`")
 
 
 def write_yolo(folder: Path, labels: Labels, progress: Progress = silent) -> YoloCounts:

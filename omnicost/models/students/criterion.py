@@ -14,6 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
+from omnicost.models.students.robust import generalised
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Target
 
@@ -35,6 +36,7 @@ class Truth(NamedTuple):
     sizes: tuple[int, ...]  # instances of each image, adding to S
     rows: torch.Tensor  # (B, N) int64 into S; where the image has fewer, 0
     normaliser: torch.Tensor  # () float32: instances an average process, at least 1
+    exponents: torch.Tensor | None = None  # (S,) float32 as of `robust`; None: all 0
 
 
 def collate(targets: Sequence[Target], world_size: int = 1) -> Truth:
@@ -53,7 +55,13 @@ def collate(targets: Sequence[Target], world_size: int = 1) -> Truth:
         sizes=counts,
         rows=torch.from_numpy(rows).to(device),
         normaliser=_mean_over_processes(sum(counts), world_size, device),
+        exponents=_exponents(targets),
     )
+
+
+def _exponents(targets: Sequence[Target]) -> torch.Tensor | None:
+    found = [target.exponents for target in targets if target.exponents is not None]
+    return torch.cat(found) if len(found) == len(targets) else None
 
 
 def _mean_over_processes(count: int, world_size: int, device: torch.device) -> torch.Tensor:
@@ -205,7 +213,10 @@ def mask_losses(
         points = uncertain_points(maps, settings)
         wanted = read_masks(truth.masks, points, matches.instances)
     logits = _read_each(maps, points)
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+    each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    if truth.exponents is not None:
+        each = generalised(each, truth.exponents[matches.instances][:, None])
+    cross_entropy = each.mean(1)
     probabilities = logits.sigmoid()
     overlap = 2 * (probabilities * wanted).sum(1)
     dice = 1 - (overlap + 1) / (probabilities.sum(1) + wanted.sum(1) + 1)

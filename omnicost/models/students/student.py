@@ -36,10 +36,11 @@ class Target(NamedTuple):
     masks: torch.Tensor  # (N, H, W) uint8, 0 or 1
     classes: torch.Tensor  # (N,) int64
     weights: torch.Tensor  # (N,) float32, 1 for a real mask
+    exponents: torch.Tensor | None = None  # (N,) float32 as of `robust`; None: all 0
 
     def to(self, device: torch.device | str) -> Target:
         """The same on another device."""
-        return Target(*(part.to(device, non_blocking=True) for part in self))
+        return Target(*(None if p is None else p.to(device, non_blocking=True) for p in self))
 
 
 class Prediction(NamedTuple):

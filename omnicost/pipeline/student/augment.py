@@ -32,6 +32,7 @@ class Picture(NamedTuple):
     patches: tuple[Patch, ...]  # N
     classes: np.ndarray  # (N,) int64
     weights: np.ndarray  # (N,) float32
+    exponents: np.ndarray | None = None  # (N,) float32
 
 
 class Sample(NamedTuple):
@@ -41,6 +42,7 @@ class Sample(NamedTuple):
     masks: np.ndarray  # (N, H, W) uint8, 0 or 1
     classes: np.ndarray  # (N,) int64
     weights: np.ndarray  # (N,) float32
+    exponents: np.ndarray | None = None  # (N,) float32
 
 
 class View(NamedTuple):
@@ -62,7 +64,11 @@ def augment(picture: Picture, config: AugmentConfig, rng: np.random.Generator) -
         image = jitter_colour(image, rng)
     seen, masks = cut_masks(picture.patches, size, view, config.crop)
     return Sample(
-        padded(image, config.crop, PADDING), masks, picture.classes[seen], picture.weights[seen]
+        padded(image, config.crop, PADDING),
+        masks,
+        picture.classes[seen],
+        picture.weights[seen],
+        None if picture.exponents is None else picture.exponents[seen],
     )
 
 

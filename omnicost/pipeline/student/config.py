@@ -129,7 +129,10 @@ class StudentConfig(Config):
     micro_batch_images: int | None = Field(default=None, ge=1)
     # The paper filters pseudo-masks once (detections at 0.3) and weighs them like real masks.
     pseudo_min_score: float = Field(default=0.0, ge=0, le=1)
-    pseudo_weight: Literal["one", "score"] = "one"
+    # Or by their score, or by the IoU that cross-fitting on the masked images expects of it.
+    pseudo_weight: Literal["one", "score", "recalibrated"] = "one"
+    # Of the generalised cross-entropy on pseudo-masks' pixels (`models.students.robust`).
+    pseudo_exponent: float = added_field(0.0, ge=0, le=1)
     skip_empty_images: bool = True  # as detectron2 does
     channels_last: bool = runtime_field(default=False)
     checkpoint_activations: bool = runtime_field(default=False)
@@ -143,11 +146,14 @@ class StudentConfig(Config):
 
     @model_validator(mode="after")
     def _weights_are_read(self) -> StudentConfig:
-        if self.pseudo_weight != "one" and self.architecture.kind != "mask2former":
-            raise ValueError(
-                f"pseudo_weight {self.pseudo_weight!r} needs architecture.kind mask2former: "
-                f"{self.architecture.kind} has no instance weights"
-            )
+        if self.architecture.kind == "mask2former":
+            return self
+        for name, plain in {"pseudo_weight": "one", "pseudo_exponent": 0.0}.items():
+            if getattr(self, name) != plain:
+                raise ValueError(
+                    f"{name} {getattr(self, name)!r} needs architecture.kind mask2former: "
+                    f"{self.architecture.kind} has no losses of single instances"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 from omnicost.models.students.student import Target
+from omnicost.pipeline.calibration import Calibration
 from omnicost.pipeline.compute import workers_of
 from omnicost.pipeline.student.augment import Patch, Picture, Sample, augment
 from omnicost.pipeline.student.config import StudentConfig
@@ -39,6 +40,7 @@ class Labels(NamedTuple):
     classes: np.ndarray  # (N,) int64
     weights: np.ndarray  # (N,) float32
     rles: tuple[dict[str, Any], ...]
+    exponents: np.ndarray | None = None  # (N,) float32 as of `models.students.robust`; None: all 0
 
 
 class PseudoLabels(NamedTuple):
@@ -50,8 +52,18 @@ class PseudoLabels(NamedTuple):
     counts: Sequence[bytes]  # R compressed run-length codes
 
 
-def read_pseudo_labels(paths: Iterable[Path], min_score: float = 0.0) -> PseudoLabels:
-    """Pseudo-masks of one or several artefacts of the pseudo-mask step."""
+def read_pseudo_labels(
+    paths: Iterable[Path],
+    min_score: float = 0.0,
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> PseudoLabels:
+    """Pseudo-masks of one or several artefacts of the pseudo-mask step.
+
+    Args:
+        paths: of the artefacts.
+        min_score: masks below it are left out.
+        calibrations: by source; scores of the others stay as they are.
+    """
     paths = list(paths)
     if not paths:
         nothing = np.zeros(0)
@@ -61,14 +73,19 @@ def read_pseudo_labels(paths: Iterable[Path], min_score: float = 0.0) -> PseudoL
 
     from omnicost.pipeline.pseudomask import generate as pseudomask
 
-    names = ["image_id", "class_index", "score", "rle"]
+    names = ["image_id", "class_index", "score", "source", "rle"]
     tables = [pseudomask.read(path).select(names) for path in paths]
     table = pa.concat_tables(tables).filter(pc.field("score") >= min_score)
     table = table.take(np.argsort(table["image_id"].to_numpy(), kind="stable"))
+    scores = table["score"].to_numpy().astype(np.float32)
+    sources = np.asarray(table["source"].to_pylist(), object)
+    for source, calibration in (calibrations or {}).items():
+        own = sources == source
+        scores[own] = calibration(scores[own])
     return PseudoLabels(
         table["image_id"].to_numpy(),
         table["class_index"].to_numpy().astype(np.int64),
-        table["score"].to_numpy().astype(np.float32),
+        scores,
         table["rle"].combine_chunks(),
     )
 
@@ -96,7 +113,8 @@ class TrainingSet:
         self.dataset = dataset
         self.is_real = np.asarray(strengths) == AnnotationType.MASK.strength
         self.pseudo = pseudo
-        self.weigh_by_score = config.pseudo_weight == "score"
+        self.weigh_by_score = config.pseudo_weight != "one"
+        self.exponent = config.pseudo_exponent
         ids = dataset.image_ids
         self._first = np.searchsorted(pseudo.image_ids, ids, "left")
         self._end = np.searchsorted(pseudo.image_ids, ids, "right")
@@ -115,7 +133,8 @@ class TrainingSet:
         """What the image of that index in the data set teaches."""
         if self.is_real[index]:
             truth = self.dataset.instances(index)
-            return Labels(truth.class_indices, np.ones(len(truth.rles), np.float32), truth.rles)
+            ones = np.ones(len(truth.rles), np.float32)
+            return Labels(truth.class_indices, ones, truth.rles, self._exponents(0 * ones))
         rows = slice(self._first[index], self._end[index])
         height, width = self.dataset.sizes[index].tolist()
         counts = (_bytes(code) for code in self.pseudo.counts[rows])
@@ -124,7 +143,11 @@ class TrainingSet:
             self.pseudo.classes[rows],
             scores if self.weigh_by_score else np.ones_like(scores),
             tuple({"size": [height, width], "counts": code} for code in counts),
+            self._exponents(np.full_like(scores, self.exponent)),
         )
+
+    def _exponents(self, exponents: np.ndarray) -> np.ndarray | None:
+        return exponents if self.exponent else None
 
     def picture(self, index: int) -> Picture:
         """Picture and masks of the image of that index in the data set, decoded."""
@@ -132,7 +155,8 @@ class TrainingSet:
             return self._cache[index]
         labels = self.labels(index)
         patches = tuple(decode_patch(rle) for rle in labels.rles)
-        picture = Picture(self.dataset.image(index), patches, labels.classes, labels.weights)
+        pixels = self.dataset.image(index)
+        picture = Picture(pixels, patches, labels.classes, labels.weights, labels.exponents)
         if self._cache is not None:
             self._cache[index] = picture
         return picture
@@ -229,6 +253,7 @@ def _target(view: Sample) -> Target:
         torch.from_numpy(view.masks),
         torch.from_numpy(view.classes.astype(np.int64)),
         torch.from_numpy(view.weights.astype(np.float32)),
+        None if view.exponents is None else torch.from_numpy(view.exponents),
     )
 
 

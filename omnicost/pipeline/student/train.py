@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.start import Start, begin_from, check_shape, read_start
 from omnicost.models.students.student import Student
+from omnicost.pipeline.calibration import read_calibration
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import (
@@ -58,6 +59,7 @@ def run(
     device: str,
     report: Progress,
     world: World = ALONE,
+    calibrations: Mapping[str, Path] | None = None,
 ) -> None:
     """Train a student and write `student.safetensors` and `log.jsonl` into `out`.
 
@@ -79,6 +81,8 @@ def run(
         device: such as ``cpu`` or ``cuda:0``.
         report: told of every logged step.
         world: this process among several; torch.distributed must then be initialised.
+        calibrations: artefacts of the calibrate step by annotation type, for
+            ``pseudo_weight: recalibrated``; scores of the other types weigh as they are.
 
     Raises:
         StageError: when the loss stops being finite, naming the images.
@@ -91,7 +95,8 @@ def run(
             "use a multiple of the number of processes",
         )
     config = config.of_branch
-    pseudo = read_pseudo_labels(pseudomasks, config.pseudo_min_score)
+    known = {kind: read_calibration(path) for kind, path in (calibrations or {}).items()}
+    pseudo = read_pseudo_labels(pseudomasks, config.pseudo_min_score, known)
     training = TrainingSet(dataset, strengths, pseudo, config)
     student: Student
     if config.architecture.kind == "detectron2":

@@ -1,0 +1,89 @@
+"""Fills the folder of a model whose training is finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from omnicost.data import Dataset
+from omnicost.data.exports.coco import write_coco_json
+from omnicost.data.exports.merged import Merged, PseudoMasks, read_pseudomasks
+from omnicost.data.splits import assign
+from omnicost.engine.execute import package_versions
+from omnicost.engine.graph import by_role
+from omnicost.engine.store import Store
+from omnicost.files import MARK, refuse_to_replace, write_text
+from omnicost.pipeline.calibration import read_figures
+from omnicost.progress import Progress, silent
+from omnicost.project.model_folder import STUDENT, ModelDescription, write_description
+from omnicost.project.outcome import FIGURES, MERGED, Outcome
+from omnicost.project.page import PAGE, write_page
+from omnicost.project.score import HeldOutAp, score_held_out
+from omnicost.project.train import Training
+from omnicost.project.worst import WORST, draw_worst
+
+
+def write_outcome(training: Training, store: Store, progress: Progress = silent) -> Outcome:
+    """Fill the folder of a model whose student is in the store.
+
+    Raises:
+        InputError: if a file there is somebody else's.
+    """
+    request, plan = training.request, training.plan
+    out, sources = request.out, training.prepared.sources
+    for name in (MERGED, FIGURES, PAGE):
+        refuse_to_replace(out / name, force=request.force)
+    train = sources.dataset(plan.target.dataset, plan.target.dataset.train)
+    assert train is not None  # it was trained on
+    shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, out / STUDENT)
+    write_description(out, _description(train, plan.target.id))
+    merged = _merged(training, store, train)
+    outcome = Outcome(
+        out,
+        training.counts,
+        write_coco_json(out / MERGED, train, merged.annotations(progress)),
+        tuple(merged.unmasked()),
+        _scored(training, progress),
+        _quality(training, store),
+    )
+    told = {"info": MARK, **outcome.as_json()}
+    write_text(out / FIGURES, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    pictures = draw_worst(out / WORST, train, training, store, outcome.quality)
+    write_page(out / PAGE, training, outcome, pictures)
+    return outcome
+
+
+def _merged(training: Training, store: Store, train: Dataset) -> Merged:
+    inputs = store.manifest(training.plan.outputs["student"]).inputs
+    strengths = assign(train, training.policy, training.request.seed)
+    return Merged(train, strengths, pseudomasks_of(store, inputs))
+
+
+def _quality(training: Training, store: Store) -> dict[str, dict[str, Any]]:
+    judged = by_role(training.plan.outputs, "calibration.")
+    return {kind: read_figures(store.path(key)) for kind, key in judged.items()}
+
+
+def pseudomasks_of(store: Store, inputs: dict[str, str]) -> PseudoMasks:
+    """The pseudo-masks that a student with these inputs learnt from; none for real masks alone."""
+    folders = [store.path(key) for key in by_role(inputs, "pseudomask.").values()]
+    return read_pseudomasks(folders)
+
+
+def _description(train: Dataset, cell: str) -> ModelDescription:
+    return ModelDescription(
+        class_names=train.class_names,
+        category_ids=tuple(train.category_ids.tolist()),
+        cell=cell,
+        versions=package_versions(),
+    )
+
+
+def _scored(training: Training, progress: Progress) -> HeldOutAp | None:
+    spec = training.plan.target.dataset
+    if not training.held_out:
+        return None
+    dataset = training.prepared.sources.dataset(spec.validation, spec.val)
+    assert dataset is not None  # it was opened to plan
+    return score_held_out(dataset, training.request.out / STUDENT, progress=progress)

@@ -1,0 +1,112 @@
+"""What a training came to, as one self-contained page: no network, no script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from omnicost.engine.execute import package_versions
+from omnicost.files import MARK, write_text
+from omnicost.plot.style import COLOURS
+from omnicost.project.outcome import Outcome, spread_text
+from omnicost.project.score import LEVEL
+from omnicost.project.train import CARD, Training
+
+PAGE: Final = "index.html"
+
+
+def write_page(
+    path: Path, training: Training, outcome: Outcome, pictures: Mapping[str, Path]
+) -> None:
+    """Write the page.
+
+    Args:
+        path: its file.
+        pictures: of the worst pseudo-masks, by weak type.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    write_text(path, _template().render(**_content(training, outcome, pictures)))
+
+
+def _template() -> Any:
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=ChoiceLoader(
+            [
+                PackageLoader("omnicost.project", "templates"),
+                PackageLoader("omnicost.campaign", "templates"),  # the style of every page
+            ]
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("model.html.j2")
+
+
+def _content(training: Training, outcome: Outcome, pictures: Mapping[str, Path]) -> dict[str, Any]:
+    return {
+        "mark": MARK,
+        "name": training.request.labelled.absolute().name,
+        "labelled": str(training.request.labelled),
+        "headlines": list(_headlines(training, outcome)),
+        "shares": _shares(outcome.labels),
+        "instances": list(outcome.instances.items()),
+        "level": f"{LEVEL:.0%}",
+        "quality": [_quality_row(kind, found) for kind, found in outcome.quality.items()],
+        "worst": [(kind, _data_uri(path)) for kind, path in pictures.items()],
+        "without_mask": outcome.empty,
+        "card": (training.request.out / CARD).read_text(),
+        "settings": list(training.request.settings),
+        "versions": package_versions(),
+        "is_smoke": training.request.smoke,
+    }
+
+
+def _headlines(training: Training, outcome: Outcome) -> list[tuple[str, str, str]]:
+    """Name, figure and small print of what a reader looks for first."""
+    held = outcome.held_out
+    images = sum(outcome.labels.values())
+    weak = sum(number for source, number in outcome.instances.items() if source != "human")
+    found = [
+        ("Images", f"{images:,}", f"{outcome.labels.get('mask', 0):,} of them with masks"),
+        ("Masks drawn", f"{weak:,}", f"and no mask for {len(outcome.empty):,} labels"),
+    ]
+    if held is None or held.ap is None:
+        return [("AP", "not known", "no image with masks was held out"), *found]
+    small = f"on {held.images} held-out images with {held.instances} instances"
+    if held.low is not None and held.high is not None:
+        small += f"; {held.low:.1f} to {held.high:.1f} in {LEVEL:.0%} of such image sets"
+    else:
+        small += "; too few for an interval"
+    return [("AP", f"{held.ap:.1f}", small), *found]
+
+
+def _shares(labels: Mapping[str, int]) -> list[dict[str, Any]]:
+    total = sum(labels.values())
+    colours = {str(kind): colour for kind, colour in COLOURS.items()}
+    return [
+        {
+            "name": kind,
+            "images": number,
+            "share": round(100 * number / total, 2),
+            "colour": colours[kind],
+        }
+        for kind, number in labels.items()
+        if number
+    ]
+
+
+def _quality_row(kind: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    known = (spread_text(found[key]) if found[key] else "-" for key in ("miou", "f1"))
+    return (kind, str(found["images"]), str(found["instances"]), *known)
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
