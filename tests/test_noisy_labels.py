@@ -112,7 +112,9 @@ def test_no_mask_judges_a_teacher_that_saw_it(world: World) -> None:
     plan = world.plans["plain"]
     dataset = world.prepared.sources.dataset(plan.target.dataset, "train")
     assert dataset is not None
-    masked = np.flatnonzero(assign(dataset, plan.target.policy, 0) == 4).tolist()
+    masked = np.flatnonzero(
+        assign(dataset, plan.target.policy, 0) == AnnotationType.MASK.strength
+    ).tolist()
     parts = [fold_of(masked, fold, 0) for fold in range(FOLDS)]
     assert sorted([*parts[0], *parts[1]]) == masked
     told = calibration.read_figures(world.store.path(plan.outputs["calibration.point"]))

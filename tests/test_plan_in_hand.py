@@ -187,11 +187,18 @@ def test_labels_of_a_set_with_given_labels(tmp_path: Path) -> None:
     drawn = [{"image_id": 3, "category_id": 1}, {"image_id": 5, "category_id": 1, "point": [1, 2]}]
     (tmp_path / "instances.json").write_text(json.dumps({"images": records, "annotations": drawn}))
     images = ImageList("here", 6, names=[f"{n}.jpg" for n in range(6)])
-    assert read_labels_in_hand(tmp_path, images).tolist() == [0, 1, 2, 3, 4, POINT]
+    assert read_labels_in_hand(tmp_path, images).tolist() == [0, CLASS, POINT, BOX, MASK, POINT]
     records[0]["omnicost_type"] = "polygon"
     (tmp_path / "instances.json").write_text(json.dumps({"images": records, "annotations": drawn}))
     with pytest.raises(InputError, match=r"image 0: omnicost_type: unknown annotation type"):
         read_labels_in_hand(tmp_path, images)
+
+
+def points_and_masks(points: int, masks: int) -> np.ndarray:
+    """Images per type."""
+    images = np.zeros(len(ORDER), np.int64)
+    images[[POINT, MASK]] = points, masks
+    return images
 
 
 def test_masks_go_where_a_review_says(tmp_path: Path) -> None:
@@ -202,7 +209,7 @@ def test_masks_go_where_a_review_says(tmp_path: Path) -> None:
     places = read_masks_first(listing, images)
     assert places.tolist() == [1, 2, 2, 0, 2]
     for masks in range(1, 3):
-        found = assign(np.array([0, 0, 5 - masks, 0, masks]), 7, masks_first=places)
+        found = assign(points_and_masks(5 - masks, masks), 7, masks_first=places)
         assert np.flatnonzero(found == MASK).tolist() == sorted([3, 0][:masks])
     listing.write_text("file_name\nother.jpg\n")
     with pytest.raises(InputError, match=r"1 images are not in here, such as 'other\.jpg'"):
@@ -211,7 +218,7 @@ def test_masks_go_where_a_review_says(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.integers(0, 4), min_size=1, max_size=30),
+    st.lists(st.integers(0, MASK), min_size=1, max_size=30),
     st.lists(st.integers(0, 3), max_size=8),
     st.randoms(use_true_random=False),
 )
@@ -221,17 +228,17 @@ def test_wished_masks_lower_nothing(labels: list[int], raised: list[int], chance
     held = np.array(labels, np.int8)
     target = held.copy()
     for place, _ in enumerate(raised[: len(held)]):
-        target[place] = min(4, target[place] + 1 + chance.randrange(4))
-    images = np.bincount(target, minlength=5)
+        target[place] = min(MASK, target[place] + 1 + chance.randrange(4))
+    images = np.bincount(target, minlength=len(ORDER))
     order = np.array(chance.sample(range(len(held)), len(held)))
     found = assign(images, 3, held, masks_first=order)
     assert (found >= held).all()
-    assert np.bincount(found, minlength=5).tolist() == images.tolist()
+    assert np.bincount(found, minlength=len(ORDER)).tolist() == images.tolist()
     free = assign(images, 3, masks_first=order)
     assert sorted(order[free == MASK].tolist()) == list(range(images[MASK]))
     alike = np.where(held == MASK, MASK, POINT).astype(np.int8)  # points everywhere: free to choose
     extra = min(3, int((alike == POINT).sum()))
-    images = np.array([0, 0, (alike == POINT).sum() - extra, 0, (alike == MASK).sum() + extra])
+    images = points_and_masks((alike == POINT).sum() - extra, (alike == MASK).sum() + extra)
     new = (assign(images, 3, alike, masks_first=order) == MASK) & (alike != MASK)
     assert set(order[new].tolist()) == set(sorted(order[alike != MASK].tolist())[:extra])
 
