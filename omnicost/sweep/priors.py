@@ -50,7 +50,7 @@ TINY_SCALE: Final[Mapping[str, Prior]] = {
     "teacher": Prior(0.031, 0.1, 2.5, artefact_mb_fixed=2.5),
     "pseudomask": Prior(0.015, 0.1, 0.5, artefact_mb_image=0.001),
     "quality": Prior(0.0007, 0.005, artefact_mb_fixed=0.01),
-    "student": Prior(0.0195, 0.02, 0.5, artefact_mb_fixed=4),
+    "student": Prior(0.0195, 0.02, artefact_mb_fixed=4),
     "evaluate": Prior(0.002, 1.2, 0.3, artefact_mb_fixed=0.01),
 }
 # By crop, from the same source: 576, 146 and 100 GPU-hours for the three published schedules.
