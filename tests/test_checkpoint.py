@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from omnicost.errors import InputError
 from omnicost.models import checkpoint
 
 
@@ -77,18 +79,19 @@ def test_loss_scale_comes_back(tmp_path: Path) -> None:
     assert fresh.get_scale() == 512.0
 
 
-def test_what_cannot_be_read_is_no_checkpoint(tmp_path: Path) -> None:
-    """None, one cut short and one of another make all mean to start over."""
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    """No file means to start; one cut short or of another make is named, and left where it is."""
     assert checkpoint.load(tmp_path) is None
     net, optimizer = trained(False)
     checkpoint.save(tmp_path, {}, {"model": net.state_dict()}, optimizer)
     path = tmp_path / checkpoint.FILE
-    path.write_bytes(path.read_bytes()[:50])
-    assert checkpoint.load(tmp_path) is None
-    from safetensors.torch import save_file
-
+    whole = path.read_bytes()
     save_file({"model.weight": torch.zeros(2)}, path)
-    assert checkpoint.load(tmp_path) is None
+    for content in (whole[:50], whole[:-7], b"", path.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"checkpoint.safetensors.*damaged.*delete it"):
+            checkpoint.load(tmp_path)
+        assert path.read_bytes() == content
 
 
 def test_tied_weights_are_saved(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from omnicost.errors import InputError
 from omnicost.files import whole_file
 
 FILE: Final = "checkpoint.safetensors"
@@ -78,7 +79,11 @@ def save(
 
 
 def load(work: Path) -> Checkpoint | None:
-    """The checkpoint in a folder; None if there is none that can be read."""
+    """The checkpoint in a folder; None if there is none.
+
+    Raises:
+        InputError: it is damaged or of another make; hours of training are not thrown away unasked.
+    """
     path = work / FILE
     if not path.exists():
         return None
@@ -86,5 +91,7 @@ def load(work: Path) -> Checkpoint | None:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(json.loads(file.metadata()["state"]), tensors)
-    except (SafetensorError, KeyError, TypeError):  # cut short by a full disk, or of another make
-        return None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            path, "is damaged or no checkpoint of ours", "delete it to start the training afresh"
+        ) from error

@@ -16,10 +16,11 @@ from omnicost.data.tiny.world import Scene, WorldSpec, render
 from omnicost.progress import Progress, silent
 
 SPLIT_SIZES: dict[str, dict[str, int]] = {
-    "tiny-coco": {"train": 800, "val": 200},
-    "tiny-ade20k": {"train": 800, "val": 200},
-    "tiny-cityscapes": {"train": 500, "val": 150},
+    "tiny-coco": {"train": 2400, "val": 200},  # so that 1% is 24 pictures
+    "tiny-ade20k": {"train": 2400, "val": 200},
+    "tiny-cityscapes": {"train": 2400, "val": 150},
     "tiny-web": {"train": 2000, "val": 200},
+    "tiny-things": {"train": 2000, "val": 200},
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from omnicost.data.tiny.kinds import KINDS
 from omnicost.data.tiny.raster import PIXEL, Draws
-from omnicost.data.tiny.shapes import KINDS
 from omnicost.data.tiny.specs import WorldSpec
 
 HORIZON_PERCENT = 34  # of the picture's height; where a street's rows end

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from omnicost.data.tiny.kinds import KINDS, wears
 from omnicost.data.tiny.layout import HORIZON_PERCENT, Placement
+from omnicost.data.tiny.parts import TONES
 from omnicost.data.tiny.raster import (
     PIXEL,
     Covers,
@@ -24,8 +26,7 @@ from omnicost.data.tiny.raster import (
     pack,
     spread,
 )
-from omnicost.data.tiny.shapes import KINDS, TONES, wears
-from omnicost.data.tiny.specs import Range, Style
+from omnicost.data.tiny.specs import Range, Style, WorldSpec
 
 Canvas = NDArray[np.int32]  # (3, size, size), levels of red, green and blue
 Levels = NDArray[np.int32]  # (size, size)
@@ -184,10 +185,10 @@ def mix(
     placements: list[Placement],
     brushes: list[Brush],
     style: Style,
-    size: int,
+    spec: WorldSpec,
 ) -> Strokes:
     """Colours and lights of clutter and, after it, of the parts of the objects."""
-    tints = [_tints(placement.name) for placement in placements]
+    tints = [_tints(placement.name, spec.alike) for placement in placements]
     owners = np.arange(len(tints)).repeat([len(tint) for tint in tints])
     turn, saturation, value = np.array([brush[:3] for brush in brushes])[owners].T
     hues, saturations, values = np.concatenate(tints).T
@@ -196,16 +197,17 @@ def mix(
     return Strokes(
         hsv_to_rgb(*np.concatenate([clutter, objects], axis=1)),
         np.concatenate([np.full(len(scraps), -1), owners]),
-        _lights(placements, brushes, style, size),
+        _lights(placements, brushes, style, spec.size),
     )
 
 
 @cache
-def _tints(name: str) -> Ints:
+def _tints(name: str, alike: tuple[tuple[str, str], ...]) -> Ints:
     """Hue in degrees, saturation and value in 10,000ths of a class' parts, (P, 3)."""
     rows = []
     for part in KINDS[name].parts:
-        kind, (saturation, value, turn) = KINDS[wears(name, part)], TONES[part.tone]
+        worn = wears(name, part)
+        kind, (saturation, value, turn) = KINDS[dict(alike).get(worn, worn)], TONES[part.tone]
         rows.append((kind.hue + turn, kind.saturation * saturation, kind.value * value))
     return np.array(rows, np.int64)
 

@@ -8,12 +8,7 @@ without the tail, and of a rider the person without the bicycle.
 
 from __future__ import annotations
 
-from functools import cache
-
-from omnicost.data.tiny.parts import SELF, TONES, Kind, Part, bar, box, disc
-from omnicost.data.tiny.raster import Polygons
-
-__all__ = ["KINDS", "SELF", "TONES", "Kind", "Part", "packed", "wears"]
+from omnicost.data.tiny.parts import SELF, Kind, Part, bar, box, disc
 
 
 def _person(label: str | None = SELF) -> tuple[Part, ...]:
@@ -70,7 +65,7 @@ BELLY = [
     (29, 24), (25, 37), (14, 46), (0, 50), (-14, 46), (-25, 37),
     (-29, 24), (-25, 11), (-14, 2), (0, -2), (14, 2), (25, 11),
 ]  # fmt: skip
-KINDS: dict[str, Kind] = {
+NAMED: dict[str, Kind] = {
     "person": Kind(325, 72, 82, 78, 120, 5, _person()),
     "rider": Kind(
         308, 74, 84, 105, 125, 4,
@@ -368,14 +363,3 @@ KINDS: dict[str, Kind] = {
         ),
     ),
 }  # fmt: skip
-
-
-@cache
-def packed(name: str) -> Polygons:
-    """The outlines of a class, packed once."""
-    return KINDS[name].polygons()
-
-
-def wears(name: str, part: Part) -> str:
-    """The class whose colours a part of a thing is in: its own, or that whose label it carries."""
-    return name if part.label in (SELF, None) else part.label

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from omnicost.data.tiny import things
 
 Range = tuple[int, int]  # lowest and highest, both included
 
@@ -47,7 +49,7 @@ class WorldSpec:
 
     Attributes:
         name: also seeds the pictures.
-        class_names: keys of `shapes.KINDS`, in class-index order.
+        class_names: keys of `kinds.KINDS`, in class-index order.
         styles: one is drawn for each picture.
         layout: `scatter` or `street` (perspective rows).
         classes_per_image: numbers of classes in a picture, equally likely.
@@ -55,6 +57,8 @@ class WorldSpec:
         object_size: side of an object's square in pixels (`street`: at the nearest row).
         crowding: percent of objects that stand against an earlier one of their class.
         size_bounds: mask areas, in pixels, that part small from medium from large.
+        alike: pairs of names; the first class is drawn in the second's colours. Their labelled
+            extents differ: one's is the whole thing, the other's leaves a part of it out.
         segments: whether `render` also lists parts, wholes and groups.
         misnaming: percent of objects given the name of another class of similar look.
         size: side of a picture in pixels.
@@ -70,6 +74,7 @@ class WorldSpec:
     object_size: Range = (18, 30)
     crowding: int = 55
     size_bounds: tuple[int, int] = (100, 250)
+    alike: tuple[tuple[str, str], ...] = ()
     segments: bool = False
     misnaming: int = 0
     size: int = 64
@@ -81,7 +86,10 @@ COCO = WorldSpec(
     class_names=(
         "person", "car", "bus", "bird", "cat", "dog",
         "boat", "umbrella", "bottle", "cup", "chair", "kite",
+        "rider", "flag", "streetlight",
     ),
+    alike=(("rider", "person"), ("flag", "boat"), ("streetlight", "kite")),
+    version=2,
     styles=(
         Style("fog", hue_turn=(-4, 8)),
         Style("fog", hue_turn=(-4, 8), light=(1, -1), grey=(30, 50)),
@@ -95,6 +103,8 @@ ADE20K = WorldSpec(
         "lamp", "streetlight", "window", "painting", "clock", "vase", "flower", "tent", "palm",
         "flag",
     ),
+    alike=(("streetlight", "lamp"), ("flag", "boat")),
+    version=2,
     styles=(
         Style("room", hue_turn=(-8, 4), saturation=(80, 100), clutter=(10, 18), decoys=20),
         Style(
@@ -111,7 +121,11 @@ ADE20K = WorldSpec(
 
 CITYSCAPES = WorldSpec(
     name="tiny-cityscapes",
-    class_names=("person", "rider", "car", "truck", "bus", "bicycle"),
+    class_names=(
+        "person", "rider", "car", "truck", "bus", "bicycle", "lamp", "streetlight",
+    ),
+    alike=(("rider", "person"), ("streetlight", "lamp")),
+    version=2,
     styles=(
         Style("street", hue_turn=(-6, 6), value=(84, 100), light=(0, -2), clutter=(2, 5), decoys=5),
         Style(
@@ -146,15 +160,25 @@ def _web_styles() -> tuple[Style, ...]:
 
 WEB = WorldSpec(
     name="tiny-web",
-    class_names=tuple(
-        dict.fromkeys(COCO.class_names + ADE20K.class_names + CITYSCAPES.class_names)
+    class_names=(
+        "person", "car", "bus", "bird", "cat", "dog", "boat", "umbrella", "bottle", "cup", "chair",
+        "kite", "sofa", "bed", "table", "cabinet", "lamp", "streetlight", "window", "painting",
+        "clock", "vase", "flower", "tent", "palm", "flag", "rider", "truck", "bicycle",
     ),
     styles=_web_styles(),
     classes_per_image=(1, 2, 3, 4),
     objects_per_class=(1, 1, 2, 3),
     object_size=(10, 34),
-    segments=True,
     misnaming=3,
+)  # fmt: skip
+
+THINGS = replace(
+    WEB,
+    name="tiny-things",
+    class_names=tuple(things.THINGS),
+    object_size=(12, 38),
+    segments=True,
+    misnaming=0,
 )
 
-SPECS: dict[str, WorldSpec] = {spec.name: spec for spec in (COCO, ADE20K, CITYSCAPES, WEB)}
+SPECS: dict[str, WorldSpec] = {spec.name: spec for spec in (COCO, ADE20K, CITYSCAPES, WEB, THINGS)}

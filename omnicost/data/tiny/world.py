@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnicost.data.seeding import derive_seed
+from omnicost.data.tiny.kinds import KINDS, packed, wears
 from omnicost.data.tiny.layout import Placement, arrange
 from omnicost.data.tiny.paint import (
     background,
@@ -20,7 +21,6 @@ from omnicost.data.tiny.paint import (
     pose,
 )
 from omnicost.data.tiny.raster import Covers, Draws, covers
-from omnicost.data.tiny.shapes import KINDS, packed, wears
 from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
@@ -37,13 +37,17 @@ class Scene(NamedTuple):
         image: (64, 64, 3) uint8.
         class_indices: (N,) int64 into the spec's class names.
         masks: (N, 64, 64) bool, visible labelled extents: what an annotator would draw.
-        segments: (S, 64, 64) bool, parts, wholes and groups without class; none outside tiny-web.
+        segments: (S, 64, 64) bool, what is labelled or left out of a label, wholes and groups.
+        parts: (P, 64, 64) bool, single parts that are none of the segments.
+
+    Only tiny-things has segments and parts.
     """
 
     image: NDArray[np.uint8]
     class_indices: NDArray[np.int64]
     masks: NDArray[np.bool_]
     segments: NDArray[np.bool_]
+    parts: NDArray[np.bool_]
 
 
 class _Painted(NamedTuple):
@@ -74,16 +78,17 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     shapes = [(each.shape, each.pose) for each in scraps]
     shapes += [(packed(placement.name), pose(placement)) for placement in placements]
     areas = covers(shapes, spec.size)
-    strokes = mix(scraps, placements, brushes, style, spec.size)
+    strokes = mix(scraps, placements, brushes, style, spec)
     painted = _stack(areas, len(scraps), placements, spec.size)
     image = finish(paint(canvas, areas, strokes, style), style, draws)
     names, masks = _instances(spec, painted)
     shown = [_misname(spec, name, draws) for name in names]
+    nothing = masks[:0], masks[:0]
     return Scene(
         image,
         np.array([spec.class_names.index(name) for name in shown], np.int64),
         masks,
-        _segments(placements, painted, masks) if spec.segments else masks[:0],
+        *(_segments(placements, painted) if spec.segments else nothing),
     )
 
 
@@ -140,14 +145,18 @@ def _misname(spec: WorldSpec, name: str, draws: Draws) -> str:
 
 
 def _segments(
-    placements: list[Placement], painted: _Painted, masks: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Distinct labelled extents, wholes, groups of a class, and parts that show enough."""
+    placements: list[Placement], painted: _Painted
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Distinct stretches of a label (or of none) in a thing, wholes, groups; and other parts."""
     kinds = np.array([*(NUMBERS[placement.name] for placement in placements), -1])
-    parts = np.arange(-1, len(painted.owners) - 1)
     wholes, groups = painted.owners, kinds[painted.owners]
-    piles = [masks, *(_pile(numbers[painted.top])[1] for numbers in (wholes, groups, parts))]
+    stretches = np.where(wholes < 0, -1, wholes * (len(NAMES) + 1) + painted.labels + 1)
+    single = np.arange(-1, len(wholes) - 1)
+    numbers = (stretches, wholes, groups, single)
+    piles = [_pile(each[painted.top])[1] for each in numbers]
     segments = np.concatenate(piles)
-    packed = np.packbits(segments.reshape(len(segments), -1), axis=1)
-    distinct = {row.tobytes(): number for number, row in reversed(list(enumerate(packed)))}
-    return segments[sorted(distinct.values())]
+    packed = np.packbits(segments.reshape(-1, painted.top.size), axis=1)
+    firsts = {row.tobytes(): number for number, row in reversed(list(enumerate(packed)))}
+    distinct = np.array(sorted(firsts.values()), np.int64)
+    is_part = distinct >= len(segments) - len(piles[-1])
+    return segments[distinct[~is_part]], segments[distinct[is_part]]

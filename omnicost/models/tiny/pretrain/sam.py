@@ -1,4 +1,6 @@
-"""The tiny SAM: trained on tiny-web's parts, wholes and groups, from points and boxes.
+"""The tiny SAM: trained on parts, wholes and groups of made-up things, from points and boxes.
+
+None of the things is of a class of a data set: what a class' label leaves out it cannot know.
 
 The losses are the released ones (Kirillov et al. 2023, appendix A): focal and dice at 20 to 1, the
 error of the predicted IoU, three masks for a lone point of which the best one learns. Left out is
@@ -28,12 +30,13 @@ from omnicost.models.teachers.sam import decode
 from omnicost.models.teachers.teacher import Decoded
 from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, Trained, train
-from omnicost.models.tiny.pretrain.pictures import DATASETS, WEB, scenes, tight_boxes
+from omnicost.models.tiny.pretrain.pictures import DATASETS, scenes, tight_boxes
 from omnicost.progress import Progress
 
 FOLDER = "sam"
+WORLD = "tiny-things"
 SCHEDULE = Schedule(
-    steps=3600,
+    steps=2400,
     learning_rate=1.2e-3,
     warmup_steps=250,
     weight_decay=0.02,
@@ -50,7 +53,7 @@ HEADS = 3
 POOL = 8_000  # training pictures, drawn when first met
 SCENES_PER_STEP = 8
 PROMPTS_PER_SCENE = {"box": 3, "point": 2, "point_box": 1}
-LABEL_PERCENT = 55  # of the targets are labelled extents, the rest any segment
+SEGMENT_PERCENT = 75  # of the targets are wholes, groups or stretches of a label; the rest parts
 BOX_NOISE_SHARE = 0.1  # standard deviation, of the box' side (SAM)
 BOX_NOISE_PIXELS = 2.0  # at most; SAM's 20 of 1,024, rounded up
 FOCAL_WEIGHT, DICE_WEIGHT, IOU_WEIGHT = 20.0, 1.0, 1.0
@@ -132,18 +135,18 @@ class Targets(NamedTuple):
 
 
 class _Packed(NamedTuple):
-    """A scene's picture and its masks as bits."""
+    """A scene's picture, its segments and its parts as bits."""
 
     image: NDArray[np.uint8]
-    mask_bits: NDArray[np.uint8]
     segment_bits: NDArray[np.uint8]
+    part_bits: NDArray[np.uint8]
 
 
 @lru_cache(maxsize=POOL)
-def _web_scene(index: int) -> _Packed:
-    scene = render(SPECS[WEB], "train", index)
+def _packed_scene(index: int) -> _Packed:
+    scene = render(SPECS[WORLD], "train", index)
     return _Packed(
-        scene.image, np.packbits(scene.masks, axis=2), np.packbits(scene.segments, axis=2)
+        scene.image, np.packbits(scene.segments, axis=2), np.packbits(scene.parts, axis=2)
     )
 
 
@@ -154,8 +157,8 @@ def training_targets(step: int) -> Targets:
     images: list[NDArray[np.uint8]] = []
     masks: list[NDArray[np.bool_]] = []
     while len(images) < SCENES_PER_STEP:
-        packed = _web_scene(int(draw.integers(POOL)))
-        if len(packed.mask_bits):
+        packed = _packed_scene(int(draw.integers(POOL)))
+        if len(packed.segment_bits) and len(packed.part_bits):
             images.append(packed.image)
             masks.append(_some_masks(packed, len(kinds), draw))
     stacked = np.concatenate(masks)
@@ -170,10 +173,10 @@ def training_targets(step: int) -> Targets:
 
 
 def _some_masks(packed: _Packed, count: int, draw: np.random.Generator) -> NDArray[np.bool_]:
-    labelled = draw.integers(100, size=count) < LABEL_PERCENT
-    from_labels = packed.mask_bits[draw.integers(len(packed.mask_bits), size=count)]
-    from_segments = packed.segment_bits[draw.integers(len(packed.segment_bits), size=count)]
-    bits = np.where(labelled[:, None, None], from_labels, from_segments)
+    is_segment = draw.integers(100, size=count) < SEGMENT_PERCENT
+    segments = packed.segment_bits[draw.integers(len(packed.segment_bits), size=count)]
+    parts = packed.part_bits[draw.integers(len(packed.part_bits), size=count)]
+    bits = np.where(is_segment[:, None, None], segments, parts)
     return np.unpackbits(bits, axis=2).astype(bool)
 
 
@@ -382,7 +385,7 @@ def _about() -> About:
             "is weak on objects under 80 pixels: its grid has a cell for every 16."
         ),
         data=(
-            f"labelled extents, parts, wholes and groups in {WEB}, without classes; "
-            f"{SCENES_PER_STEP} of {POOL:,} pictures a step, prompts for each: {prompts}"
+            f"parts, wholes and groups of the made-up things in {WORLD}, none of a data set's "
+            f"class; {SCENES_PER_STEP} of {POOL:,} pictures a step, prompts for each: {prompts}"
         ),
     )
