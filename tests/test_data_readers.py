@@ -346,16 +346,34 @@ def test_ones_own_data_in_one_file() -> None:
     assert average_precision(parts["val"]) == 1.0
 
 
-def test_drawn_data_set(tmp_path: Path) -> None:
-    """A tiny set is drawn under the named folder once, with its own size bounds."""
-    from omnicost.data.tiny.disk import write_coco
+def test_drawn_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A split of a tiny set is drawn under the named folder once, with its own size bounds."""
+    from omnicost.data.tiny import disk
     from omnicost.data.tiny.world import SPECS
 
-    spec = SPECS["tiny-coco"]
-    write_coco(spec, tmp_path / "cache" / f"tiny-coco-v{spec.version}", {"train": 12, "val": 5})
+    monkeypatch.setitem(disk.SPLIT_SIZES, "tiny-coco", {"train": 12, "val": 5})
     train, val = (open_dataset("tiny-coco", split, root=tmp_path) for split in ("train", "val"))
     assert (len(train), len(val)) == (12, 5)
     assert train.name == "tiny-coco"
-    assert train.size_bounds == tuple(spec.size_bounds)
+    assert train.size_bounds == tuple(SPECS["tiny-coco"].size_bounds)
     assert average_precision(train) == 1.0
     assert train.image(3).shape == (64, 64, 3)
+    drawn = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    open_dataset("tiny-coco", "train", root=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == drawn
+
+
+def test_first_pictures_of_a_drawn_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`train-N` is the first N pictures of `train`; more than there are is refused."""
+    from omnicost.data.tiny import disk
+
+    monkeypatch.setitem(disk.SPLIT_SIZES, "tiny-coco", {"train": 6, "val": 5})
+    whole, first = (open_dataset("tiny-coco", s, root=tmp_path) for s in ("train", "train-4"))
+    assert (len(whole), len(first)) == (6, 4)
+    assert first.fingerprint != whole.fingerprint
+    for index in range(4):
+        assert np.array_equal(first.image(index), whole.image(index))
+        assert np.array_equal(first.instances(index).masks(), whole.instances(index).masks())
+    for wrong in ("train-7", "train-0", "train-x", "train--1", "few"):
+        with pytest.raises(InputError, match=r"tiny-coco: has no split .*train-N for the first"):
+            open_dataset("tiny-coco", wrong, root=tmp_path)

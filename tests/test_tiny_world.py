@@ -19,18 +19,21 @@ from hypothesis import strategies as st
 from omnicost.data.opening import open_dataset
 from omnicost.data.tiny import raster
 from omnicost.data.tiny.disk import write_coco
-from omnicost.data.tiny.paint import Strokes, paint
-from omnicost.data.tiny.shapes import KINDS, SELF, TONES
-from omnicost.data.tiny.specs import Style
+from omnicost.data.tiny.kinds import KINDS
+from omnicost.data.tiny.paint import Strokes, _tints, paint
+from omnicost.data.tiny.parts import SELF, TONES
+from omnicost.data.tiny.shapes import NAMED
+from omnicost.data.tiny.specs import Style, WorldSpec
 from omnicost.data.tiny.world import FEWEST_PIXELS, SPECS, Scene, render
 
 DATASETS = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
 # Of the first pictures. Whoever changes what is drawn raises the spec's version, and these.
 FINGERPRINTS = {
-    "tiny-coco": "99f5632ba0f76fd1",
-    "tiny-ade20k": "e875061ee8ad9e88",
-    "tiny-cityscapes": "274983a4176ff982",
-    "tiny-web": "9afc20ebbe5bb8cf",
+    "tiny-coco": "ea732e94fb15cc9e",
+    "tiny-ade20k": "ca7c09fc35f4ea1f",
+    "tiny-cityscapes": "5710566bb15f4e25",
+    "tiny-web": "c2557b6dea5e8c87",
+    "tiny-things": "44492a43d533753b",
 }
 
 
@@ -108,11 +111,12 @@ def test_labels_are_visible_extents(name: str, index: int) -> None:
     assert all(mask.sum() >= FEWEST_PIXELS for mask in scene.masks)
     assert set(scene.class_indices.tolist()) <= set(range(len(spec.class_names)))
     assert bool(len(scene.segments)) <= spec.segments
+    assert bool(len(scene.parts)) <= spec.segments
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "per_image", "instances"),
-    [("tiny-coco", 12, 2, 4), ("tiny-ade20k", 20, 3, 5.5), ("tiny-cityscapes", 6, 3, 8.5)],
+    [("tiny-coco", 15, 2, 4), ("tiny-ade20k", 20, 3, 5.5), ("tiny-cityscapes", 8, 3, 8.5)],
 )
 def test_numbers_are_in_the_spirit_of_the_originals(
     name: str, classes: int, per_image: float, instances: float
@@ -168,6 +172,37 @@ def test_some_classes_look_alike(name: str) -> None:
     assert min(np.diff(hues)) < 20
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_alike_classes_differ_in_what_their_labels_leave_out(name: str) -> None:
+    """Of two classes in the same colours one is labelled whole, the other without a part of it."""
+    spec = SPECS[name]
+    assert len(spec.alike) >= 2
+    for pair in spec.alike:
+        assert set(pair) <= set(spec.class_names)
+        assert len({_labelled_whole(kind) for kind in pair}) == 2
+        one, other = (_hues_of(spec, kind) for kind in pair)
+        assert one & other
+
+
+def _labelled_whole(kind: str) -> bool:
+    return all(part.label == SELF for part in KINDS[kind].parts)
+
+
+def _hues_of(spec: WorldSpec, kind: str) -> set[int]:
+    parts = zip(_tints(kind, spec.alike)[:, 0], KINDS[kind].parts, strict=True)
+    return {int(hue) for hue, part in parts if part.label == SELF and part.tone == "body"}
+
+
+def test_made_up_things_are_of_no_class() -> None:
+    """tiny-things, from which tiny SAM learns, has no class of a data set."""
+    things = set(SPECS["tiny-things"].class_names)
+    assert not things & set(NAMED)
+    assert things | set(NAMED) == set(KINDS)
+    shapes = {kind.parts for kind in NAMED.values()}
+    assert all(KINDS[thing].parts not in shapes for thing in things)
+    assert 0.4 < np.mean([not _labelled_whole(thing) for thing in things]) < 0.8
+
+
 def test_a_carried_class_is_an_instance_of_its_own() -> None:
     """A rider's bicycle is labelled bicycle, whose mask is not the rider's."""
     names = SPECS["tiny-cityscapes"].class_names
@@ -177,20 +212,27 @@ def test_a_carried_class_is_an_instance_of_its_own() -> None:
 
 
 def test_segments_hold_parts_wholes_and_groups() -> None:
-    """In tiny-web, labels are among the segments, which nest: inside them, and around them."""
+    """In tiny-things, labels are among the segments, which nest: inside them, and around them."""
     inside = around = labels = 0
-    for scene in scenes("tiny-web"):
-        packed = {segment.tobytes() for segment in scene.segments}
-        assert len(packed) == len(scene.segments)
-        assert all(mask.tobytes() in packed for mask in scene.masks)
-        areas = scene.segments.sum(axis=(1, 2))
+    for scene in scenes("tiny-things"):
+        packed = {segment.tobytes() for segment in (*scene.segments, *scene.parts)}
+        assert len(packed) == len(scene.segments) + len(scene.parts)
+        whole = {segment.tobytes() for segment in scene.segments}
+        assert all(mask.tobytes() in whole for mask in scene.masks)
+        part_areas, areas = (s.sum(axis=(1, 2)) for s in (scene.parts, scene.segments))
         for mask in scene.masks:
-            common = (scene.segments & mask).sum(axis=(1, 2))
             labels += 1
-            inside += bool(((common == areas) & (areas < mask.sum())).any())
+            inside += bool(((scene.parts & mask).sum(axis=(1, 2)) == part_areas).any())
+            common = (scene.segments & mask).sum(axis=(1, 2))
             around += bool(((common == mask.sum()) & (areas > mask.sum())).any())
     assert inside / labels > 0.7
     assert around / labels > 0.3
+
+
+def test_only_made_up_things_have_segments() -> None:
+    """A data set's pictures, and the web's, have labels and nothing else."""
+    for name, spec in SPECS.items():
+        assert spec.segments == (name == "tiny-things")
 
 
 def test_a_few_things_of_the_web_are_misnamed() -> None:

@@ -32,7 +32,8 @@ def open_dataset(
         name_or_path: a folder or COCO-format file; or any name, such as `coco`, of the folder or
             file at `root`; or `tiny-coco`, `tiny-ade20k`, `tiny-cityscapes`, which are drawn into
             `cache` once.
-        split: `train` or `val`, or what the file is called; `all` of a set with one file.
+        split: `train` or `val`, or what the file is called; `all` of a set with one file;
+            `train-800` for the first 800 pictures of a tiny set's `train`.
         root: see above.
         cache: folder for converted annotations, keyed by their content, so that the next opening
             takes no time. Defaults to `root/cache` for the tiny sets; none otherwise: nothing is
@@ -46,7 +47,7 @@ def open_dataset(
     name = str(name_or_path)
     if name.startswith(TINY) and not Path(name).exists():
         cache = _cache_of_tiny(name, root, cache)
-        source = find(_tiny_folder(name, Path(cache), progress), split)._replace(name=name)
+        source = find(_tiny_folder(name, split, Path(cache), progress), split)._replace(name=name)
     elif root is not None:
         source = find(Path(root).expanduser(), split)._replace(name=name)
     elif name in PUBLISHED and not Path(name).exists():
@@ -64,16 +65,17 @@ def _cache_of_tiny(name: str, root: str | Path | None, cache: str | Path | None)
     return Path(cache) if cache is not None else Path(root or ".") / "cache"
 
 
-def _tiny_folder(name: str, cache: Path, progress: Progress) -> Path:
-    from omnicost.data.tiny.disk import write_coco
+def _tiny_folder(name: str, split: str, cache: Path, progress: Progress) -> Path:
+    from omnicost.data.tiny.disk import pictures_of, write_coco
     from omnicost.data.tiny.world import SPECS
 
     if name not in SPECS:
         raise MissingError(name, "no such tiny data set", f"use {', '.join(SPECS)}")
     spec = SPECS[name]
-    folder = cache / f"{name}-v{spec.version}"
+    splits = {split: pictures_of(spec, split)}
+    folder = cache / f"{name}-v{spec.version}-{split}"
     if not folder.is_dir():
-        write_folder(folder, lambda scratch: write_coco(spec, scratch, progress=progress))
+        write_folder(folder, lambda scratch: write_coco(spec, scratch, splits, progress))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from omnicost.data.tiny.world import Scene, WorldSpec, render
+from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
 SPLIT_SIZES: dict[str, dict[str, int]] = {
@@ -35,7 +37,8 @@ def write_coco(
     Args:
         spec: the world to draw.
         folder: where to; made if missing.
-        splits: number of pictures per split; by default the data set's own `SPLIT_SIZES`.
+        splits: number of pictures per split; by default the data set's own `SPLIT_SIZES`. What
+            follows a dash in a split's name tells apart splits that begin with the same pictures.
         progress: called after every picture.
     """
     folder = Path(folder)
@@ -46,7 +49,7 @@ def write_coco(
         (folder / split).mkdir(exist_ok=True)
         content = _header(spec, split)
         for index in range(count):
-            scene = render(spec, split, index)
+            scene = render(spec, split.partition("-")[0], index)
             file_name = f"{index + 1:06d}.png"
             Image.fromarray(scene.image).save(folder / split / file_name)
             _append(content, scene, index + 1, file_name)
@@ -54,6 +57,22 @@ def write_coco(
             progress(done, total, {})
         path = folder / "annotations" / f"instances_{split}.json"
         path.write_text(json.dumps(content, separators=(",", ":")))
+
+
+def pictures_of(spec: WorldSpec, split: str) -> int:
+    """How many pictures a split has; `train-800` is the first 800 of `train`.
+
+    Raises:
+        InputError: if there is no such split, or it has fewer.
+    """
+    match = re.fullmatch(r"([a-z]+)(?:-([1-9]\d*))?", split)
+    most = SPLIT_SIZES[spec.name].get(match[1], 0) if match else 0
+    count = int(match[2] or most) if match else 0
+    if not 0 < count <= most:
+        sizes = ", ".join(f"{name} ({size:,})" for name, size in SPLIT_SIZES[spec.name].items())
+        remedy = f"use {sizes}, or train-N for the first N of train"
+        raise InputError(spec.name, f"has no split {split!r}", remedy)
+    return count
 
 
 def _header(spec: WorldSpec, split: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from omnicost.progress import Progress
 FOLDER = "sam"
 WORLD = "tiny-things"
 SCHEDULE = Schedule(
-    steps=2400,
+    steps=1600,
     learning_rate=1.2e-3,
     warmup_steps=250,
     weight_decay=0.02,
