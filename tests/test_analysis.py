@@ -30,8 +30,9 @@ from analysis.recorded import (  # noqa: E402
     Results,
     grid_rows,
 )
-from analysis.tables import noise, table2  # noqa: E402
+from analysis.tables import in_readme, noise, table2  # noqa: E402
 from omnicost.annotation import Policy  # noqa: E402
+from omnicost.errors import InputError  # noqa: E402
 from omnicost.plot.masks import Drawn, MaskExample  # noqa: E402
 from omnicost.results import Row, append_row, paper_rows, read_rows  # noqa: E402
 
@@ -112,6 +113,26 @@ def test_it_is_made_without_the_sweeps_packages() -> None:
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_readme_s_table_is_of_the_committed_rows() -> None:
+    """Rows that are added ask for `python -m analysis.tables.in_readme`; no figure is typed in."""
+    readme = in_readme.README.read_text()
+    assert in_readme.put(readme, in_readme.section(Results())) == readme
+
+
+def test_the_readme_shows_only_what_was_measured(tmp_path: Path) -> None:
+    """Cards without rows and policies that no card has are left out; every card has its command."""
+    results = results_of(tmp_path / "results", scale=1.0, seeds=3, noise=0.0)
+    assert in_readme.section(Results(tmp_path)) == ""
+    text = in_readme.section(results)
+    assert text.count("(3 seeds)") == 3
+    assert "demo" not in text
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 13
+    (results.folder / "tiny" / "tiny-coco.jsonl").unlink()
+    assert "`omnicost sweep tiny-coco`" not in in_readme.section(results)
+    with pytest.raises(InputError, match="no place for the tiny table"):
+        in_readme.put("# README", text)
 
 
 def test_the_committed_report_is_of_the_committed_rows() -> None:

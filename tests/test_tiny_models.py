@@ -27,7 +27,7 @@ from omnicost.models.detectors.detector import load_detector
 from omnicost.models.tiny import TINY_MODELS, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, detector, student, text
 from omnicost.models.tiny.pretrain.__main__ import ORDER
-from omnicost.models.tiny.pretrain.card import About, read_figures, write_card
+from omnicost.models.tiny.pretrain.card import About, read_figures, update_figures, write_card
 from omnicost.models.tiny.pretrain.detection_loss import (
     BoxTargets,
     Predictions,
@@ -164,10 +164,16 @@ def test_schedule_warms_up_and_cools_down() -> None:
 
 
 def test_card_round_trip(tmp_path: Path) -> None:
-    """Figures written to a model card are read back; a folder without a card says so."""
+    """Figures of a model card are read back and updated; a folder without a card says so."""
     figures = {"tiny-coco/top1": 0.8125, "tiny-coco/all AP50": 0.5}
     write_card(tmp_path, About("text", "T", "s", "d"), Trained(nn.Linear(4, 2), 5, 61.0, figures))
     assert read_figures(tmp_path) == figures
+    update_figures(tmp_path, {"tiny-coco/top1": 0.25})
+    assert read_figures(tmp_path) == {"tiny-coco/top1": 0.25}
+    text = (tmp_path / "README.md").read_text()
+    again = Trained(nn.Linear(4, 2), 5, 61.0, {"tiny-coco/top1": 0.25})
+    write_card(tmp_path, About("text", "T", "s", "d"), again)
+    assert (tmp_path / "README.md").read_text() == text
     with pytest.raises(InputError, match="model card"):
         read_figures(tmp_path / "elsewhere")
 

@@ -30,17 +30,18 @@ def make(results: Results, out: Path) -> Section:
     for paper, tiny in zip(PAPER_SETS, TINY_SETS, strict=True):
         columns[paper] = paper_cells(paper)
         columns[tiny] = cells_of(results.students(tiny))
-    table = written(_frame(columns), out, "table2")
+    table = written(frame(columns), out, "table2")
     for tiny in TINY_SETS:
         rows = results.students(tiny)
         if rows:
             sizes = {name: cells_of(rows, field) for name, field in SIZES.items()}
-            _frame(sizes).to_csv(out / f"table2_{tiny}.csv", index=False)
+            frame(sizes).to_csv(out / f"table2_{tiny}.csv", index=False)
     note = "Mean and standard deviation over the seeds; in brackets the share of full supervision."
     return Section("Table 2: AP of the students", f"{note}\n\n{table}")
 
 
-def _frame(columns: dict[str, Cells]) -> pd.DataFrame:
+def frame(columns: dict[str, Cells]) -> pd.DataFrame:
+    """Policies in Table 2's order, a column for each of the named cells."""
     policies = [(kind, share, Policy.cell(kind, share)) for kind, share in grid_rows()]
     policies.append(("-", 1.0, FULL))
     return pd.DataFrame(

@@ -1,8 +1,8 @@
 """A whole trained Mask2Former as a student's start, in transformers' format.
 
 `read_start` reads ``tiny``, a hub id, a folder or a file that `student.save` wrote; `begin_from`
-puts it into a student, whose class head stays fresh where the classes differ; `write_folder` writes
-a student as such a folder, which transformers itself reads too.
+puts it into a student, whose class head starts at zero where the classes differ; `write_folder`
+writes a student as such a folder, which transformers itself reads too.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def check_shape(start: Start, settings: Mask2FormerSettings) -> None:
 def begin_from(student: Student, start: Start, class_names: Sequence[str]) -> None:
     """Put the start's weights into a student; its class head only where the classes are the same.
 
-    Classes in another order are put in order; with any other class the head stays as it is drawn.
+    Classes in another order are put in order. With any other class the head is all zeros: every
+    class as likely as another, where a drawn head moves a short training by its draw.
     """
     weights = dict(start.weights)
     if set(class_names) == set(start.class_names) and len(class_names) == len(start.class_names):
@@ -141,8 +142,8 @@ def begin_from(student: Student, start: Start, class_names: Sequence[str]) -> No
         for name in (f"{HEAD}weight", f"{HEAD}bias"):
             weights[name] = weights[name][rows]
     else:
-        fresh = student.state_dict()
-        weights |= {name: fresh[name] for name in fresh if name.startswith(HEAD)}
+        own = student.state_dict()
+        weights |= {name: torch.zeros_like(own[name]) for name in own if name.startswith(HEAD)}
     student.load_state_dict(weights)
 
 

@@ -38,7 +38,7 @@ from omnicost.pipeline.student.scoring import SCORES, Scoring
 from omnicost.pipeline.student.step import Skips, train_step
 from omnicost.progress import Progress
 
-VERSION = 2  # raise when the same parameters give another output
+VERSION = 3  # raise when the same parameters give another output
 WEIGHTS = "student.safetensors"
 LOG = "log.jsonl"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -11,6 +12,7 @@ from omnicost.errors import InputError
 from omnicost.models.tiny.pretrain.loop import Trained
 
 CARD = "README.md"
+_TABLE = "## Figures on held-out pictures\n| figure | value |\n|---|---|\n"
 
 
 class About(NamedTuple):
@@ -34,20 +36,17 @@ def write_card(folder: Path, about: About, trained: Trained) -> None:
         "parameters": parameters,
         "steps": trained.steps,
         "seconds": round(trained.seconds),
-        "figures": {name: round(float(value), 4) for name, value in trained.figures.items()},
+        "figures": _rounded(trained.figures),
     }
     minutes = trained.seconds / 60
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in trained.figures.items())
     body = (
         f"# {about.title}\n{about.summary}\n\n"
         f"- **Data:** {about.data}\n"
         f"- **Parameters:** {parameters:,}\n"
         f"- **Training:** {trained.steps:,} steps, {minutes:.0f} minutes on one core.\n"
-        f"- **Made by:** `{command}`\n\n"
-        f"## Figures on held-out pictures\n| figure | value |\n|---|---|\n{rows}\n"
+        f"- **Made by:** `{command}`\n\n{_table(trained.figures)}"
     )
-    text = f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n{body}"
-    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(_text(header, body), encoding="utf-8")
 
 
 def read_figures(folder: Path) -> dict[str, float]:
@@ -56,11 +55,37 @@ def read_figures(folder: Path) -> dict[str, float]:
     Raises:
         InputError: there is no card, or it has no header.
     """
+    header, _ = _read(folder)
+    return {name: float(value) for name, value in header["figures"].items()}
+
+
+def update_figures(folder: Path, figures: Mapping[str, float]) -> None:
+    """Put figures measured anew into a card, as after a change of a data set's pictures."""
+    header, body = _read(folder)
+    header["figures"] = _rounded(figures)
+    above = body[: body.index(_TABLE)]
+    (folder / CARD).write_text(_text(header, above + _table(figures)), encoding="utf-8")
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], str]:
+    """Header and body of a card."""
     path = folder / CARD
     if not path.exists():
         raise InputError(path, "there is no model card", "run the recipe again to write one")
-    parts = path.read_text(encoding="utf-8").split("---\n")
+    parts = path.read_text(encoding="utf-8").split("---\n", 2)
     header = yaml.safe_load(parts[1]) if len(parts) > 2 else None
     if not isinstance(header, dict) or "figures" not in header:
         raise InputError(path, "the card has no figures in its header", "run the recipe again")
-    return {name: float(value) for name, value in header["figures"].items()}
+    return header, parts[2]
+
+
+def _text(header: Mapping[str, Any], body: str) -> str:
+    return f"---\n{yaml.safe_dump(dict(header), sort_keys=False)}---\n{body}"
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _table(figures: Mapping[str, float]) -> str:
+    return _TABLE + "".join(f"| {name} | {value:.3f} |\n" for name, value in figures.items())

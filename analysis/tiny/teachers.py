@@ -8,9 +8,9 @@ prompt. `--show` prints what there is, a line for each setting: means and spread
 tuned less released on the same instances, and the correlation of the decoder's ratings with the
 true IoU before and after.
 
-    python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl
-    python analysis/tuned_teachers.py results/tiny/tuned_teachers.jsonl --show
-    python analysis/tuned_teachers.py /tmp/hot.jsonl --set teacher.full_rate_instances=1
+    python -m analysis.tiny.teachers results/tiny/tuned_teachers.jsonl
+    python -m analysis.tiny.teachers results/tiny/tuned_teachers.jsonl --show
+    python -m analysis.tiny.teachers /tmp/hot.jsonl --set teacher.full_rate_instances=1
 """
 
 from __future__ import annotations

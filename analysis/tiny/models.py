@@ -5,7 +5,8 @@ held-out pictures: SAM's masks from boxes and from points, the detector's boxes 
 the picture's own classes and with all, and the names that CLIP gives to crops.
 
 Example:
-    python analysis/tiny_models.py out/tiny_models
+    python -m analysis.tiny.models out/tiny_models
+    python -m analysis.tiny.models out/tiny_models --write     # figures measured now onto the cards
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from tiny_world import enlarge, overlay, tile
 from torch.nn.functional import interpolate
 from transformers import AutoTokenizer, CLIPModel, ResNetBackbone
 from transformers.utils import logging
 
+from analysis.tiny.worlds import enlarge, overlay, tile
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.errors import MissingError
 from omnicost.models.detectors.detector import load_detector
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.tiny import TINY_MODELS, TinyModel, weights_path
 from omnicost.models.tiny.pretrain import backbone, detection_figures, sam, student, text
-from omnicost.models.tiny.pretrain.card import read_figures
+from omnicost.models.tiny.pretrain.card import read_figures, update_figures
 from omnicost.models.tiny.pretrain.pictures import DATASETS, scenes, tight_boxes, to_pixel_values
 
 ZOOM = 4
@@ -195,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the contact sheets go")
     parser.add_argument("--only", choices=TINY_MODELS, help="one model instead of all")
+    parser.add_argument("--write", action="store_true", help="put the figures onto the cards")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     logging.disable_progress_bar()
@@ -205,7 +207,10 @@ def main() -> None:
         except MissingError as error:
             console.print(f"tiny {name}: {error}")
             continue
-        console.print(figures_table(name, measure(name, model, tokenizer)))
+        measured = measure(name, model, tokenizer)
+        console.print(figures_table(name, measured))
+        if options.write:
+            update_figures(weights_path(name), measured)
         for world in DATASETS:
             drawn = sheet(name, model, tokenizer, world)
             if drawn is not None:

@@ -1,7 +1,7 @@
 """Contact sheets of the tiny world: pictures, and the same pictures with their masks.
 
 Example:
-    python analysis/tiny_world.py out/tiny_world
+    python -m analysis.tiny.worlds out/tiny_world
 """
 
 from __future__ import annotations

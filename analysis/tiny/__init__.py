@@ -1,0 +1,1 @@
+"""Looks at the tiny world: its pictures, what its shipped models do, teachers before and after."""
