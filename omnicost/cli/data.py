@@ -135,7 +135,10 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
 
 @data.command()
 def make(
-    name: Annotated[str, typer.Argument(help="tiny-coco, tiny-ade20k, tiny-cityscapes, tiny-web.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="tiny-coco, tiny-ade20k, tiny-cityscapes, tiny-web or tiny-things."),
+    ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for it.")],
     as_json: JsonOption = False,
 ) -> None:

@@ -1,4 +1,6 @@
-"""Recipes that make the tiny models from nothing on tiny-web: ``python -m`` this package.
+"""Recipes that make the tiny models from nothing: ``python -m`` this package.
+
+SAM learns from tiny-things, whose things have no class, the others from tiny-web.
 
 A recipe is a module (``sam``, ``detector``, ``text``, ``backbone``, ``student``) with
 

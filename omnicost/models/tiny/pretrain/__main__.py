@@ -41,7 +41,7 @@ def main(
         int | None, typer.Option("--steps", min=1, help="Fewer or more steps than the recipe's.")
     ] = None,
 ) -> None:
-    """Pretrain the tiny models on tiny-web; a killed run continues from its checkpoint.
+    """Pretrain the tiny models, none on a data set; a killed run continues from its checkpoint.
 
     Weights go to OUT/<model>, checkpoints and logs to OUT/runs/<model>.
 
