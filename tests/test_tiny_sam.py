@@ -130,7 +130,7 @@ def test_saved_weights_load_like_a_released_sam(untrained: sam.SamModel, tmp_pat
 def test_a_few_steps_write_a_model_and_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The recipe, cut to two steps and one, trains, saves, and records what it measures."""
+    """The recipe, cut to two steps and three, trains, saves, and records what it measures."""
     monkeypatch.setattr(sam, "HELD_OUT_PICTURES", 2)
     schedule = Schedule(steps=2, learning_rate=1e-3, checkpoint_every=1)
     done: list[int] = []
@@ -140,7 +140,7 @@ def test_a_few_steps_write_a_model_and_its_card(
         schedule,
         lambda step, _total, _figures: done.append(step),
     )
-    assert done == [1, 2, 3]
+    assert done == [1, 2, 3, 4, 5]
     measured = sam.figures(load_promptable(str(tmp_path / "sam")).model)
     assert read_figures(tmp_path / "sam") == pytest.approx(measured, abs=1e-3)
     assert set(measured) == {f"{w}/{m}" for w in WORLDS for m in ("box", "point", "best of three")}

@@ -13,7 +13,7 @@ log(1 + masks / 30) through its two nearest), coverage with its 95% binomial int
 interval score (Gneiting and Raftery 2007; width plus what is missed, weighted; lower is better).
 
     python -m analysis.planner.leave_one_cell_out          # seconds; --json for scripts
-    python -m analysis.planner.leave_one_cell_out results/tiny/demo-fresh-head.jsonl
+    python -m analysis.planner.leave_one_cell_out results/tiny/version-1/demo-fresh-head.jsonl
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from omnicost.results import Row, paper_rows, published_series, read_rows
 
 LEVELS = (0.5, 0.8, 0.95)
 DRAWS = 2000
-TINY = (RESULTS / "tiny" / "demo-fresh-head.jsonl", RESULTS / "tiny" / "demo.jsonl")
+FIRST_ROWS = RESULTS / "tiny" / "version-1"  # of the tiny worlds as first drawn
+TINY = (FIRST_ROWS / "demo-fresh-head.jsonl", FIRST_ROWS / "demo.jsonl")
 
 
 class Prediction(NamedTuple):
