@@ -63,7 +63,7 @@ def measure(name: TinyModel, model: Any, tokenizer: Any) -> dict[str, float]:
     if name == "sam":
         return sam.figures(model)
     if name == "backbone":
-        return backbone.figures(model)
+        return backbone.figures(model) | backbone.untrained_figures(backbone.build())
     if name == "student":
         return student.figures(model)
     module: Any = detection_figures if name == "detector" else text

@@ -187,7 +187,7 @@ def _probe(backbone: nn.Module, world: str, pictures: int) -> float:
 def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | None) -> None:
     """Train the model in ``work`` and write it and its card into ``folder``."""
     model = PixelNamer(build(), len(SPECS[WEB].class_names))
-    untrained = figures(model.backbone)
+    untrained = untrained_figures(model.backbone)
     trained = train(
         model,
         partial(_loss_at, model),
@@ -200,5 +200,10 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
     ConvNextImageProcessor(
         size={"shortest_edge": 64}, crop_pct=1.0, image_mean=MEAN, image_std=STD
     ).save_pretrained(folder)
-    values = trained.figures | {f"{name} untrained": v for name, v in untrained.items()}
+    values = trained.figures | untrained
     write_card(folder, ABOUT, trained._replace(model=model.backbone, figures=values))
+
+
+def untrained_figures(backbone: nn.Module) -> dict[str, float]:
+    """The figures of random weights, for comparison."""
+    return {f"{name} untrained": value for name, value in figures(backbone).items()}
