@@ -47,7 +47,7 @@ def _web_scene(index: int) -> _Packed:
 
 def _unpacked(packed: _Packed) -> Scene:
     masks = np.unpackbits(packed.mask_bits, axis=2).astype(bool)
-    return Scene(packed.image, packed.class_indices, masks, masks[:0])
+    return Scene(packed.image, packed.class_indices, masks, masks[:0], masks[:0])
 
 
 @lru_cache(maxsize=8)
