@@ -8,7 +8,7 @@ are drawn from its prior. If the model keeps its word, coverage over such worlds
 average, and the recorded coverage is not far out among them.
 
     python -m analysis.planner.one_run_coverage          # minutes; --worlds 20 for a look
-    python -m analysis.planner.one_run_coverage results/tiny/demo.jsonl
+    python -m analysis.planner.one_run_coverage results/tiny/version-1/demo.jsonl
 """
 
 from __future__ import annotations

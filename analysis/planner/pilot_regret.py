@@ -39,7 +39,7 @@ from omnicost.plan.pilot import IMAGES, SHARES
 from omnicost.plan.rule import strongest_affordable
 from omnicost.results import Row, TeacherRow, read_rows, read_teacher_rows
 
-TINY: Final = RESULTS / "tiny"
+TINY: Final = RESULTS / "tiny" / "version-1"  # of the worlds as first drawn: students and pilots
 WORLD: Final = "tiny-coco"
 STUDENTS: Final = ("tiny-coco.jsonl", "demo.jsonl")
 """Recorded students of the world, the fullest table first."""
