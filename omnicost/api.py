@@ -247,8 +247,8 @@ def sweep(
     """
     from omnicost.engine.ray.runner import RayOptions
     from omnicost.engine.store import Store
+    from omnicost.sweep.cards.read_card import Changes
     from omnicost.sweep.launch import Request, prepare, sweep_card
-    from omnicost.sweep.read_card import Changes
 
     root = Store(Path(store))
     request = Request(

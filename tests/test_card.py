@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from omnicost.errors import ConfigError, InputError
-from omnicost.sweep.card import STAGES, Card, merged, nested
-from omnicost.sweep.read_card import SMOKE_IMAGES, Changes, load_card, only, parse_seeds
+from omnicost.sweep.cards.card import STAGES, Card, merged, nested
+from omnicost.sweep.cards.read_card import SMOKE_IMAGES, Changes, load_card, only, parse_seeds
 
 
 def write(path: Path, text: str) -> Path:
@@ -105,7 +105,7 @@ def test_smoke_takes_some_images_of_every_split(tmp_path: Path) -> None:
 
 def test_stages_of_a_card_are_those_there_are() -> None:
     """The names that `resources` may have."""
-    from omnicost.sweep.stage_functions import STAGE_KINDS
+    from omnicost.sweep.stages.stage_functions import STAGE_KINDS
 
     assert set(STAGES) == set(STAGE_KINDS)
 

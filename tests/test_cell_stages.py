@@ -17,13 +17,20 @@ from omnicost.pipeline import portions
 from omnicost.pipeline.portions import Portion
 from omnicost.resources import shipped
 from omnicost.sweep import sources as sources_module
-from omnicost.sweep.card import Hardware
-from omnicost.sweep.cell_stages import planner
+from omnicost.sweep.cards.card import Hardware
+from omnicost.sweep.cards.read_card import (
+    HEADINGS,
+    Changes,
+    find_card,
+    header,
+    load_card,
+    shipped_cards,
+)
+from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.estimate import estimate
-from omnicost.sweep.read_card import HEADINGS, Changes, find_card, header, load_card, shipped_cards
-from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.stage_params import PseudomaskParams, StudentParams, TeacherParams
+from omnicost.sweep.stages.cell_stages import planner
+from omnicost.sweep.stages.stage_params import PseudomaskParams, StudentParams, TeacherParams
 
 CARDS = [path.stem for path in shipped_cards()]
 TINY = [f"tiny-{name}" for name in ("coco", "ade20k", "cityscapes")]

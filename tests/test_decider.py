@@ -17,10 +17,10 @@ from omnicost.errors import ConfigError, InputError, MissingError
 from omnicost.results import paper_rows
 from omnicost.sweep import sources as sources_module
 from omnicost.sweep.candidates import candidates
-from omnicost.sweep.card import Decide
+from omnicost.sweep.cards.card import Decide
+from omnicost.sweep.cards.read_card import Changes, load_card
 from omnicost.sweep.decider import Decider
 from omnicost.sweep.launch import Prepared, Request, prepare
-from omnicost.sweep.read_card import Changes, load_card
 from omnicost.sweep.rows import read_metrics
 
 TABLE = {row.policy: row.ap for row in paper_rows("coco")}

@@ -15,7 +15,7 @@ from omnicost.pipeline.config import EmbedConfig, ProposalConfig, PseudomaskConf
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import (
+from omnicost.sweep.stages.stage_functions import (
     DETECT,
     EMBED,
     EVALUATE,
@@ -23,7 +23,7 @@ from omnicost.sweep.stage_functions import (
     STUDENT,
     TEACHER,
 )
-from omnicost.sweep.stage_params import (
+from omnicost.sweep.stages.stage_params import (
     DetectParams,
     EmbedParams,
     Encoding,

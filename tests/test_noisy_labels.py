@@ -27,10 +27,10 @@ from omnicost.models.students.robust import generalised
 from omnicost.pipeline import assignment, calibration
 from omnicost.pipeline.crossfit import FOLDS, fold_of
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.sweep.cell_stages import CellPlan
 from omnicost.sweep.launch import Prepared, Request, prepare
 from omnicost.sweep.lookup import find_cell
 from omnicost.sweep.rows import row_of
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 SHORT = {
     "teacher": {"steps": 2, "late_step": 1, "points": 32},

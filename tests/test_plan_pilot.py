@@ -77,7 +77,7 @@ def test_the_command_writes_tasks_and_a_card_that_loads(tmp_path: Path) -> None:
         masks = [row for row in csv.DictReader(file) if row["annotation_type"] == "mask"]
     assert len(masks) == 30
     assert len(json.loads((out / "label_studio_mask.json").read_text())) == 30
-    from omnicost.sweep.read_card import Changes, load_card
+    from omnicost.sweep.cards.read_card import Changes, load_card
 
     card = load_card(str(out / "pilot.yaml"), Changes())
     assert card.measure == "teacher"
@@ -104,7 +104,7 @@ def test_the_page_says_what_comes_next() -> None:
 
 def test_a_card_of_any_folder_can_be_read(tmp_path: Path) -> None:
     """Names with what YAML means something by are names."""
-    from omnicost.sweep.read_card import load_card
+    from omnicost.sweep.cards.read_card import load_card
 
     folder = tmp_path / "a, b: {c} 'd' # [e]"
     folder.mkdir()

@@ -31,10 +31,10 @@ from omnicost.project.page import PAGE, write_page
 from omnicost.project.review import UNSEEN, doubt_of, plan_review, write_review
 from omnicost.project.train import CARD, Training, TrainRequest, prepare_training
 from omnicost.project.worst import WORST
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.read_card import Changes
 from omnicost.sweep.launch import Request, prepare
-from omnicost.sweep.read_card import Changes
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 MIXTURE = "mask=0.25,box=0.25,point=0.25,class=0.125,none=0.125"
 SMALL = (

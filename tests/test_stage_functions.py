@@ -21,11 +21,11 @@ from omnicost.engine.ray.runner import RayOptions
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.results import TornLineWarning, comparable, read_rows
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.read_card import Changes
 from omnicost.sweep.launch import Prepared, Request, prepare, sweep_card
 from omnicost.sweep.lookup import find_masks
-from omnicost.sweep.read_card import Changes
 from omnicost.sweep.rows import RESULT_FIELDS, record_row, row_of, same_results
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 pytest.importorskip("torch")
 from student_world import make_backbone, tiny_values

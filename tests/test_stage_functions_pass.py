@@ -14,9 +14,9 @@ from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, Stage, build_graph
 from omnicost.engine.passes import execute_pass, passes_of
 from omnicost.engine.store import Store
-from omnicost.sweep.card import Card
-from omnicost.sweep.cell_stages import planner
+from omnicost.sweep.cards.card import Card
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import planner
 
 pytest.importorskip("torch")
 from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset

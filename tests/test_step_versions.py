@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from omnicost.sweep import step_versions
-from omnicost.sweep.stage_functions import STAGE_KINDS
+from omnicost.sweep.stages.stage_functions import STAGE_KINDS
 from omnicost.sweep.step_versions import COMMAND, STEPS, changes, explained, is_recorded, modules_of
 
 REFINE = "omnicost/pipeline/pseudomask/refine.py"

@@ -14,12 +14,12 @@ from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.results import Row
 from omnicost.sweep import step_versions
-from omnicost.sweep.card import Hardware
+from omnicost.sweep.cards.card import Hardware
 from omnicost.sweep.estimate import Hours, SweepEstimate
 from omnicost.sweep.progress import duration
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import DETECT, STUDENT
-from omnicost.sweep.stage_params import DetectParams, StudentParams
+from omnicost.sweep.stages.stage_functions import DETECT, STUDENT
+from omnicost.sweep.stages.stage_params import DetectParams, StudentParams
 from omnicost.sweep.summary import (
     caveats,
     compared,

@@ -14,11 +14,11 @@ from omnicost.engine.manifest import StageManifest
 from omnicost.engine.resources import Resources
 from omnicost.engine.store import Store
 from omnicost.pipeline.config import ProposalConfig
-from omnicost.sweep.card import Hardware
+from omnicost.sweep.cards.card import Hardware
 from omnicost.sweep.estimate import StageTimings, estimate
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import DETECT, EVALUATE
-from omnicost.sweep.stage_params import DetectParams, EvaluateParams
+from omnicost.sweep.stages.stage_functions import DETECT, EVALUATE
+from omnicost.sweep.stages.stage_params import DetectParams, EvaluateParams
 
 
 @pytest.fixture

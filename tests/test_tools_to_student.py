@@ -24,10 +24,10 @@ from omnicost.engine.store import Store
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.project.model_folder import STUDENT
 from omnicost.project.train import TrainRequest, prepare_training
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.read_card import Changes
 from omnicost.sweep.launch import Prepared, Request, prepare
-from omnicost.sweep.read_card import Changes
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 POLICY = Policy.parse("mask=0.25,box=0.25,point=0.25,class=0.125,none=0.125")
 FEW_STEPS = (

@@ -27,8 +27,8 @@ from omnicost.models.loading import fingerprint
 from omnicost.pipeline.config import EmbedConfig
 from omnicost.pipeline.portions import Portion
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import EMBED
-from omnicost.sweep.stage_params import EmbedParams
+from omnicost.sweep.stages.stage_functions import EMBED
+from omnicost.sweep.stages.stage_params import EmbedParams
 
 
 def stages(data: SplitSource, sam: WeightsSource, count: int) -> list[Stage]:

@@ -140,8 +140,8 @@ def gc(
 
 def _needed(cache: Path, cards: list[str], data: Path | None) -> set[str]:
     """Keys of all stages of the cards."""
+    from omnicost.sweep.cards.read_card import Changes
     from omnicost.sweep.launch import Request, prepare
-    from omnicost.sweep.read_card import Changes
 
     needed: set[str] = set()
     for card in cards:

@@ -112,8 +112,8 @@ def sweep(
         return
     if card is None:
         raise InputError("card", "none is named", "see omnicost sweep --list")
+    from omnicost.sweep.cards.read_card import Changes
     from omnicost.sweep.launch import Request
-    from omnicost.sweep.read_card import Changes
 
     changed = [*(settings or ()), *(["measure=teacher"] if teacher_only else [])]
     told = {"budgets": budgets, "regret": regret, "device_hours": device_hours}
@@ -130,8 +130,8 @@ def sweep(
 
 
 def _describe(schema: bool, as_json: bool) -> None:
-    from omnicost.sweep.card import Card
-    from omnicost.sweep.read_card import header, shipped_cards
+    from omnicost.sweep.cards.card import Card
+    from omnicost.sweep.cards.read_card import header, shipped_cards
 
     cards = {path.stem: header(path) for path in shipped_cards()}
     if schema:

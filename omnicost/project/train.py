@@ -18,11 +18,11 @@ from omnicost.data.given_labels import given_policy
 from omnicost.data.readers.layouts import splits_in
 from omnicost.errors import InputError
 from omnicost.files import MARK, output_file, refuse_to_replace
-from omnicost.sweep.card import Card, DatasetSpec, Grid
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.card import Card, DatasetSpec, Grid
+from omnicost.sweep.cards.read_card import Changes, load_card
 from omnicost.sweep.launch import Prepared, prepare_card
-from omnicost.sweep.read_card import Changes, load_card
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 CARD: Final = "card.yaml"
 LEAST_HELD_OUT: Final = 5  # images with masks, under which an AP says nothing

@@ -14,11 +14,11 @@ from omnicost.decide.prices import Prices, Student
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.engine.graph import Graph
 from omnicost.errors import InputError
-from omnicost.sweep.card import Cell, Decide, merged
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.card import Cell, Decide, merged
+from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.estimate import StageTimings
-from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 
 def candidates(cells: Sequence[Cell], told: Decide) -> tuple[Cell, ...]:

@@ -17,12 +17,12 @@ from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
 from omnicost.sweep.candidates import Side, sides
-from omnicost.sweep.card import Cell, Decide
-from omnicost.sweep.cell_stages import CellPlan
+from omnicost.sweep.cards.card import Cell, Decide
+from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.estimate import StageTimings
-from omnicost.sweep.recipes import recipe_of
 from omnicost.sweep.rows import read_metrics
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 SIMULATIONS: Final = 40
 

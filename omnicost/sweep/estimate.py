@@ -20,11 +20,11 @@ from omnicost.engine.params import Params
 from omnicost.engine.passes import passes_of
 from omnicost.engine.store import Store
 from omnicost.pipeline.config import EmbedConfig
-from omnicost.sweep.card import Hardware
+from omnicost.sweep.cards.card import Hardware
 from omnicost.sweep.priors import TINY, Prior, prior_of, scale_of
 from omnicost.sweep.sources import WeightsSource
-from omnicost.sweep.stage_functions import STAGE_KINDS
-from omnicost.sweep.stage_params import (
+from omnicost.sweep.stages.stage_functions import STAGE_KINDS
+from omnicost.sweep.stages.stage_params import (
     DetectParams,
     EmbedParams,
     PseudomaskParams,

@@ -12,10 +12,9 @@ from omnicost.engine.store import Store
 from omnicost.progress import Progress, silent
 from omnicost.results import Row, TeacherRow
 from omnicost.sweep.candidates import candidates
-from omnicost.sweep.card import Card, Cell
-from omnicost.sweep.cell_stages import CellPlan, planner
+from omnicost.sweep.cards.card import Card, Cell
+from omnicost.sweep.cards.read_card import Changes, load_card, only
 from omnicost.sweep.decider import Decider, Decision
-from omnicost.sweep.read_card import Changes, load_card, only
 from omnicost.sweep.rows import (
     existing_rows,
     record_row,
@@ -25,6 +24,7 @@ from omnicost.sweep.rows import (
     write_teacher_rows,
 )
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan, planner
 
 if TYPE_CHECKING:
     from omnicost.engine.ray.runner import Completion, RayOptions

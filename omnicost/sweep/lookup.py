@@ -12,8 +12,8 @@ from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
-from omnicost.sweep.stage_functions import PSEUDOMASK, STUDENT, TEACHER
-from omnicost.sweep.stage_params import PseudomaskParams
+from omnicost.sweep.stages.stage_functions import PSEUDOMASK, STUDENT, TEACHER
+from omnicost.sweep.stages.stage_params import PseudomaskParams
 
 
 class StoredCell(NamedTuple):

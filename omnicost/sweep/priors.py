@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from omnicost.engine.graph import Stage
 from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import size_of
-from omnicost.sweep.stage_params import StudentParams
+from omnicost.sweep.stages.stage_params import StudentParams
 
 
 class Prior(NamedTuple):

@@ -22,10 +22,10 @@ from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.evaluate import METRICS
 from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows
-from omnicost.sweep.card import Cell
-from omnicost.sweep.cell_stages import CellPlan
-from omnicost.sweep.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell
+from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.sources import Sources
+from omnicost.sweep.stages.cell_stages import CellPlan
 
 _HOW_FIELDS: Final = frozenset({"wall_seconds", "device_seconds", "versions", "source"})
 RESULT_FIELDS: Final = tuple(name for name in Row.model_fields if name not in _HOW_FIELDS)

@@ -16,7 +16,7 @@ from omnicost.models.loading import WeightsRole, fingerprint
 from omnicost.pipeline.config import NO_START
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
-from omnicost.sweep.card import DatasetSpec
+from omnicost.sweep.cards.card import DatasetSpec
 
 ABSENT: Final = "missing:"  # how the fingerprint of something missing begins
 

@@ -21,7 +21,7 @@ from omnicost.sweep.estimate import SweepEstimate
 from omnicost.sweep.launch import Finished
 from omnicost.sweep.progress import duration
 from omnicost.sweep.rows import DEFAULT_VARIANT
-from omnicost.sweep.stage_params import DetectParams, StudentParams
+from omnicost.sweep.stages.stage_params import DetectParams, StudentParams
 from omnicost.sweep.step_versions import changes
 
 

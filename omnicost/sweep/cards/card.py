@@ -1,6 +1,6 @@
 """Experiment cards: what a sweep runs, as pydantic models that refuse unknown keys.
 
-A card is a YAML file (`omnicost.sweep.read_card` reads one); `Card.cells` turns it into cells.
+A card is a YAML file (`omnicost.sweep.cards.read_card` reads one); `Card.cells` makes it cells.
 """
 
 from __future__ import annotations

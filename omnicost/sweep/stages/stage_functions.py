@@ -31,7 +31,7 @@ from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.student import train as student_step
 from omnicost.pipeline.student.data import World
 from omnicost.pipeline.teacher import train as teacher_step
-from omnicost.sweep.stage_params import (
+from omnicost.sweep.stages.stage_params import (
     AssignParams,
     CalibrateParams,
     DetectParams,

@@ -9,12 +9,12 @@ from omnicost.annotation import AnnotationType
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student.config import TrunkConfig
-from omnicost.sweep.card import Card, Cell
-from omnicost.sweep.mask_stages import MaskStages
-from omnicost.sweep.recipes import recipe_of
+from omnicost.sweep.cards.card import Card, Cell
+from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.sources import Sources
-from omnicost.sweep.stage_functions import EVALUATE, QUALITY, SALVAGE, STUDENT
-from omnicost.sweep.stage_params import (
+from omnicost.sweep.stages.mask_stages import MaskStages
+from omnicost.sweep.stages.stage_functions import EVALUATE, QUALITY, SALVAGE, STUDENT
+from omnicost.sweep.stages.stage_params import (
     EvaluateParams,
     QualityParams,
     SalvageParams,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from omnicost.engine.keys import canonical_json
 from omnicost.errors import ConfigError, faults_of, short
 from omnicost.pipeline.recipe import Recipe
-from omnicost.sweep.card import Card, Cell
+from omnicost.sweep.cards.card import Card, Cell
 
 
 def recipe_of(cell: Cell) -> Recipe:

@@ -21,11 +21,18 @@ from omnicost.pipeline.portions import Portion, portions_of
 from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
-from omnicost.sweep.card import Cell
+from omnicost.sweep.cards.card import Cell
 from omnicost.sweep.estimate import uncached_share
 from omnicost.sweep.sources import Sources, SplitSource, WeightsSource
-from omnicost.sweep.stage_functions import ASSIGN, CALIBRATE, DETECT, EMBED, PSEUDOMASK, TEACHER
-from omnicost.sweep.stage_params import (
+from omnicost.sweep.stages.stage_functions import (
+    ASSIGN,
+    CALIBRATE,
+    DETECT,
+    EMBED,
+    PSEUDOMASK,
+    TEACHER,
+)
+from omnicost.sweep.stages.stage_params import (
     AssignParams,
     CalibrateParams,
     DetectParams,

@@ -13,8 +13,8 @@ from omnicost.errors import ConfigError, InputError, faults_of, short
 from omnicost.files import read_bytes
 from omnicost.plain_yaml import parse_yaml
 from omnicost.resources import shipped
-from omnicost.sweep.card import Card, Cell, merged, nested
-from omnicost.sweep.recipes import recipe_faults, unusable_numbers
+from omnicost.sweep.cards.card import Card, Cell, merged, nested
+from omnicost.sweep.cards.recipes import recipe_faults, unusable_numbers
 
 HEADINGS: Final = ("Claim", "Expect", "Takes", "Run")
 MOST_SEEDS: Final = 10_000

@@ -1,0 +1,1 @@
+"""Cards: what a sweep runs, read from YAML files and checked."""
