@@ -6,7 +6,7 @@ All are written as the lines of the predictions are read, so memory does not gro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,7 @@ def write_coco(out: Path, description: ModelDescription, parts: Path) -> list[Pa
     return [out]
 
 
-def _with_lists(frame: str, lists: dict[str, Iterable[dict[str, Any]]]) -> Iterator[str]:
+def _with_lists(frame: str, lists: Mapping[str, Iterable[dict[str, Any]]]) -> Iterator[str]:
     """A JSON object with long lists added, an item at a time."""
     yield frame[:-1]
     for name, items in lists.items():

@@ -40,7 +40,11 @@ class Target(NamedTuple):
 
     def to(self, device: torch.device | str) -> Target:
         """The same on another device."""
-        return Target(*(None if p is None else p.to(device, non_blocking=True) for p in self))
+        masks, classes, weights = (part.to(device, non_blocking=True) for part in self[:3])
+        exponents = self.exponents
+        if exponents is not None:
+            exponents = exponents.to(device, non_blocking=True)
+        return Target(masks, classes, weights, exponents)
 
 
 class Prediction(NamedTuple):
