@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from student_world import make_dataset, tiny_values
 
+from omnicost.annotation import AnnotationType
 from omnicost.pipeline.student import train
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import World
 
-MASK = 4
+MASK = AnnotationType.MASK.strength
 
 
 def config_of() -> StudentConfig:

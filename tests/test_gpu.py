@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
 ]
-MASK = 4
+MASK = AnnotationType.MASK.strength
 GIGABYTE = 1e9
 
 

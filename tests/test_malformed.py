@@ -91,7 +91,7 @@ TIMES = {
     "not YAML": ("box: [7", "is not YAML"),
     "not text": (b"\xff\xfe\x00", "is not YAML"),
     "unsafe tag": ("box: !!python/object/apply:os.system ['true']", "is not YAML"),
-    "unknown field": ("boxes: 7", "boxes: unknown field; remove it or correct its spelling"),
+    "unknown field": ("boxes: 7", "boxes: unknown field; did you mean box?"),
     "negative time": ("box: -7", "box.seconds is -7"),
     "NaN": ("mask: .nan", "mask.seconds is nan"),
     "infinite": ("mask: .inf", "mask.seconds is inf"),

@@ -163,7 +163,12 @@ def test_crowds_are_no_instances_to_find(dataset: Dataset, tmp_path: Path) -> No
     """Mean IoU and recall are over instances: what is a crowd lowers neither."""
     truth = dataset.instances(0)
     crowded = truth._replace(is_crowd=np.arange(len(truth.rles)) == 0)
-    found = Found(truth.annotation_ids[1:], truth.class_indices[1:], truth.rles[1:])
+    found = Found(
+        truth.annotation_ids[1:],
+        truth.class_indices[1:],
+        truth.rles[1:],
+        np.ones(len(truth.rles) - 1),
+    )
     tallies = mask_quality._Tallies()
     tallies.count(found, crowded)
     assert tallies.ious.values.mean() == 1
@@ -176,7 +181,7 @@ def test_best_score_takes_the_instance(dataset: Dataset, tmp_path: Path) -> None
     row = rows_of(dataset, 0, "none")[0]
     loose = row._replace(score=0.95)
     masks = write(tmp_path / "m", [row, loose])
-    found = mask_quality._Table(dataset, masks).found(0, "none")
+    found = mask_quality.Table(dataset, masks).found(0, "none")
     assert len(found.rles) == 2
     verdicts, _ = mask_quality.match_detections(found, dataset.instances(0))
     assert verdicts.tolist() == [1, 0]
@@ -188,11 +193,11 @@ def test_files_are_read_in_parts(
     """Each group of rows once where images are in order; any other order is found too."""
     rows = [row for index in range(8) for row in rows_of(dataset, index, "box", half)]
     mixed = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
-    strengths, read = np.full(8, AnnotationType.BOX.strength), mask_quality._Table._read_group
+    strengths, read = np.full(8, AnnotationType.BOX.strength), mask_quality.Table._read_group
     expected = mask_quality.quality(dataset, strengths, [write(tmp_path / "whole", rows)])
     groups: list[int] = []
     monkeypatch.setattr(
-        mask_quality._Table, "_read_group", lambda self, n: (groups.append(n), read(self, n))[1]
+        mask_quality.Table, "_read_group", lambda self, n: (groups.append(n), read(self, n))[1]
     )
     for name, order in (("ordered", rows), ("mixed", mixed)):
         masks = write(tmp_path / name, [])

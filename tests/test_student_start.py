@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from student_world import NAMES, make_backbone, make_dataset, tiny_values
 
+from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError, MissingError
 from omnicost.models.loading import fingerprint
 from omnicost.models.students import start as starts
@@ -116,7 +117,8 @@ def test_a_start_is_trained_saved_and_loaded(trained: Path, tmp_path: Path, star
     out = tmp_path / "out"
     out.mkdir()
     train.run(
-        dataset, np.full(len(dataset), 4), [], CONFIG, backbone="absent", start=str(folder),
+        dataset, np.full(len(dataset), AnnotationType.MASK.strength), [], CONFIG,
+        backbone="absent", start=str(folder),
         seed=0, out=out, work=tmp_path / "work", device="cpu", report=lambda *figures: None,
     )  # fmt: skip
     student = interface.load(out / train.WEIGHTS)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from student_world import NAMES, make_backbone, make_dataset, tiny_values
 
+from omnicost.annotation import AnnotationType
 from omnicost.errors import StageError
 from omnicost.models.students.mask2former import Mask2FormerStudent
 from omnicost.pipeline.student import train
@@ -25,7 +26,7 @@ from omnicost.pipeline.student.optimizer import build_optimizer
 from omnicost.pipeline.student.step import Skips, train_step
 from omnicost.progress import silent
 
-MASK = 4
+MASK = AnnotationType.MASK.strength
 
 
 @pytest.fixture(scope="module")
