@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from engine_toys import DATA, DataParams
@@ -12,7 +13,7 @@ from omnicost.annotation import Policy
 from omnicost.engine.graph import Graph, Stage
 from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.student.config import StudentConfig
-from omnicost.results import Row
+from omnicost.results import SMOKE, Row
 from omnicost.sweep import step_versions
 from omnicost.sweep.cards.card import Hardware
 from omnicost.sweep.estimate import Hours, SweepEstimate
@@ -25,6 +26,7 @@ from omnicost.sweep.summary import (
     compared,
     estimate_table,
     failure_lines,
+    next_command,
     policy_name,
     results_table,
     stale_steps,
@@ -148,6 +150,14 @@ def test_truncated_rows_are_starred() -> None:
     text = printed(results_table([row("mask=1", 40, 100, truncated=True)], "tiny"))
     assert "40.0*" in text
     assert "stopped before" in text
+
+
+def test_a_trial_run_leads_to_no_plan() -> None:
+    """Rows that `plan` would refuse are not what it is asked to read next."""
+    measured = row("mask=1", 40, 100)
+    trial = measured.model_copy(update={"schedule": SMOKE})
+    assert next_command([measured], Path("r.jsonl")).startswith("omnicost plan --results r.jsonl")
+    assert "without --smoke" in next_command([trial], Path("r.jsonl"))
 
 
 def test_names_and_durations() -> None:

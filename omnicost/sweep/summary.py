@@ -15,7 +15,7 @@ from omnicost.engine.params import Params
 from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
-from omnicost.results import Row, TeacherRow
+from omnicost.results import SMOKE, Row, TeacherRow
 from omnicost.sweep.decider import Decision, Expected
 from omnicost.sweep.estimate import SweepEstimate
 from omnicost.sweep.launch import Finished
@@ -296,6 +296,8 @@ def expected_line(expected: Expected) -> str:
 
 def next_command(rows: Sequence[Row], path: Path) -> str:
     """What to try with the rows."""
+    if rows and rows[0].schedule == SMOKE:
+        return "the same without --smoke; a trial run's rows are no ground for plans or plots"
     dataset = rows[0].dataset if rows else "coco"
     half = 0.5 * max((row.hours for row in rows), default=100.0)
     budget = f"{half:.3g}h"
