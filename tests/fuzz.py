@@ -321,18 +321,16 @@ def main(minutes: float) -> None:
     """Run each target for so long, each time from another seed."""
     import time
 
+    options = settings(
+        max_examples=500,
+        deadline=timedelta(seconds=20),
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     for target in TARGETS:
-        ends, rounds = time.monotonic() + 60 * minutes, 0
+        ends, rounds, fuzzed = time.monotonic() + 60 * minutes, 0, options(target)
         while time.monotonic() < ends:
-            number = int.from_bytes(os.urandom(4))
-            checks = list(HealthCheck)
-            options = settings(
-                max_examples=500,
-                deadline=timedelta(seconds=20),
-                suppress_health_check=checks,
-                database=None,
-            )
-            seed(number)(options(target))()
+            seed(int.from_bytes(os.urandom(4)))(fuzzed)()
             rounds += 1
         print(f"{target.__name__}: {500 * rounds:,} examples")
 

@@ -72,6 +72,7 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
         ("a: [", "is not YAML"),
         ("- 1", "is not a mapping"),
         ("base: nowhere", "no card 'nowhere'"),
+        (f"base: {'n' * 400}", "no card"),
         ("base: card.yaml", "inherits from itself"),
         ("name: x\ndatasets: t\ngrid: {policies: [{mask: 0.5}]}", "shares add to 0.5"),
         ("name: x\ndatasets: t\nscheduler: {name: asha}", "two variants"),

@@ -40,7 +40,7 @@ def annotation_columns(records: Records, segmentations: bool) -> Columns:
         "is_crowd": crowd == 1,
         "has_mask": np.array([has_mask(drawing) for drawing in drawings], bool),
     }
-    columns["points"] = _points(records, columns["has_mask"] | (boxes[:, 2] * boxes[:, 3] > 0))
+    columns["points"] = _points(records, columns["has_mask"] | (boxes[:, 2:] > 0).all(1))
     columns["sound"] = records.sound
     return columns | {"segmentations": drawings if segmentations else []}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +206,7 @@ def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 def _find_base(base: str, path: Path) -> Path:
     for candidate in _base_candidates(base, path):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # False, where Path.is_file raises, for names over long
             return candidate
     known = ", ".join(found.stem for found in sorted(shipped("sweeps").rglob("*.yaml")))
     raise InputError(f"{path}: base", f"no card {base!r}", f"use {known} or a path")
