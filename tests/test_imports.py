@@ -261,6 +261,7 @@ def test_cvat_groups_and_odd_shapes(tmp_path: Path, photos: Path) -> None:
         + polygon.format("20,1;29,1;29,9")
         + polygon.format("1,1;2,2")
         + '<polyline label="cat" points="1,1;2,2"/><points label="cat" points="1,1;2,2"/>'
+        + '<polygon label="cat"/><mask label="cat" left="0" top="0" width="3" height="3"/>'
         + '<mask label="cat" rle="0,9" left="58" top="0" width="3" height="3"/>'
         + '<mask label="cat" rle="0,99" left="0" top="0" width="3" height="3"/>'
         + '<box label="cat" xtl="10" ytl="10" xbr="30" ybr="20" rotation="90"/>'

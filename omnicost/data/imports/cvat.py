@@ -101,8 +101,10 @@ def _drawn(export: Export, shape: Any, item: str) -> Drawn | None:
     elif kind in ("polygon", "points"):
         return _of_points(export, shape, item, label)
     elif kind == "mask":
-        left, top, width, height = (int(shape.get(k)) for k in ("left", "top", "width", "height"))
-        runs = np.array([int(each) for each in shape.get("rle").split(",")], np.int64)
+        left, top, width, height = (
+            int(_written(shape, k)) for k in ("left", "top", "width", "height")
+        )
+        runs = np.array([int(each) for each in _written(shape, "rle").split(",")], np.int64)
         if width < 1 or height < 1 or (runs < 0).any() or runs.sum() > width * height:
             raise ValueError("run lengths beyond the mask's frame")
         return Drawn(label, mask=partial(_mask, runs, (left, top, width, height)))
@@ -112,8 +114,16 @@ def _drawn(export: Export, shape: Any, item: str) -> Drawn | None:
     return None
 
 
+def _written(shape: Any, name: str) -> str:
+    """An attribute that a shape needs."""
+    text = shape.get(name)
+    if text is None:
+        raise ValueError(f"no {name}")
+    return str(text)
+
+
 def _box(export: Export, shape: Any, item: str) -> tuple[float, ...]:
-    x0, y0, x1, y1 = (float(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
+    x0, y0, x1, y1 = (float(_written(shape, key)) for key in ("xtl", "ytl", "xbr", "ybr"))
     rotation = float(shape.get("rotation") or 0)
     if not rotation:
         return (x0, y0, x1, y1)
@@ -124,7 +134,7 @@ def _box(export: Export, shape: Any, item: str) -> tuple[float, ...]:
 
 
 def _of_points(export: Export, shape: Any, item: str, label: str) -> Drawn | None:
-    pairs = [pair.split(",") for pair in shape.get("points").split(";") if pair]
+    pairs = [pair.split(",") for pair in _written(shape, "points").split(";") if pair]
     corners = np.array(pairs, np.float64).reshape(-1, 2)
     if shape.tag == "polygon" and len(corners) >= 3:
         return Drawn(label, polygons=(tuple(corners.ravel().tolist()),))
