@@ -55,7 +55,7 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
     """
     phrases = []
     for fault in error.errors(include_url=False, include_context=False):
-        field = ".".join(str(part) for part in fault["loc"])
+        field = ".".join(_on_one_line(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             known = _fields_at(model, fault["loc"][:-1])
             phrases.append(f"{field}: unknown field; {_correction(str(fault['loc'][-1]), known)}")
@@ -66,6 +66,10 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
             message = message[0].lower() + message[1:]
             phrases.append(f"{field} is {short(fault['input'])}: {message}" if field else message)
     return phrases
+
+
+def _on_one_line(name: str) -> str:
+    return name if name and name.isprintable() else short(name)
 
 
 def _correction(name: str, known: Sequence[str]) -> str:

@@ -92,6 +92,7 @@ TIMES = {
     "not text": (b"\xff\xfe\x00", "is not YAML"),
     "unsafe tag": ("box: !!python/object/apply:os.system ['true']", "is not YAML"),
     "unknown field": ("boxes: 7", "boxes: unknown field; did you mean box?"),
+    "field named by a line's end": ('"\\n": 7', "'\\n': unknown field"),
     "negative time": ("box: -7", "box.seconds is -7"),
     "NaN": ("mask: .nan", "mask.seconds is nan"),
     "infinite": ("mask: .inf", "mask.seconds is inf"),
