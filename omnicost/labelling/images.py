@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +60,27 @@ class ImageList:
     def with_categories(self, categories: Sequence[Mapping[str, Any]]) -> ImageList:
         """The same images with these categories where they have none of their own."""
         return self if self.categories else replace(self, categories=tuple(categories))
+
+    def places(self, file_names: Iterable[str], path: Path) -> dict[str, int]:
+        """Place of every image by its name; InputError if `path` names one that is not here."""
+        known = {name: place for place, name in enumerate(self.names or ())}
+        unknown = [name for name in file_names if name not in known]
+        if unknown:
+            text = f"{len(unknown):,} images are not in {self.source}, such as {unknown[0]!r}"
+            raise InputError(path, text, "list all images of the project with `images`")
+        return known
+
+
+def read_table(path: Path, column: str, remedy: str) -> list[dict[str, str]]:
+    """Rows of a CSV file about images; InputError if it cannot be read or lacks the column."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"cannot be read ({error})", "check the path") from None
+    if not rows or column not in rows[0]:
+        raise InputError(path, f"has no column {column}", remedy)
+    return rows
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.coco import load_json
 from omnicost.errors import InputError
-from omnicost.labelling.images import ImageList
+from omnicost.labelling.images import ImageList, read_table
 
 _NONE: Final = AnnotationType.NONE.strength
 SET_FILE: Final = "instances.json"  # of a set in one file, beside its images
@@ -42,24 +41,14 @@ def read_labels_in_hand(path: Path, images: ImageList) -> np.ndarray:
             raise InputError(path, text, "give `images`, a folder or a COCO-format file")
         strengths[: len(found)] = list(found.values())
         return strengths
-    places = {name: place for place, name in enumerate(images.names)}
-    unknown = [name for name in found if name not in places]
-    if unknown:
-        text = f"{len(unknown):,} images are not in {images.source}, such as {unknown[0]!r}"
-        raise InputError(path, text, "list all images of the project with `images`")
+    places = images.places(found, path)
     for name, strength in found.items():
         strengths[places[name]] = strength
     return strengths
 
 
 def _manifest(path: Path) -> dict[str, int]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read ({error})", "check the path") from None
-    if not rows or "annotation_type" not in rows[0]:
-        raise InputError(path, "has no column annotation_type", "give a manifest.csv of a plan")
+    rows = read_table(path, "annotation_type", "give a manifest.csv of a plan")
     name = "file_name" if "file_name" in rows[0] else "row"
     return {
         # A manifest shields names that a spreadsheet would take for a formula.
