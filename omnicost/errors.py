@@ -55,7 +55,7 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
     """
     phrases = []
     for fault in error.errors(include_url=False, include_context=False):
-        field = ".".join(_on_one_line(str(part)) for part in fault["loc"])
+        field = ".".join(on_one_line(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             known = _fields_at(model, fault["loc"][:-1])
             phrases.append(f"{field}: unknown field; {_correction(str(fault['loc'][-1]), known)}")
@@ -68,7 +68,8 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
     return phrases
 
 
-def _on_one_line(name: str) -> str:
+def on_one_line(name: str) -> str:
+    """A name that somebody gave, as shown in an error: as it is, or its `repr` where that would break the line."""
     return name if name and name.isprintable() else short(name)
 
 

@@ -75,6 +75,9 @@ CARDS: dict[str, tuple[str | bytes, str, str]] = {
     ),
     "NaN in the grid": (CARD.replace("[0.5]", "[.nan]"), REFUSED, "grid.mask_shares.0 is nan"),
     "NaN of the hardware": (CARD + "hardware: {memory_gb: .inf}", REFUSED, "hardware.memory_gb"),
+    "a number past 64 bits in a field named by a line's end": (
+        CARD + '"\\n": 36893488147419103232', REFUSED, "'\\n' is 36893488147419103232: use a number"
+    ),
     "NaN of resources": (CARD + "resources: {default: {cpus: .nan}}", REFUSED, "default.cpus"),
     "steps of 2^70": (CARD + f"recipe: {{teacher: {{steps: {2**70}}}}}", REFUSED, "teacher.steps"),
     "steps of 10^400": (

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from omnicost.engine.keys import canonical_json
-from omnicost.errors import ConfigError, faults_of, short
+from omnicost.errors import ConfigError, faults_of, on_one_line, short
 from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.cards.card import Card, Cell
 
@@ -47,7 +47,8 @@ def unusable_numbers(content: Any, path: str = "") -> Iterator[str]:
     """Numbers that no setting can have: NaN, infinities, whole ones beyond 64 bits."""
     if isinstance(content, Mapping):
         for key, value in content.items():
-            yield from unusable_numbers(value, f"{path}.{key}" if path else str(key))
+            name = on_one_line(str(key))
+            yield from unusable_numbers(value, f"{path}.{name}" if path else name)
     elif isinstance(content, list):
         for index, value in enumerate(content):
             yield from unusable_numbers(value, f"{path}.{index}")
