@@ -7,13 +7,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Byte code is written when a module is first used: compiling every package at once took a minute of set-up.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test test-slow test-gpu fuzz demo check audit format docs dist clean
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV) (a few minutes, once)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sweep,dev]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --editable '.[sweep,dev]'
 	touch $@
 
 test: $(READY)

@@ -69,7 +69,7 @@ def faults_of(error: ValidationError, model: type[BaseModel] | None = None) -> l
 
 
 def on_one_line(name: str) -> str:
-    """A name that somebody gave, as shown in an error: as it is, or its `repr` where that would break the line."""
+    """Somebody's name as errors show it: its `repr` where it would break the line."""
     return name if name and name.isprintable() else short(name)
 
 

@@ -14,7 +14,7 @@ from given_sets import write_export
 from pycocotools.coco import COCO
 from simulated_labels import simulate_labels
 
-from omnicost.annotation import Policy
+from omnicost.annotation import AnnotationType, Policy
 from omnicost.data import open_dataset
 
 PHOTOS = REAL / "coco"
@@ -38,6 +38,11 @@ def test_the_walk(form: str, tmp_path: Path) -> None:
     labels = simulate_labels(train, policy)
     export = write_export(tmp_path, labels, form)
     labelled, model = tmp_path / "labelled", tmp_path / "model"
+    manifest = tmp_path / "manifest.csv"
+    assert labels.given is not None
+    kinds = [list(AnnotationType)[strength] for strength in labels.given]
+    given = [f"{name},{kind}" for name, kind in zip(train.file_names, kinds, strict=True)]
+    manifest.write_text("\n".join(["file_name,annotation_type", *given]))
 
     told = omnicost(
         "data",
@@ -49,6 +54,8 @@ def test_the_walk(form: str, tmp_path: Path) -> None:
         labelled,
         "--like",
         PHOTOS / "annotations" / "instances_train2017.json",
+        "--manifest",
+        manifest,
         "--json",
     )
     assert json.loads(told)["types"] == IMAGES

@@ -17,6 +17,7 @@ from label_exports import BOX, BOX2, IMAGES, MASK, POINT
 from PIL import Image
 from typer.testing import CliRunner
 
+from omnicost.annotation import AnnotationType
 from omnicost.cli import app
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.check import check
@@ -123,6 +124,21 @@ def test_what_is_asked_for_is_the_type(tmp_path: Path, photos: Path) -> None:
     done, dataset = imported(path, photos, tmp_path / "set")
     assert done.types == {"none": 1, "class": 1, "box": 3, "mask": 1}
     assert len(dataset.instances(by_name(dataset)["b/empty.png"]).annotation_ids) == 0
+
+
+def test_a_manifest_says_what_was_asked_for(tmp_path: Path, photos: Path) -> None:
+    """Tools that say no type: a plan's manifest does, of the photos that the export has."""
+    export = saved(tmp_path, "cvat")
+    asked = dict.fromkeys(IMAGES, AnnotationType.BOX) | {
+        "a/mask.png": AnnotationType.MASK,
+        "b/tag.png": AnnotationType.CLASS,
+        "b/unseen.png": AnnotationType.POINT,
+    }
+    done, dataset = imported(export, photos, tmp_path / "set", asked=asked)
+    assert done.types == {"none": 1, "class": 1, "box": 3, "mask": 1}
+    assert len(dataset.instances(by_name(dataset)["b/empty.png"]).annotation_ids) == 0
+    with pytest.raises(InputError, match="manifest: names none of the photos"):
+        imported(export, photos, tmp_path / "other", asked={"elsewhere.png": AnnotationType.BOX})
 
 
 def test_an_image_without_objects_has_the_only_type(tmp_path: Path, photos: Path) -> None:

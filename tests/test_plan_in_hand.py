@@ -83,12 +83,8 @@ def test_a_raised_budget_extends_the_plan(
     labels = assign(before, seed)
     held = np.where(np.arange(len(ORDER)) > 0, before, 0)
     assume(held.sum() == problem.images or 0 in problem.strengths)
-    extending = replace(problem, in_hand=held)
-    if min(problem.seconds[kinds]) * (problem.images - held.sum()) > more:  # `none` has a price
-        with pytest.raises(InputError, match="no policy"):
-            best_with_limits(extending, {}, float(more))
-        return
-    after = best_with_limits(extending, {}, float(more))
+    assume(problem.seconds[0] == 0 or before[0] == 0)  # no label is none in hand: paid again
+    after = best_with_limits(replace(problem, in_hand=held), {}, float(more))
     extended = assign(after, seed, labels)
     assert (extended >= labels).all()
     assert np.bincount(extended, minlength=len(ORDER)).tolist() == after.tolist()

@@ -182,6 +182,14 @@ def import_(
         Path | None,
         typer.Option("--like", help="COCO file whose classes, their ids and image ids to keep."),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            help="The plan's manifest.csv: which type each photo was given out for. It tells "
+            "photos with nothing to draw from photos that nobody labelled.",
+        ),
+    ] = None,
     annotators: Annotated[
         Annotators,
         typer.Option("--annotators", help="Whose labels count where several labelled an image."),
@@ -204,16 +212,19 @@ def import_(
     Example:
       omnicost data import export.json --images photos/ --out labelled/
       omnicost data import yolo/ --images yolo/images --out labelled/
+      omnicost data import annotations.xml --manifest out/manifest.csv --out labelled/
     """
     from omnicost.data.imports.photos import Photos
     from omnicost.data.imports.read import read_export
     from omnicost.data.imports.write import like_file, write_set
+    from omnicost.labelling.in_hand import manifest_types
 
     kept = like_file(like)
+    asked = {} if manifest is None else manifest_types(manifest)
     found = read_export(export, annotators)
     photos = Photos(images if images is not None else export if export.is_dir() else export.parent)
     with progress_bar("importing") as progress:
-        done = write_set(found, photos, out, kept, only_labelled, progress)
+        done = write_set(found, photos, out, kept, only_labelled, progress, asked)
     if as_json:
         skipped = [each._asdict() for each in done.skipped]
         print_json({"folder": str(out)} | done._asdict() | {"skipped": skipped})

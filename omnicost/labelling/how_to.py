@@ -40,6 +40,8 @@ CVAT, a task for each type, with its SDK (pip install cvat-sdk):
       with make_client("http://localhost:8080", credentials=("user", "password")) as client:
           client.tasks.create_from_data(**made)
   Pictures are names in CVAT's connected share; with --image-prefix https://... they are addresses.
+  Its export does not say what a picture was given out for; manifest.csv does:
+      omnicost data import annotations.xml --images PHOTOS --manifest manifest.csv --out labelled/
 """
 _COUNTED: Final = """\
 The images were given as a count: ids are places from 1, and there are no tasks for labelling

@@ -13,7 +13,6 @@ from omnicost.coco import load_json
 from omnicost.errors import InputError
 from omnicost.labelling.images import ImageList, read_table
 
-_NONE: Final = AnnotationType.NONE.strength
 SET_FILE: Final = "instances.json"  # of a set in one file, beside its images
 
 
@@ -33,33 +32,38 @@ def read_labels_in_hand(path: Path, images: ImageList) -> np.ndarray:
     """
     if path.is_dir():
         path = path / SET_FILE
-    found = _manifest(path) if path.suffix.lower() == ".csv" else _coco(path)
+    found = manifest_types(path) if path.suffix.lower() == ".csv" else _coco(path)
     strengths = np.zeros(images.count, dtype=np.int8)
     if images.names is None:
         if len(found) > images.count:
             text = f"{len(found):,} images, but the project has {images.count:,}"
             raise InputError(path, text, "give `images`, a folder or a COCO-format file")
-        strengths[: len(found)] = list(found.values())
+        strengths[: len(found)] = [kind.strength for kind in found.values()]
         return strengths
     places = images.places(found, path)
-    for name, strength in found.items():
-        strengths[places[name]] = strength
+    for name, kind in found.items():
+        strengths[places[name]] = kind.strength
     return strengths
 
 
-def _manifest(path: Path) -> dict[str, int]:
+def manifest_types(path: Path) -> dict[str, AnnotationType]:
+    """The annotation type of each image that a plan's ``manifest.csv`` names, by file name.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
     rows = read_table(path, "annotation_type", "give a manifest.csv of a plan")
     name = "file_name" if "file_name" in rows[0] else "row"
     return {
         # A manifest shields names that a spreadsheet would take for a formula.
         (row.get(name) or str(number)).removeprefix("'"): AnnotationType.parse(
             row["annotation_type"] or "", f"{path}:{number + 2}"
-        ).strength
+        )
         for number, row in enumerate(rows)
     }
 
 
-def _coco(path: Path) -> dict[str, int]:
+def _coco(path: Path) -> dict[str, AnnotationType]:
     data = load_json(path)
     records = data.get("images") if isinstance(data, dict) else None
     labels = data.get("annotations") if isinstance(data, dict) else None
@@ -79,21 +83,22 @@ def _coco(path: Path) -> dict[str, int]:
     }
 
 
-def _declared(record: Mapping[str, Any], path: Path) -> int:
+def _declared(record: Mapping[str, Any], path: Path) -> AnnotationType:
     where = f"{path}: image {record.get('id')}: omnicost_type"
-    return AnnotationType.parse(str(record["omnicost_type"]), where).strength
+    return AnnotationType.parse(str(record["omnicost_type"]), where)
 
 
-def _weakest(labels: Iterable[Mapping[str, Any]]) -> int:
+def _weakest(labels: Iterable[Mapping[str, Any]]) -> AnnotationType:
     """The label of an image as a whole: that of its least labelled instance."""
-    return min((_strength(label) for label in labels), default=_NONE)
+    types = map(_drawn_type, labels)
+    return min(types, key=lambda kind: kind.strength, default=AnnotationType.NONE)
 
 
-def _strength(label: Mapping[str, Any]) -> int:
+def _drawn_type(label: Mapping[str, Any]) -> AnnotationType:
     if label.get("segmentation"):
-        return AnnotationType.MASK.strength
+        return AnnotationType.MASK
     if any(label.get("bbox") or ()):
-        return AnnotationType.BOX.strength
+        return AnnotationType.BOX
     if label.get("keypoints") or label.get("point"):
-        return AnnotationType.POINT.strength
-    return AnnotationType.CLASS.strength
+        return AnnotationType.POINT
+    return AnnotationType.CLASS

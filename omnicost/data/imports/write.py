@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,18 +64,23 @@ def write_set(
     like: Like = Like(),  # noqa: B008 - immutable
     only_labelled: bool = False,
     progress: Progress = silent,
+    asked: Mapping[str, AnnotationType] = {},
 ) -> Imported:
     """Write the set into a new folder; photos are linked, or copied where links cannot be.
 
     Photos without a label are images of type `none` unless `only_labelled`. An image that was
     looked at and in which nothing was drawn has the type of the others, if they have one type.
 
+    Args:
+        asked: the type that each photo was to be labelled with, by file name; it stands for the
+            photos in the export whose type the tool does not say.
+
     Raises:
         InputError: if the folder exists or cannot be written, or no photo has a label.
     """
     if out.exists():
         raise InputError(out, "exists", "name a new folder")
-    chosen = _matched(export, photos)
+    chosen = _matched(export, photos, asked)
     if not chosen:
         raise InputError(photos.folder, "no photo has a label of the export", "check both names")
     names = photos.names if not only_labelled else sorted(chosen)
@@ -106,7 +112,9 @@ def _place(photo: Path, target: Path) -> None:
         shutil.copyfile(photo, target)
 
 
-def _matched(export: Export, photos: Photos) -> dict[str, Labelled]:
+def _matched(
+    export: Export, photos: Photos, asked: Mapping[str, AnnotationType]
+) -> dict[str, Labelled]:
     """Photo to its labels: of images that one photo, and no other image, goes by."""
     chosen: dict[str, Labelled] = {}
     for image in export.images:
@@ -118,7 +126,13 @@ def _matched(export: Export, photos: Photos) -> dict[str, Labelled]:
         elif found[0] in chosen:
             export.skip("photo labelled before in the export", image.name)
         else:
-            chosen[found[0]] = image
+            declared = asked.get(found[0]) if image.declared is None else image.declared
+            chosen[found[0]] = replace(image, declared=declared)
+    if asked and not asked.keys() & chosen.keys():
+        problem = "names none of the photos that the export has"
+        raise InputError(
+            "the plan's manifest", problem, "give that of the plan they were given out by"
+        )
     return chosen
 
 

@@ -17,8 +17,8 @@ _SHORT_SHARE: Final = 0.25  # ours: a quarter of the published schedule, same sh
 
 # "50 epochs with batch size 32" (§4.1) of this many training images.
 _IMAGES: Final = {name: PUBLISHED[name].images["train"] for name in _PUBLISHED_STEPS}
-# From the whole pretrained tiny student, where a third of 450 steps keeps the order of the cells and their
-# distance in spreads (LOG.md, 2026-11-26); or from the backbone and a fresh head.
+# From the whole pretrained tiny student, where 150 steps keep the order of cells after 450, as
+# many spreads apart (LOG.md, 2026-11-26); or from the backbone and a fresh head.
 _TINY: Final[dict[str, dict[str, Any]]] = {
     "tiny": {"steps": 150, "learning_rate": 1e-3},
     "tiny/scratch": {"steps": 1600, "learning_rate": 4e-3},
