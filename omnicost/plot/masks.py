@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ MOST_ROWS: Final = 40
 _PANEL_GAP: Final = 0.03  # inches
 _NAME_CHARACTER: Final = 0.05  # inches of height that a character of a file name takes
 _CLASS_NAME: Final = 18  # characters
+_CAPTION_LETTERS: Final = 42  # that fit below a panel
 _MOST_NAMES: Final = 15  # instances of an image that are named: the largest
 
 
@@ -223,7 +225,8 @@ def _show(axes: Axes, example: MaskExample) -> None:
 
 
 def _caption(axes: Axes, text: str) -> None:
-    axes.set_xlabel(text, fontsize=6.5, color="#444444", labelpad=2.5)
+    fitting = shorten(text, _CAPTION_LETTERS, placeholder=" ...")
+    axes.set_xlabel(fitting, fontsize=6.5, color="#444444", labelpad=2.5)
 
 
 def _paint_label(axes: Axes, row: MasksRow) -> None:
