@@ -25,10 +25,10 @@ import numpy as np
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import prior_belief, weakest
-from omnicost.decide.campaign import Campaign, Limits, Truth, decided, listed
+from omnicost.decide.campaign import Campaign, Limits, TrueScores, decided, listed
 from omnicost.decide.choose import next_students
 from omnicost.decide.front import Front, Score
-from omnicost.decide.prices import Prices, Student
+from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.published import PUBLISHED
 from omnicost.results import paper_rows, read_rows
@@ -68,13 +68,13 @@ def campaigns(dataset: str, noise_sd: float, seed: int) -> Iterator[tuple[str, C
     seconds = np.array([seconds_per_image(each, dataset_stats(dataset)) for each in policies])
     worth = plan_worth(seconds, spread_budgets(seconds))
     count, no_luck = len(rows), (0.0,) * SEEDS
-    truth = Truth(np.array([row.ap for row in rows]), noise_sd)
+    truth = TrueScores(np.array([row.ap for row in rows]), noise_sd)
     trunked = truth._replace(bias=np.array([trunk_bias(policy) for policy in policies]))
     belief, shorter = prior_belief(policies, (), no_luck), prior_belief(policies, [SHORT], no_luck)
     own = Prices.alike(np.ones(count), SEEDS)
     short = Prices.alike(np.append(np.ones(count), np.full(count, SHORT)), SEEDS)
     trunk = Prices.alike(np.full(count, 1 - TRUNK), SEEDS, TRUNK)
-    every = [Student(cell, 0) for cell in range(count)]
+    every = [PricedStudent(cell, 0) for cell in range(count)]
     half = np.random.default_rng(seed).permutation(count)[: count // 2].tolist()
     design = [cell for cell, policy in zip(every, policies, strict=True) if _is_cheap(policy)]
     fifth = Limits(device_hours=FIFTH * count)
@@ -102,9 +102,9 @@ def replay(path: Path, regret: float) -> Iterator[str]:
     rows = read_rows(path)
     policies = list(dict.fromkeys(row.policy for row in rows))
     seeds = sorted({row.seed for row in rows})
-    students = {Student(policies.index(r.policy), seeds.index(r.seed)): r for r in rows}
+    students = {PricedStudent(policies.index(r.policy), seeds.index(r.seed)): r for r in rows}
     seconds = np.array(
-        [students[Student(cell, 0)].seconds_per_image for cell in range(len(policies))]
+        [students[PricedStudent(cell, 0)].seconds_per_image for cell in range(len(policies))]
     )
     front = Front(
         name=rows[0].dataset,
@@ -121,7 +121,7 @@ def replay(path: Path, regret: float) -> Iterator[str]:
         chosen = next_students(belief, front.worth, spread.own_sd, offers, 1)
         if not chosen:
             break
-        student = Student(*chosen[0].offer[:2])
+        student = PricedStudent(*chosen[0].offer[:2])
         scores.append(Score(student, students[student].ap))
         told = f"{policies[student.coordinate]} seed {seeds[student.seed]}: {scores[-1].ap:.1f}"
         yield f"{len(scores)}\t{told}\texpected regret {front.regret(scores):.2f}"

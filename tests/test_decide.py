@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import ORDER_FAILS, Belief, prior_belief, worth_no_more
-from omnicost.decide.campaign import Limits, Truth, decided, listed
+from omnicost.decide.campaign import Limits, TrueScores, decided, listed
 from omnicost.decide.choose import Offer, expected_regret, gain_of, next_students
-from omnicost.decide.prices import Prices, Student
+from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.pareto import best_mix
 from omnicost.results import paper_rows
@@ -162,18 +162,18 @@ def test_seeds_in_common_tell_cells_apart() -> None:
 def test_what_is_shared_is_paid_once() -> None:
     """A trunk is in the price of a seed's first student and of no other."""
     prices = Prices.alike(np.full(13, 0.3), seeds=2, trunk_hours=0.7)
-    first = Student(4, 0)
+    first = PricedStudent(4, 0)
     assert prices.of(first, frozenset()) == pytest.approx(1.0)
     paid = prices.stages[first]
-    assert prices.of(Student(5, 0), paid) == pytest.approx(0.3)
-    assert prices.of(Student(5, 1), paid) == pytest.approx(1.0)
+    assert prices.of(PricedStudent(5, 0), paid) == pytest.approx(0.3)
+    assert prices.of(PricedStudent(5, 1), paid) == pytest.approx(1.0)
 
 
 def test_deciding_takes_fewer_students_than_the_grid() -> None:
     """On the recorded COCO table, at its noise, under 13 students reach a regret under 0.4 AP."""
-    truth, belief = Truth(TRUE, 0.4), prior_belief(POLICIES, seed_sds=THREE_SEEDS)
+    truth, belief = TrueScores(TRUE, 0.4), prior_belief(POLICIES, seed_sds=THREE_SEEDS)
     ends = [decided(belief, WORTH, truth, PRICES, Limits(0.15), n) for n in range(8)]
-    every = [Student(cell, 0) for cell in range(13)]
+    every = [PricedStudent(cell, 0) for cell in range(13)]
     whole = [listed(belief, WORTH, truth, PRICES, every, n) for n in range(8)]
     assert np.mean([end.students for end in ends]) < 12
     assert np.mean([end.true_regret for end in ends]) < 0.4
@@ -185,7 +185,7 @@ def test_hours_stop_a_campaign() -> None:
     """No student is started that would take the device-hours over their limit."""
     prices = Prices.alike(np.full(13, 100.0), seeds=3)
     belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS)
-    end = decided(belief, WORTH, Truth(TRUE, 1.0), prices, Limits(0.0, 250.0), 0)
+    end = decided(belief, WORTH, TrueScores(TRUE, 1.0), prices, Limits(0.0, 250.0), 0)
     assert end.device_hours == 200.0
 
 

@@ -22,7 +22,7 @@ from omnicost.cli import app
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.check import check
 from omnicost.data.imports.agree import agreed
-from omnicost.data.imports.export import Drawn, Export
+from omnicost.data.imports.export import DrawnLabel, Export
 from omnicost.data.imports.label_studio import read_label_studio
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
@@ -227,8 +227,8 @@ def test_several_annotators() -> None:
 
 def test_agreement_needs_more_than_half() -> None:
     """Two of three, not one of two; classes and places must agree, not ids."""
-    near, far = Drawn("cat", point=(0.5, 0.5)), Drawn("cat", point=(0.9, 0.5))
-    again, other = Drawn("cat", point=(0.53, 0.5)), Drawn("dog", point=(0.5, 0.5))
+    near, far = DrawnLabel("cat", point=(0.5, 0.5)), DrawnLabel("cat", point=(0.9, 0.5))
+    again, other = DrawnLabel("cat", point=(0.53, 0.5)), DrawnLabel("dog", point=(0.5, 0.5))
     assert agreed([[near], [again, far], [other]]) == (again,)
     assert agreed([[near], [far]]) == ()
     assert agreed([[near, near], [again]]) == (again,)

@@ -12,7 +12,7 @@ from omnicost.data import Dataset, Instances
 from omnicost.pipeline import mask_quality
 from omnicost.pipeline.mask_quality import Found
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.rows import Row, to_table
+from omnicost.pipeline.pseudomask.rows import MaskRow, to_table
 from omnicost.pipeline.student import data as student_data
 
 MASK = AnnotationType.MASK.strength
@@ -25,11 +25,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def rows_of(
     dataset: Dataset, index: int, source: str, change: Any = lambda mask: mask
-) -> list[Row]:
+) -> list[MaskRow]:
     truth = dataset.instances(index)
     named = source in ("point", "box")
     return [
-        Row(
+        MaskRow(
             int(dataset.image_ids[index]),
             int(name) if named else -1,
             int(kind),
@@ -45,7 +45,7 @@ def rows_of(
     ]
 
 
-def write(folder: Path, rows: list[Row]) -> Path:
+def write(folder: Path, rows: list[MaskRow]) -> Path:
     folder.mkdir(exist_ok=True)
     pq.write_table(to_table(rows), folder / pseudomask.MASKS)
     return folder

@@ -1,4 +1,8 @@
-"""ARCHITECTURE.md names every module."""
+"""ARCHITECTURE.md names every module, and a class has a name of its own."""
+
+import ast
+from collections import Counter
+from pathlib import Path
 
 from analysis.modules import PAGE, page
 
@@ -8,3 +12,14 @@ def test_every_module_is_named() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
     bare = [line for line in page().splitlines() if line.endswith(("/** ", "` "))]
     assert not bare, "modules without a docstring"
+
+
+def test_no_class_name_is_defined_twice() -> None:
+    """A public class name says which class is meant, whatever the module."""
+    found = Counter(
+        node.name
+        for path in (Path(__file__).parent.parent / "omnicost").rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, times in found.items() if times > 1] == []

@@ -13,7 +13,7 @@ from omnicost.data import Dataset
 from omnicost.errors import InputError
 from omnicost.pipeline import mask_examples
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.rows import Row, to_table
+from omnicost.pipeline.pseudomask.rows import MaskRow, to_table
 from omnicost.plot import masks as plot_masks
 from omnicost.plot.masks import STRAY_COLOUR, Drawn, MaskExample, compute_masks_info
 from omnicost.plot.style import shortened
@@ -109,7 +109,7 @@ def table(dataset: Dataset, folder: Path, shift: int, source: str = "point") -> 
             box = truth.boxes[place].tolist()
             moved = np.roll(mask, shift, 1)
             rows.append(
-                Row(
+                MaskRow(
                     int(dataset.image_ids[index]),
                     int(truth.annotation_ids[place]),
                     int(truth.class_indices[place]),

@@ -12,16 +12,18 @@ from transformers.models.mask2former import modeling_mask2former as reference
 
 from omnicost.models.students import criterion
 from omnicost.models.students.settings import Mask2FormerSettings
-from omnicost.models.students.student import Target
+from omnicost.models.students.student import ImageTargets
 
 SETTINGS = Mask2FormerSettings(points=400)
 CLASSES = 5
 
 
-def make_targets(*counts: int, size: tuple[int, int] = (40, 56), seed: int = 0) -> list[Target]:
+def make_targets(
+    *counts: int, size: tuple[int, int] = (40, 56), seed: int = 0
+) -> list[ImageTargets]:
     generator = torch.Generator().manual_seed(seed)
     return [
-        Target(
+        ImageTargets(
             (torch.rand(count, *size, generator=generator) > 0.6).to(torch.uint8),
             torch.randint(CLASSES, (count,), generator=generator),
             torch.ones(count),
@@ -63,7 +65,7 @@ def test_pairwise_costs_are_transformers() -> None:
 
 
 def transformers_losses(
-    masks: torch.Tensor, classes: torch.Tensor, targets: list[Target], points: int
+    masks: torch.Tensor, classes: torch.Tensor, targets: list[ImageTargets], points: int
 ) -> dict[str, torch.Tensor]:
     from transformers import Mask2FormerConfig
 
@@ -191,7 +193,7 @@ def test_weights_scale_an_instance() -> None:
     assert mask_loss([1.0, 0.0]) + mask_loss([0.0, 1.0]) == pytest.approx(mask_loss([1.0, 1.0]))
 
 
-def weighted_target(*weights: float) -> Target:
+def weighted_target(*weights: float) -> ImageTargets:
     (target,) = make_targets(len(weights))
     return target._replace(weights=torch.tensor(weights, dtype=torch.float32))
 
@@ -221,7 +223,7 @@ def test_share_of_a_micro_batch(part: list[int], class_share: float, mask_share:
 
 def test_empty_pictures_count_for_classes_only() -> None:
     """A picture without instances is eight times "no object", and nothing to the masks."""
-    empty = Target(torch.zeros(0, 40, 56, dtype=torch.uint8), *map(torch.zeros, ((0,), (0,))))
+    empty = ImageTargets(torch.zeros(0, 40, 56, dtype=torch.uint8), *map(torch.zeros, ((0,), (0,))))
     found = criterion.shares([BATCH[0]], [BATCH[0], empty], FEW)
     assert found["class"].item() == pytest.approx(2.6 / (2.6 + 0.8), rel=1e-6)
     assert found["mask"].item() == pytest.approx(1.0)
@@ -267,5 +269,5 @@ def test_instances_are_counted_over_processes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.distributed, "all_reduce", other_has_seven)
     assert criterion.collate(make_targets(3, 2), 2).normaliser.item() == 6.0
     assert criterion.collate(make_targets(3, 2), 1).normaliser.item() == 5.0
-    empty = [Target(torch.zeros(0, 4, 4, dtype=torch.uint8), torch.zeros(0), torch.zeros(0))]
+    empty = [ImageTargets(torch.zeros(0, 4, 4, dtype=torch.uint8), torch.zeros(0), torch.zeros(0))]
     assert criterion.collate(empty, 1).normaliser.item() == 1.0

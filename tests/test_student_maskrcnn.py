@@ -12,7 +12,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.models.students import maskrcnn
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import MaskRCNNSettings
-from omnicost.models.students.student import Target
+from omnicost.models.students.student import ImageTargets
 from omnicost.pipeline import evaluate
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
@@ -78,7 +78,7 @@ def test_images_without_instances_still_teach(backbone: str) -> None:
     """An image that shows nothing has losses too: all of it is background."""
     settings = MaskRCNNSettings.model_validate(SMALL)
     model = interface.build(settings, 3, backbone)
-    nothing = Target(
+    nothing = ImageTargets(
         torch.zeros(0, 64, 64, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), torch.zeros(0)
     )
     losses = model(torch.full((1, 3, 64, 64), 100, dtype=torch.uint8), [nothing])

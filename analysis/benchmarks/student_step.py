@@ -20,7 +20,7 @@ import typer
 
 from omnicost.models.students.mask2former import Mask2FormerStudent
 from omnicost.models.students.settings import Mask2FormerSettings
-from omnicost.models.students.student import Target
+from omnicost.models.students.student import ImageTargets
 from omnicost.pipeline.student.config import StudentConfig
 
 CLASSES = 12
@@ -62,7 +62,7 @@ def steps(chosen: Case) -> dict[str, Callable[[], object]]:
     side = chosen.side
     images = torch.randint(256, (chosen.images, 3, side, side), dtype=torch.uint8)
     targets = [
-        Target(
+        ImageTargets(
             (torch.rand(chosen.instances, side, side) > 0.7).to(torch.uint8),
             torch.randint(CLASSES, (chosen.instances,)),
             torch.ones(chosen.instances),

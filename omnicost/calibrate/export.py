@@ -29,7 +29,7 @@ _LABEL_STUDIO_KINDS: Final[Mapping[str, str]] = {
 }
 
 
-def read_export(path: Path | str, options: ReadOptions) -> Timings:
+def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
     """Every annotation with a `lead_time`; one made from another is rework."""
     tasks = load_json(path)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnicost.calibrate.export import read_export
-from omnicost.calibrate.table import read_table
+from omnicost.calibrate.export import read_lead_times
+from omnicost.calibrate.table import read_timing_table
 from omnicost.calibrate.timings import KINDS, ReadOptions, Timings
 from omnicost.errors import InputError
 
@@ -19,7 +19,11 @@ def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timing
     options = options or ReadOptions()
     if options.kind is not None and options.kind not in KINDS:
         raise InputError("`kind`", f"unknown type {options.kind!r}", f"use {', '.join(KINDS)}")
-    timings = read_export(path, options) if _looks_like_json(path) else read_table(path, options)
+    timings = (
+        read_lead_times(path, options)
+        if _looks_like_json(path)
+        else read_timing_table(path, options)
+    )
     if not len(timings):
         unused = ", ".join(f"{count} {why}" for why, count in timings.unused.items())
         problem = f"holds no usable timing{f' ({unused})' if unused else ''}"

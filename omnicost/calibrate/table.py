@@ -25,7 +25,7 @@ _COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def read_table(path: Path | str, options: ReadOptions) -> Timings:
+def read_timing_table(path: Path | str, options: ReadOptions) -> Timings:
     """A row a timed piece of work; columns by their names, or as the options say."""
     table = _only(_parse_table(path), options.only, path)
     columns = _find_columns(table, options, path)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from omnicost.campaign.team import DAYS_A_WEEK, Team
-from omnicost.campaign.worlds import Worlds
+from omnicost.campaign.worlds import AnnotatorDraws
 from omnicost.cost import SECONDS_PER_HOUR
 from omnicost.cost.times import Learning
 
@@ -18,7 +18,7 @@ _NOTHING: Final = 1e-6
 class Days:
     """The state of D draws; a step is a day or a few."""
 
-    def __init__(self, worlds: Worlds, team: Team, step_days: float) -> None:
+    def __init__(self, worlds: AnnotatorDraws, team: Team, step_days: float) -> None:
         draws, annotators, types = worlds.seconds.shape
         self.worlds, self.team, self.step, self.day = worlds, team, step_days, 0.0
         self.remaining = np.tile(worlds.images, (draws, 1))

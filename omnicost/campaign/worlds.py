@@ -21,7 +21,7 @@ from omnicost.plan import Plan
 
 
 @dataclass(frozen=True)
-class Worlds:
+class AnnotatorDraws:
     """D draws of P types and A annotators."""
 
     images: np.ndarray  # (P,)
@@ -38,7 +38,7 @@ def draw_worlds(
     types: tuple[AnnotationType, ...],
     rng: np.random.Generator,
     draws: int,
-) -> Worlds:
+) -> AnnotatorDraws:
     """D draws of a team that labels these types."""
     places = [kind.strength for kind in types]
     images = plan.new_labels[places].astype(float)
@@ -49,7 +49,7 @@ def draw_worlds(
     # The mean time of a log is that of a shared queue, where the mean of 1 / time is kept.
     normal = rng.standard_normal((draws, team.annotators, len(types)))
     speed = np.exp(sds * normal + sds**2 / 2)
-    return Worlds(
+    return AnnotatorDraws(
         images,
         (seconds / (1 - idle))[:, None, :] * speed,
         review,

@@ -23,12 +23,12 @@ from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.data import Dataset
-    from omnicost.data.exports.regions import Labels
+    from omnicost.data.exports.regions import LabelledSet
     from omnicost.data.exports.unmasked import Unmasked
     from omnicost.sweep.lookup import StoredCell
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """Where the data set goes."""
 
     COCO = "coco"
@@ -55,9 +55,9 @@ def export(
     split: SplitOption = "train",
     root: RootOption = None,
     form: Annotated[
-        Format,
+        ExportFormat,
         typer.Option("--format", help="A file of COCO or CVAT, a folder of tasks or YOLO."),
-    ] = Format.COCO,
+    ] = ExportFormat.COCO,
     image_prefix: Annotated[
         str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
     ] = "",
@@ -101,20 +101,20 @@ def export(
         typer.echo(unmasked_line(lost))
 
 
-def _refuse(out: Path, form: Format, data: Path, force: bool) -> None:
+def _refuse(out: Path, form: ExportFormat, data: Path, force: bool) -> None:
     """Keep what is not ours: the file, or in a folder each file that will be written."""
     from omnicost.data.exports.label_studio import refuse_tasks
     from omnicost.data.exports.yolo import refuse_yolo
     from omnicost.files import refuse_to_replace
 
     refuse_to_replace(out, inputs=[data], force=force)
-    if form is Format.LABEL_STUDIO:
+    if form is ExportFormat.LABEL_STUDIO:
         refuse_tasks(out, force)
-    elif form is Format.YOLO:
+    elif form is ExportFormat.YOLO:
         refuse_yolo(out, force)
 
 
-def _merged(dataset: Dataset, wanted: StoredCell) -> Labels:
+def _merged(dataset: Dataset, wanted: StoredCell) -> LabelledSet:
     from omnicost.data.exports.merged import Merged, read_pseudomasks
     from omnicost.data.splits import assign
 
@@ -123,13 +123,13 @@ def _merged(dataset: Dataset, wanted: StoredCell) -> Labels:
     return Merged(dataset, strengths, pseudo, wanted.noise, wanted.seed)
 
 
-def _own(dataset: Dataset) -> Labels:
+def _own(dataset: Dataset) -> LabelledSet:
     from omnicost.data.exports.regions import OwnLabels
 
     return OwnLabels(dataset)
 
 
-def _unmasked(labels: Labels) -> list[Unmasked]:
+def _unmasked(labels: LabelledSet) -> list[Unmasked]:
     """The labels that no mask was drawn for, so that nobody thinks they were written."""
     from omnicost.data.exports.merged import Merged
 
@@ -153,7 +153,9 @@ def _wanted(
     return StoredCell(Policy.parse(policy, "--policy"), seed, tuple(pseudomasks), "")
 
 
-def _write(labels: Labels, out: Path, form: Format, image_prefix: str) -> dict[str, object]:
+def _write(
+    labels: LabelledSet, out: Path, form: ExportFormat, image_prefix: str
+) -> dict[str, object]:
     from omnicost.data.exports.coco import write_coco_json
     from omnicost.data.exports.cvat import write_cvat
     from omnicost.data.exports.label_studio import write_tasks
@@ -162,13 +164,13 @@ def _write(labels: Labels, out: Path, form: Format, image_prefix: str) -> dict[s
 
     images = len(labels.dataset)
     with progress_bar("writing") as progress:
-        if form is Format.LABEL_STUDIO:
+        if form is ExportFormat.LABEL_STUDIO:
             files = write_tasks(out, labels, image_prefix, progress=progress)
             return {"folder": str(out), "files": [path.name for path in files]}
-        if form is Format.CVAT:
+        if form is ExportFormat.CVAT:
             shapes = write_cvat(out, labels, progress)
             return {"file": str(out), "images": images, "shapes": shapes}
-        if form is Format.YOLO:
+        if form is ExportFormat.YOLO:
             counts = write_yolo(out, labels, progress)
             return {"folder": str(out), "images": images} | counts._asdict()
         if isinstance(labels, Merged):

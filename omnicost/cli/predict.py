@@ -15,7 +15,7 @@ _FOR_CORRECTION = 0.5  # tasks show what is more likely there than not
 _FOR_EVALUATION = 0.05
 
 
-class Format(StrEnum):
+class PredictionFormat(StrEnum):
     """What is written."""
 
     COCO = "coco"
@@ -31,9 +31,9 @@ def predict(
         Path, typer.Option("--out", help="File to write; a folder for label-studio.")
     ] = Path("predictions.json"),
     form: Annotated[
-        Format,
+        PredictionFormat,
         typer.Option("--format", help="COCO file, COCO's results list, or masks to correct."),
-    ] = Format.COCO,
+    ] = PredictionFormat.COCO,
     least_score: Annotated[
         float | None,
         typer.Option(
@@ -72,11 +72,11 @@ def predict(
     from omnicost.project import predictions
     from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
-    head = predictions.RESULTS_HEAD if form is Format.RESULTS else ""
+    head = predictions.RESULTS_HEAD if form is PredictionFormat.RESULTS else ""
     refuse_to_replace(out, inputs=(ids,), force=force, head=head)
-    if form is Format.LABEL_STUDIO:
+    if form is PredictionFormat.LABEL_STUDIO:
         refuse_tasks(out, force)
-    is_corrected = form in (Format.LABEL_STUDIO, Format.CVAT)
+    is_corrected = form in (PredictionFormat.LABEL_STUDIO, PredictionFormat.CVAT)
     default = _FOR_CORRECTION if is_corrected else _FOR_EVALUATION
     least = default if least_score is None else least_score
     listed = list_photos(photos, ids)
@@ -85,11 +85,11 @@ def predict(
     with progress_bar("predicting") as progress:
         options = PredictOptions(least, batch, device or _best_device())
         description = predict_folder(model, listed, parts, options, progress)
-    if form is Format.LABEL_STUDIO:
+    if form is PredictionFormat.LABEL_STUDIO:
         written = predictions.write_tasks(out, description, parts, image_prefix)
-    elif form is Format.CVAT:
+    elif form is PredictionFormat.CVAT:
         written = predictions.write_cvat(out, description, parts)
-    elif form is Format.RESULTS:
+    elif form is PredictionFormat.RESULTS:
         written = predictions.write_results(out, description, parts)
     else:
         written = predictions.write_coco(out, description, parts)

@@ -24,8 +24,8 @@ from omnicost.coco.faults import Faults, shown
 from omnicost.coco.given import drawn_types, given_labels
 from omnicost.coco.records import NOUNS, Records
 from omnicost.coco.sections import (
-    Columns,
     Rows,
+    SectionColumns,
     annotation_columns,
     class_columns,
     image_columns,
@@ -174,7 +174,9 @@ def _objects(records: Any, section: str, faults: Faults) -> list[dict[str, Any]]
     return [record if isinstance(record, dict) else {} for record in records]
 
 
-def _decoded_columns(sections: Sections, faults: Faults, segmentations: bool) -> Columns | None:
+def _decoded_columns(
+    sections: Sections, faults: Faults, segmentations: bool
+) -> SectionColumns | None:
     """The columns of annotations, decoded some at a time; None if one is not as it should be."""
     chunks, raws = [], sections.annotations
     for start in range(0, max(len(raws), 1), CHUNK):
@@ -185,7 +187,7 @@ def _decoded_columns(sections: Sections, faults: Faults, segmentations: bool) ->
         records = Records(faults, "annotations", decoded, start, getattr)
         chunks.append(annotation_columns(records, segmentations))
         forget(sections.content)
-    joined: Columns = {
+    joined: SectionColumns = {
         key: np.concatenate([chunk[key] for chunk in chunks])
         for key in chunks[0]
         if key != "segmentations"
@@ -197,7 +199,7 @@ def _decoded_columns(sections: Sections, faults: Faults, segmentations: bool) ->
 
 
 def _assembled(
-    faults: Faults, images: Any, columns: Columns, categories: Any, info: Any
+    faults: Faults, images: Any, columns: SectionColumns, categories: Any, info: Any
 ) -> CocoFile:
     pictures = image_columns(Records(faults, "images", _listed(images, "images", faults)))
     classes = class_columns(

@@ -31,7 +31,7 @@ NONE, CLASS, POINT, BOX, MASK = (kind.strength for kind in TYPES)
 UNSAID: Final = -1
 
 
-class Given(NamedTuple):
+class GivenLabels(NamedTuple):
     """What the labels of I images with A annotations amount to."""
 
     types: np.ndarray  # (I,) int8, strengths of `AnnotationType`
@@ -49,7 +49,7 @@ def drawn_types(has_mask: np.ndarray, boxes: np.ndarray, points: np.ndarray) -> 
 
 def given_labels(
     declared: np.ndarray, image_indices: np.ndarray, drawn: np.ndarray, is_crowd: np.ndarray
-) -> Given | None:
+) -> GivenLabels | None:
     """The types of the images by the rules above; None for a set of masks throughout.
 
     Args:
@@ -66,7 +66,7 @@ def given_labels(
         declared == UNSAID, _inferred(highest, image_indices, drawn, is_crowd), declared
     )
     kept = (drawn >= types[image_indices]) & (types[image_indices] > NONE)
-    return Given(types.astype(np.int8), kept)
+    return GivenLabels(types.astype(np.int8), kept)
 
 
 def _inferred(

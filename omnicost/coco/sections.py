@@ -17,10 +17,10 @@ MOST_PIXELS: Final = 2**26  # 8,192 x 8,192: a picture takes 200 MB, each of its
 MOST_ASPECT: Final = 64  # of the sides of a picture: models shrink the longer one
 _BOX: Final = "use [x, y, width, height], finite, width and height not negative"
 _POINT: Final = "use [x, y], finite, or keypoints with one visible point"
-Columns = dict[str, Any]  # by the names of `CocoFile`, or of its fields
+SectionColumns = dict[str, Any]  # by the names of `CocoFile`, or of its fields
 
 
-def annotation_columns(records: Records, segmentations: bool) -> Columns:
+def annotation_columns(records: Records, segmentations: bool) -> SectionColumns:
     """Annotations by themselves; what they refer to is for `Rows` to see."""
     ids = records.ids()
     crowd = records.integers("iscrowd", "faulty crowd flag", default=0)
@@ -71,7 +71,7 @@ def _visible(keypoints: Any) -> list[tuple[float, float]]:
     return [(x, y) for x, y, seen in triples if seen]  # type: ignore[misc]
 
 
-def image_columns(records: Records) -> Columns:
+def image_columns(records: Records) -> SectionColumns:
     """The sound images: ids, sizes, names, and the annotation types that they declare."""
     ids, kind = records.ids(), "image without size"
     sizes = np.stack([records.integers(key, kind, default=0) for key in ("height", "width")], 1)
@@ -113,7 +113,7 @@ def _declared(records: Records) -> np.ndarray:
     return np.array([known.get(each, UNSAID) for each in said], np.int8)
 
 
-def class_columns(records: Records) -> Columns:
+def class_columns(records: Records) -> SectionColumns:
     """All sound ids, and which class each of them stands for: those of one name are one."""
     ids = records.ids()
     names = records.texts("name", "category without name", required=True)
@@ -141,7 +141,7 @@ def class_columns(records: Records) -> Columns:
     }
 
 
-def note_unused(faults: Faults, classes: Columns, used: np.ndarray) -> None:
+def note_unused(faults: Faults, classes: SectionColumns, used: np.ndarray) -> None:
     """Tell of parents of other categories that exports list and nobody labels: K counts them."""
     unused = np.setdiff1d(np.arange(len(classes["names"])), used)
     for index in unused.tolist() if faults.collect else ():
@@ -171,7 +171,7 @@ def _is_text(value: object) -> bool:
 class Rows:
     """The annotations as whole columns, for what takes all of them to see."""
 
-    def __init__(self, faults: Faults, columns: Columns) -> None:
+    def __init__(self, faults: Faults, columns: SectionColumns) -> None:
         self.faults, self.columns = faults, columns
         self.sound: np.ndarray = columns["sound"].copy()
         self.ids: np.ndarray = columns["annotation_ids"]

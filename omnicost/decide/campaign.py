@@ -10,7 +10,7 @@ import numpy as np
 
 from omnicost.decide.belief import SHORT_BIAS, SHORT_BIAS_SD, SHORT_CELL_SD, Belief
 from omnicost.decide.choose import Offer, expected_regret, next_students
-from omnicost.decide.prices import Prices, Student
+from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import Worth
 
 
@@ -37,7 +37,7 @@ class Campaign(NamedTuple):
     front_error: float  # mean absolute error of the cells' believed AP
 
 
-class Truth(NamedTuple):
+class TrueScores(NamedTuple):
     """What students would score, for simulations.
 
     Args:
@@ -58,7 +58,7 @@ class Truth(NamedTuple):
 class Scores:
     """Draws what students score: biases of schedules and effects of seeds once, scatter anew."""
 
-    def __init__(self, truth: Truth, seeds: int, rng: np.random.Generator) -> None:
+    def __init__(self, truth: TrueScores, seeds: int, rng: np.random.Generator) -> None:
         self._truth = truth
         self._rng = rng
         cells = len(truth.ap)
@@ -67,7 +67,7 @@ class Scores:
         self._bias = np.vstack([np.zeros(cells), common + departures]) + truth.bias
         self._seed = truth.seed_sd * rng.standard_normal(seeds)
 
-    def of(self, student: Student) -> float:
+    def of(self, student: PricedStudent) -> float:
         """One student's AP."""
         effect = self._bias.flat[student.coordinate] + self._seed[student.seed]
         ap = self._truth.ap[student.coordinate % len(self._truth.ap)] * np.exp(effect)
@@ -77,11 +77,11 @@ class Scores:
 def decided(
     belief: Belief,
     worth: Worth,
-    truth: Truth,
+    truth: TrueScores,
     prices: Prices,
     limits: Limits,
     seed: int,
-    done: Sequence[Student] = (),
+    done: Sequence[PricedStudent] = (),
 ) -> Campaign:
     """Students one at a time, as `omnicost.decide.choose` picks them, until a limit is reached.
 
@@ -98,7 +98,7 @@ def decided(
         chosen = next_students(belief, worth, truth.noise_sd, offers, 1)
         if not chosen:
             break
-        student = Student(*chosen[0].offer[:2])
+        student = PricedStudent(*chosen[0].offer[:2])
         belief = belief.after(student.coordinate, scores.of(student), truth.noise_sd, student.seed)
         hours += prices.of(student, paid)
         taken.append(student)
@@ -109,9 +109,9 @@ def decided(
 def listed(
     belief: Belief,
     worth: Worth,
-    truth: Truth,
+    truth: TrueScores,
     prices: Prices,
-    students: Sequence[Student],
+    students: Sequence[PricedStudent],
     seed: int,
 ) -> Campaign:
     """A campaign that trains a list of students, whatever comes out."""
@@ -128,7 +128,7 @@ def listed(
 def _ended(
     belief: Belief,
     worth: Worth,
-    truth: Truth,
+    truth: TrueScores,
     count: int,
     hours: float,
     rng: np.random.Generator,

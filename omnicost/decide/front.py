@@ -11,7 +11,7 @@ import numpy as np
 from omnicost.annotation import Policy
 from omnicost.decide.belief import LEAST_AP, PRIOR_AP, Belief, prior_belief
 from omnicost.decide.choose import DRAWS, Offer, expected_regret
-from omnicost.decide.prices import Prices, Student
+from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import Worth
 from omnicost.forecast.observations import Observations
 from omnicost.forecast.spread import typical_sds
@@ -22,7 +22,7 @@ INTERVAL: Final = (0.05, 0.95)
 class Score(NamedTuple):
     """A trained student's AP in percent."""
 
-    student: Student
+    student: PricedStudent
     ap: float
 
 
@@ -33,7 +33,7 @@ class Spread(NamedTuple):
     seed_sd: float
 
 
-class Forecast(NamedTuple):
+class CellForecast(NamedTuple):
     """What is believed of one cell.
 
     Args:
@@ -76,7 +76,7 @@ class Front:
         known = 1.0 if self.spread_ap is None else self.spread_ap / float(np.hypot(own, common))
         return Spread(known * own, known * common)
 
-    def is_full(self, student: Student) -> bool:
+    def is_full(self, student: PricedStudent) -> bool:
         """Whether it trains on the full schedule."""
         return student.coordinate < len(self.policies)
 
@@ -110,16 +110,16 @@ class Front:
         belief, _ = self.believe(scores)
         return expected_regret(belief, self.worth, np.random.default_rng(0))
 
-    def offers(self, taken: Iterable[Student], done: frozenset[str]) -> list[Offer]:
+    def offers(self, taken: Iterable[PricedStudent], done: frozenset[str]) -> list[Offer]:
         """The next student of each cell and schedule, at its price."""
         students = self.prices.first_of(taken)
         return [Offer(*student, self.prices.of(student, done)) for student in students]
 
-    def forecast(self, scores: Sequence[Score]) -> list[Forecast]:
+    def forecast(self, scores: Sequence[Score]) -> list[CellForecast]:
         """Each cell's AP with its interval."""
         belief, _ = self.believe(scores)
         draws = np.minimum(belief.draw(np.random.default_rng(0), DRAWS), 100.0)
         low, high = np.quantile(draws, INTERVAL, axis=0)
         used = np.mean([(self.worth.choose(ap) > 0).any(axis=0) for ap in draws], axis=0)
         figures = zip(belief.expected_ap, low, high, used, strict=True)
-        return [Forecast(*map(float, each)) for each in figures]
+        return [CellForecast(*map(float, each)) for each in figures]

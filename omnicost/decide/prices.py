@@ -11,7 +11,7 @@ import numpy as np
 LEAST_HOURS = 1e-6  # of a student, so that what costs nothing has a rate
 
 
-class Student(NamedTuple):
+class PricedStudent(NamedTuple):
     """A student of a front: cell and schedule, and which seed.
 
     Args:
@@ -27,17 +27,17 @@ class Student(NamedTuple):
 class Prices:
     """Device-hours of the stages, and which of them each student needs."""
 
-    stages: Mapping[Student, frozenset[str]]
+    stages: Mapping[PricedStudent, frozenset[str]]
     hours: Mapping[str, float]
 
-    def of(self, student: Student, done: Set[str]) -> float:
+    def of(self, student: PricedStudent, done: Set[str]) -> float:
         """Device-hours that a student still takes."""
         left = sum(self.hours[key] for key in self.stages[student] - done)
         return max(left, LEAST_HOURS)
 
-    def first_of(self, taken: Iterable[Student]) -> list[Student]:
+    def first_of(self, taken: Iterable[PricedStudent]) -> list[PricedStudent]:
         """Of each cell and schedule, the student of the first seed that was not taken."""
-        found: dict[int, Student] = {}
+        found: dict[int, PricedStudent] = {}
         for student in sorted(set(self.stages) - set(taken)):
             found.setdefault(student.coordinate, student)
         return list(found.values())
@@ -49,7 +49,7 @@ class Prices:
         Args:
             hours: ``(N * (1 + F),)`` of each cell and schedule.
         """
-        students = [Student(n, seed) for seed in range(seeds) for n in range(len(hours))]
+        students = [PricedStudent(n, seed) for seed in range(seeds) for n in range(len(hours))]
         trunks = {f"trunk {seed}": trunk_hours for seed in range(seeds)}
         own = {f"student {s.coordinate} {s.seed}": float(hours[s.coordinate]) for s in students}
         stages = {

@@ -65,7 +65,7 @@ class StageContext(Generic[ParamsT]):
     report: Progress
 
 
-class Outcome(NamedTuple):
+class StageOutcome(NamedTuple):
     """How a stage came to be in the store."""
 
     key: str
@@ -84,7 +84,7 @@ def call_here(stage: Stage, context: StageContext) -> float:
 
 def execute(
     store: Store, stage: Stage, observe: Progress | None = None, call: Call = call_here
-) -> Outcome:
+) -> StageOutcome:
     """Have the stage's artefact in the store: find it, wait for whoever computes it, or compute it.
 
     Args:
@@ -97,7 +97,7 @@ def execute(
     """
     lease = _lease_or_none(store, stage.key)
     if lease is None:
-        return Outcome(stage.key, True, 0.0)
+        return StageOutcome(stage.key, True, 0.0)
     with Attempt(store, stage, lease) as attempt:
         context, log = attempt.context(observe), store.log(stage.key)
         with logged([log], [stage]), _failures_named(log, stage):
@@ -192,7 +192,7 @@ class Attempt:
             report=report,
         )
 
-    def publish(self, foreign_cpu_seconds: float = 0.0) -> Outcome:
+    def publish(self, foreign_cpu_seconds: float = 0.0) -> StageOutcome:
         """Put what was written into the store.
 
         Raises:
@@ -209,7 +209,7 @@ class Attempt:
         self._has_ended = True
         store.record(key, "done" if published else "discarded", wall_seconds, cpu_seconds)
         shutil.rmtree(store.root / "work" / key, ignore_errors=True)
-        return Outcome(key, not published, wall_seconds)
+        return StageOutcome(key, not published, wall_seconds)
 
     def _manifest(self, wall_seconds: float, cpu_seconds: float) -> StageManifest:
         stage = self.stage

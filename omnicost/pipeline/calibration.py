@@ -14,7 +14,7 @@ CALIBRATION: Final = "calibration.json"
 LEAST_PAIRS: Final = 20  # with fewer the score itself is believed
 
 
-class Calibration(NamedTuple):
+class ScoreCalibration(NamedTuple):
     """An increasing line through k knots; scores beyond the last are worth what it is."""
 
     scores: tuple[float, ...]  # ascending
@@ -25,10 +25,10 @@ class Calibration(NamedTuple):
         return np.interp(scores, self.scores, self.ious).astype(np.float32)
 
 
-AS_RATED: Final = Calibration((0.0, 1.0), (0.0, 1.0))
+AS_RATED: Final = ScoreCalibration((0.0, 1.0), (0.0, 1.0))
 
 
-def fit(scores: np.ndarray, ious: np.ndarray) -> Calibration:
+def fit(scores: np.ndarray, ious: np.ndarray) -> ScoreCalibration:
     """Isotonic regression of ``(R,)`` IoUs on scores, drawn through the middles of its steps.
 
     Source: Zadrozny and Elkan, KDD 2002, of probabilities.
@@ -41,17 +41,17 @@ def fit(scores: np.ndarray, ious: np.ndarray) -> Calibration:
     found = isotonic_regression(ious[order])
     steps = list(zip(found.blocks[:-1], found.blocks[1:], strict=True))
     middles = [float(scores[order][first:end].mean()) for first, end in steps]
-    return Calibration(tuple(middles), tuple(float(found.x[first]) for first, _ in steps))
+    return ScoreCalibration(tuple(middles), tuple(float(found.x[first]) for first, _ in steps))
 
 
-def read_calibration(folder: Path) -> Calibration:
+def read_calibration(folder: Path) -> ScoreCalibration:
     """The calibration that the calibrate step wrote.
 
     Raises:
         InputError: if there is none.
     """
     told = read_figures(folder)
-    return Calibration(*(tuple(each) for each in told["calibration"]))
+    return ScoreCalibration(*(tuple(each) for each in told["calibration"]))
 
 
 def read_figures(folder: Path) -> dict[str, Any]:

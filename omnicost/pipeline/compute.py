@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 import torch
 
 from omnicost.pipeline.config import Precision
-from omnicost.progress import fed
+from omnicost.progress import Item, fed
 
-Item = TypeVar("Item")
 Made = TypeVar("Made")
 _DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
 from omnicost.files import whole_file
-from omnicost.models.students.student import Drawn, Prediction, load
+from omnicost.models.students.student import LazyPrediction, Prediction, load
 from omnicost.pipeline.compute import ahead, behind, workers_of
 from omnicost.progress import Progress
 
@@ -76,11 +76,11 @@ def predict(
     def read(indices: list[int]) -> list[np.ndarray]:
         return [dataset.image(index) for index in indices]
 
-    def drawn() -> Iterator[tuple[int, Drawn]]:
+    def drawn() -> Iterator[tuple[int, LazyPrediction]]:
         for indices, pictures in zip(groups, ahead(read, groups, workers), strict=True):
             yield from zip(indices, model.draw(pictures), strict=True)
 
-    def finished(one: tuple[int, Drawn]) -> tuple[int, Prediction]:
+    def finished(one: tuple[int, LazyPrediction]) -> tuple[int, Prediction]:
         return one[0], one[1]()
 
     for index, prediction in behind(finished, drawn(), min(workers, ENCODERS)):

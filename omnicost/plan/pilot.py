@@ -41,7 +41,7 @@ _LEAST: Final = 20
 _DRAWS: Final = 1000
 
 
-class Belief(NamedTuple):
+class WorthBelief(NamedTuple):
     """Worth of an image of a weak type without masks, 1 being a masked one; intervals hold 80%."""
 
     weak: AnnotationType
@@ -65,7 +65,7 @@ class Pilot:
     images: np.ndarray
     hours: float
     hours_interval: Interval
-    beliefs: tuple[Belief, ...]
+    beliefs: tuple[WorthBelief, ...]
     like: tuple[str, ...]
 
     @property
@@ -130,10 +130,10 @@ def make_pilot(
     )
 
 
-def _beliefs(images: int, like: Sequence[str], rng: np.random.Generator) -> tuple[Belief, ...]:
+def _beliefs(images: int, like: Sequence[str], rng: np.random.Generator) -> tuple[WorthBelief, ...]:
     surface = gather(images, rng, like=like, draws=_DRAWS).surface
     found = []
     for weak, now in zip(surface.types, surface.draws_at(0.0).T, strict=True):
         then = worth_draws(f1_for(float(np.median(now))), rng, _DRAWS)
-        found.append(Belief(weak, interval(now), interval(then)))
+        found.append(WorthBelief(weak, interval(now), interval(then)))
     return tuple(found)

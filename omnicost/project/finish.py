@@ -17,14 +17,14 @@ from omnicost.files import MARK, refuse_to_replace, write_text
 from omnicost.pipeline.calibration import read_figures
 from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import STUDENT, ModelDescription, write_description
-from omnicost.project.outcome import FIGURES, MERGED, Outcome
+from omnicost.project.outcome import FIGURES, MERGED, TrainingOutcome
 from omnicost.project.page import PAGE, write_page
 from omnicost.project.score import HeldOutAp, score_held_out
 from omnicost.project.train import Training
 from omnicost.project.worst import WORST, draw_worst
 
 
-def write_outcome(training: Training, store: Store, progress: Progress = silent) -> Outcome:
+def write_outcome(training: Training, store: Store, progress: Progress = silent) -> TrainingOutcome:
     """Fill the folder of a model whose student is in the store.
 
     Raises:
@@ -39,7 +39,7 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
     shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, out / STUDENT)
     write_description(out, _description(train, plan.target.id))
     merged = _merged(training, store, train)
-    outcome = Outcome(
+    outcome = TrainingOutcome(
         out,
         training.counts,
         write_coco_json(out / MERGED, train, merged.annotations(progress)),

@@ -13,7 +13,7 @@ FIGURES: Final = "figures.json"
 QUALITY: Final = {"miou": "mean IoU", "f1": "F1 at IoU 0.5"}
 
 
-class Outcome(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """What was written and measured.
 
     Args:

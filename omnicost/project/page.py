@@ -10,7 +10,7 @@ from typing import Any, Final
 from omnicost.engine.execute import package_versions
 from omnicost.files import MARK, write_text
 from omnicost.plot.style import COLOURS
-from omnicost.project.outcome import Outcome, spread_text
+from omnicost.project.outcome import TrainingOutcome, spread_text
 from omnicost.project.score import LEVEL
 from omnicost.project.train import CARD, Training
 
@@ -18,7 +18,7 @@ PAGE: Final = "index.html"
 
 
 def write_page(
-    path: Path, training: Training, outcome: Outcome, pictures: Mapping[str, Path]
+    path: Path, training: Training, outcome: TrainingOutcome, pictures: Mapping[str, Path]
 ) -> None:
     """Write the page.
 
@@ -50,7 +50,9 @@ def _template() -> Any:
     return environment.get_template("model.html.j2")
 
 
-def _content(training: Training, outcome: Outcome, pictures: Mapping[str, Path]) -> dict[str, Any]:
+def _content(
+    training: Training, outcome: TrainingOutcome, pictures: Mapping[str, Path]
+) -> dict[str, Any]:
     return {
         "mark": MARK,
         "name": training.request.labelled.absolute().name,
@@ -69,7 +71,7 @@ def _content(training: Training, outcome: Outcome, pictures: Mapping[str, Path])
     }
 
 
-def _headlines(training: Training, outcome: Outcome) -> list[tuple[str, str, str]]:
+def _headlines(training: Training, outcome: TrainingOutcome) -> list[tuple[str, str, str]]:
     """Name, figure and small print of what a reader looks for first."""
     held = outcome.held_out
     images = sum(outcome.labels.values())

@@ -36,7 +36,7 @@ from omnicost.data.exports.regions import HUMAN
 from omnicost.errors import InputError, MissingError
 from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
-from omnicost.pipeline.calibration import Calibration
+from omnicost.pipeline.calibration import ScoreCalibration
 from omnicost.pipeline.evaluate import predict
 from omnicost.plain_text import plain_cell
 from omnicost.plain_yaml import parse_yaml
@@ -306,7 +306,7 @@ def _expected_ious(
     for source, found in quality.items():
         own = named == source
         knots = (tuple(each) for each in found["calibration"])
-        expected[own] = Calibration(*knots)(scores[own])
+        expected[own] = ScoreCalibration(*knots)(scores[own])
     return expected
 
 

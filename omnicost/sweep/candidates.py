@@ -10,7 +10,7 @@ import numpy as np
 
 from omnicost.cost import SECONDS_PER_HOUR, DatasetStats, dataset_stats, seconds_per_image
 from omnicost.decide.front import Front
-from omnicost.decide.prices import Prices, Student
+from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.engine.graph import Graph
 from omnicost.errors import InputError
@@ -63,7 +63,7 @@ class Side:
     """
 
     front: Front
-    plans: Mapping[Student, CellPlan]
+    plans: Mapping[PricedStudent, CellPlan]
     seconds: np.ndarray
     checkpoints: Mapping[int, float]
 
@@ -88,7 +88,7 @@ def _side(plans: Sequence[CellPlan], told: Decide, sources: Sources, timings: St
     schedules = [1.0, *told.shorter]
     seeds = list(dict.fromkeys(cell.seed for cell in cells))
     students = {
-        Student(
+        PricedStudent(
             policies.index(cell.policy) + len(policies) * schedules.index(cell.shortened),
             seeds.index(cell.seed),
         ): plan
@@ -130,7 +130,7 @@ def _budgets(told: Decide, seconds: np.ndarray, images: int) -> np.ndarray:
     return budgets
 
 
-def _prices(students: Mapping[Student, CellPlan], timings: StageTimings) -> Prices:
+def _prices(students: Mapping[PricedStudent, CellPlan], timings: StageTimings) -> Prices:
     stages = (stage for plan in students.values() for stage in plan.stages)
     hours = {stage.key: timings.seconds(stage) / SECONDS_PER_HOUR for stage in stages}
     needs = {

@@ -9,10 +9,10 @@ import numpy as np
 
 from omnicost.annotation import Policy
 from omnicost.cost import SECONDS_PER_HOUR
-from omnicost.decide.campaign import Limits, Truth, decided
+from omnicost.decide.campaign import Limits, TrueScores, decided
 from omnicost.decide.choose import next_students
-from omnicost.decide.front import Forecast, Score
-from omnicost.decide.prices import Student
+from omnicost.decide.front import CellForecast, Score
+from omnicost.decide.prices import PricedStudent
 from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
@@ -41,7 +41,7 @@ class CellReport(NamedTuple):
     seconds_per_image: float
     ap: float | None
     runs: int
-    forecast: Forecast
+    forecast: CellForecast
     why: str
 
 
@@ -188,7 +188,7 @@ class Decider:
             )
         return [
             Proposal(
-                side.plans[Student(offer.coordinate, offer.seed)].target.id,
+                side.plans[PricedStudent(offer.coordinate, offer.seed)].target.id,
                 offer.hours,
                 gain / offer.hours,
                 f"expected to lower regret by {gain:.2f} AP for {offer.hours:.2g} device-hours",
@@ -209,7 +209,7 @@ class Decider:
                 found += self._on_the_way(side, student, plan)
         return found
 
-    def _on_the_way(self, side: Side, student: Student, plan: CellPlan) -> list[Score]:
+    def _on_the_way(self, side: Side, student: PricedStudent, plan: CellPlan) -> list[Score]:
         """A student's scores from before its end, as of schedules of their own."""
         if not side.checkpoints:
             return []
@@ -217,7 +217,7 @@ class Decider:
         aps = self._aps_by_step(plan.outputs["student"])
         cells = len(side.front.policies)
         return [
-            Score(Student(student.coordinate + cells * place, student.seed), ap)
+            Score(PricedStudent(student.coordinate + cells * place, student.seed), ap)
             for place, share in side.checkpoints.items()
             if (ap := aps.get(step_of(share, steps))) is not None
         ]
@@ -287,7 +287,7 @@ class Decider:
         return "; ".join(told) or (f"not run: {self._why}" if self._why else "not run")
 
     @staticmethod
-    def _share(side: Side, student: Student) -> float:
+    def _share(side: Side, student: PricedStudent) -> float:
         return side.front.shorter[student.coordinate // len(side.front.policies) - 1]
 
     def expected(self, simulations: int = SIMULATIONS) -> Expected:
@@ -311,7 +311,7 @@ class Decider:
         belief, spread = front.believe(scores)
         true = belief.draw(np.random.default_rng([number, 1]), 1)[0]
         level = float(belief.expected_ap.mean())
-        truth = Truth(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
+        truth = TrueScores(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
         left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
         limits = Limits(self._told.regret, np.inf if left is None else left)
         done = [score.student for score in scores]

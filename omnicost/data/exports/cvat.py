@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from omnicost.data.exports.pieces import write_texts
-from omnicost.data.exports.regions import Labels, Region
+from omnicost.data.exports.regions import LabelledSet, Region
 from omnicost.files import MARK
 from omnicost.progress import Progress, silent
 
@@ -27,7 +27,7 @@ class DrawnImage(NamedTuple):
     regions: Sequence[Region]
 
 
-def write_cvat(path: Path, labels: Labels, progress: Progress = silent) -> int:
+def write_cvat(path: Path, labels: LabelledSet, progress: Progress = silent) -> int:
     """Write the images and what is drawn in them; returns how many shapes.
 
     Raises:

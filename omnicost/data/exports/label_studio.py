@@ -15,7 +15,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.data.exports.brush import brush_rle
 from omnicost.data.exports.merged import Merged
 from omnicost.data.exports.pieces import write_pieces, write_texts
-from omnicost.data.exports.regions import Labels, OwnLabels, Region
+from omnicost.data.exports.regions import LabelledSet, OwnLabels, Region
 from omnicost.files import refuse_to_replace
 from omnicost.labelling.label_studio import address
 from omnicost.progress import Progress, silent
@@ -49,7 +49,7 @@ def _control(kind: AnnotationType, class_names: tuple[str, ...]) -> str:
     return f'  <{tag} name="{name}" toName="{PICTURE}"{extra}>\n{labels}  </{tag}>\n'
 
 
-def task(labels: Labels, index: int, image_prefix: str = "") -> dict[str, Any]:
+def task(labels: LabelledSet, index: int, image_prefix: str = "") -> dict[str, Any]:
     """One image and what is drawn in it as a task with a prediction."""
     dataset, regions = labels.dataset, labels.regions(index)
     name, image_id = str(dataset.file_names[index]), int(dataset.image_ids[index])
@@ -122,7 +122,7 @@ def refuse_tasks(folder: Path, force: bool = False) -> None:
 
 def write_tasks(
     folder: Path,
-    labels: Labels,
+    labels: LabelledSet,
     image_prefix: str = "",
     tasks_per_file: int = TASKS_PER_FILE,
     progress: Progress = silent,

@@ -22,7 +22,7 @@ class Region(NamedTuple):
     point: tuple[float, ...] | None = None  # x y
 
 
-class Labels(Protocol):
+class LabelledSet(Protocol):
     """A data set and what is drawn in its images."""
 
     dataset: Dataset

@@ -14,7 +14,7 @@ import yaml
 from pycocotools import mask as mask_api
 
 from omnicost.data.exports.pieces import write_texts
-from omnicost.data.exports.regions import Labels, Region
+from omnicost.data.exports.regions import LabelledSet, Region
 from omnicost.errors import InputError
 from omnicost.files import MARK, refuse_to_replace
 from omnicost.progress import Progress, silent
@@ -40,7 +40,7 @@ def refuse_yolo(folder: Path, force: bool = False) -> None:
         raise InputError(folder / "labels", problem, "name another folder, or `force`")
 
 
-def write_yolo(folder: Path, labels: Labels, progress: Progress = silent) -> YoloCounts:
+def write_yolo(folder: Path, labels: LabelledSet, progress: Progress = silent) -> YoloCounts:
     """Write `data.yaml` and `labels/`, which go beside `images/`.
 
     An image of boxes gets lines of boxes, one of masks outlines. Points and tags have no line.

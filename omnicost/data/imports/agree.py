@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from omnicost.data.imports.export import Drawn, around
+from omnicost.data.imports.export import DrawnLabel, around
 
 LEAST_IOU: Final = 0.5  # of the boxes around two drawings of one thing
 NEAREST: Final = 0.05  # two points on one thing are at most so many of the sides apart
 
 
-def agreed(read: Sequence[Sequence[Drawn]]) -> tuple[Drawn, ...]:
+def agreed(read: Sequence[Sequence[DrawnLabel]]) -> tuple[DrawnLabel, ...]:
     """What more than half of the annotators drew alike; each time the last annotator's drawing.
 
     Alike: of one class and of one kind, boxes around them with an IoU of at least a half, or points
@@ -22,7 +22,7 @@ def agreed(read: Sequence[Sequence[Drawn]]) -> tuple[Drawn, ...]:
     Args:
         read: what each annotator drew, coordinates as shares of the sides.
     """
-    groups: list[dict[int, Drawn]] = []  # annotator to drawing
+    groups: list[dict[int, DrawnLabel]] = []  # annotator to drawing
     for annotator, drawn in enumerate(read):
         for each in drawn:
             own = (g for g in groups if annotator not in g and _alike(list(g.values())[-1], each))
@@ -34,7 +34,7 @@ def agreed(read: Sequence[Sequence[Drawn]]) -> tuple[Drawn, ...]:
     return tuple(group[max(group)] for group in groups if 2 * len(group) > len(read))
 
 
-def _alike(one: Drawn, other: Drawn) -> bool:
+def _alike(one: DrawnLabel, other: DrawnLabel) -> bool:
     if (one.class_name, one.kind) != (other.class_name, other.kind):
         return False
     if one.point is not None and other.point is not None:
@@ -43,7 +43,7 @@ def _alike(one: Drawn, other: Drawn) -> bool:
     return first is None or second is None or _iou(first, second) >= LEAST_IOU
 
 
-def _around(drawn: Drawn) -> tuple[float, ...] | None:
+def _around(drawn: DrawnLabel) -> tuple[float, ...] | None:
     if drawn.polygons is not None:
         return around(np.array([n for each in drawn.polygons for n in each]).reshape(-1, 2))
     return drawn.box

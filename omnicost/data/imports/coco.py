@@ -12,7 +12,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.coco import CocoFile, Faults, read_coco
 from omnicost.coco.decode import segmentation_of
 from omnicost.coco.given import BOX, MASK, POINT
-from omnicost.data.imports.export import Drawn, Export, Labelled
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled
 from omnicost.data.rle import to_rle
 
 
@@ -52,7 +52,7 @@ def _add(export: Export, file: CocoFile) -> None:
         )
 
 
-def _drawn(export: Export, file: CocoFile, row: int) -> Drawn | None:
+def _drawn(export: Export, file: CocoFile, row: int) -> DrawnLabel | None:
     number = int(file.annotation_ids[row])
     label = file.category_names[file.class_indices[row]]
     if file.is_crowd[row]:
@@ -61,13 +61,13 @@ def _drawn(export: Export, file: CocoFile, row: int) -> Drawn | None:
     kind = int(file.drawn[row])
     if kind == MASK:
         decode = partial(_mask, file.segmentations[row])
-        return Drawn(label, mask=decode, number=number)
+        return DrawnLabel(label, mask=decode, number=number)
     if kind == BOX:
         x, y, width, height = file.boxes[row].tolist()
-        return Drawn(label, box=(x, y, x + width, y + height), number=number)
+        return DrawnLabel(label, box=(x, y, x + width, y + height), number=number)
     if kind == POINT:
-        return Drawn(label, point=tuple(file.points[row].tolist()), number=number)
-    return Drawn(label, number=number)
+        return DrawnLabel(label, point=tuple(file.points[row].tolist()), number=number)
+    return DrawnLabel(label, number=number)
 
 
 def _mask(segmentation: Any, height: int, width: int) -> dict[str, Any]:

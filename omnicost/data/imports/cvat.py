@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.data.imports.export import Drawn, Export, Labelled, around, turned_box
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled, around, turned_box
 from omnicost.errors import InputError
 
 _NOT_READ: Final = ("polyline", "cuboid", "ellipse", "skeleton")
@@ -33,7 +33,7 @@ def read_cvat(path: Path) -> Export:
         if not name:
             export.skip("image without a name", item)
             continue
-        drawn: list[Drawn] = []
+        drawn: list[DrawnLabel] = []
         groups: dict[tuple[str, str], int] = {}
         for position, shape in enumerate(image):
             try:
@@ -76,12 +76,14 @@ def _size(image: Any) -> tuple[int, int] | None:
         return None
 
 
-def _add(drawn: list[Drawn], groups: dict[tuple[str, str], int], found: Drawn, group: str) -> None:
+def _add(
+    drawn: list[DrawnLabel], groups: dict[tuple[str, str], int], found: DrawnLabel, group: str
+) -> None:
     """Add a shape; polygons of one group and label are one instance in several parts."""
     key = (group, found.class_name)
     if group != "0" and found.polygons is not None and key in groups:
         first = drawn[groups[key]]
-        drawn[groups[key]] = Drawn(
+        drawn[groups[key]] = DrawnLabel(
             first.class_name, polygons=(*(first.polygons or ()), *found.polygons)
         )
         return
@@ -90,14 +92,14 @@ def _add(drawn: list[Drawn], groups: dict[tuple[str, str], int], found: Drawn, g
     drawn.append(found)
 
 
-def _drawn(export: Export, shape: Any, item: str) -> Drawn | None:
+def _drawn(export: Export, shape: Any, item: str) -> DrawnLabel | None:
     kind, label = shape.tag, shape.get("label") or ""
     if not label.strip():
         export.skip("shape without a label", item)
     elif kind == "tag":
-        return Drawn(label)
+        return DrawnLabel(label)
     elif kind == "box":
-        return Drawn(label, box=_box(export, shape, item))
+        return DrawnLabel(label, box=_box(export, shape, item))
     elif kind in ("polygon", "points"):
         return _of_points(export, shape, item, label)
     elif kind == "mask":
@@ -107,7 +109,7 @@ def _drawn(export: Export, shape: Any, item: str) -> Drawn | None:
         runs = np.array([int(each) for each in _written(shape, "rle").split(",")], np.int64)
         if width < 1 or height < 1 or (runs < 0).any() or runs.sum() > width * height:
             raise ValueError("run lengths beyond the mask's frame")
-        return Drawn(label, mask=partial(_mask, runs, (left, top, width, height)))
+        return DrawnLabel(label, mask=partial(_mask, runs, (left, top, width, height)))
     else:
         known = f"{kind}, which is not read" if kind in _NOT_READ else f"{kind}, which is unknown"
         export.skip(f"shape of type {known}", item)
@@ -133,13 +135,13 @@ def _box(export: Export, shape: Any, item: str) -> tuple[float, ...]:
     return around(corners - corners.mean(axis=0) + centre)  # CVAT turns boxes around their middle
 
 
-def _of_points(export: Export, shape: Any, item: str, label: str) -> Drawn | None:
+def _of_points(export: Export, shape: Any, item: str, label: str) -> DrawnLabel | None:
     pairs = [pair.split(",") for pair in _written(shape, "points").split(";") if pair]
     corners = np.array(pairs, np.float64).reshape(-1, 2)
     if shape.tag == "polygon" and len(corners) >= 3:
-        return Drawn(label, polygons=(tuple(corners.ravel().tolist()),))
+        return DrawnLabel(label, polygons=(tuple(corners.ravel().tolist()),))
     if shape.tag == "points" and len(corners) == 1:
-        return Drawn(label, point=tuple(corners[0].tolist()))
+        return DrawnLabel(label, point=tuple(corners[0].tolist()))
     reasons = {"polygon": "polygon of fewer than three corners", "points": "several points as one"}
     export.skip(reasons[shape.tag], item)
     return None

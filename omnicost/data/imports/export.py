@@ -17,7 +17,7 @@ Decode = Callable[[int, int], dict[str, Any]]  # height, width -> compressed RLE
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnLabel:
     """One thing that an annotator drew, or a tag: exactly one of the shapes, or none.
 
     Attributes:
@@ -45,7 +45,7 @@ class Drawn:
             return AnnotationType.BOX
         return AnnotationType.CLASS if self.point is None else AnnotationType.POINT
 
-    def scaled(self, width: float, height: float) -> Drawn:
+    def scaled(self, width: float, height: float) -> DrawnLabel:
         """The same with shares of the sides turned into pixels, to a ten-thousandth of one."""
 
         def scale(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -80,7 +80,7 @@ class Labelled:
     """
 
     name: str
-    drawn: tuple[Drawn, ...] = ()
+    drawn: tuple[DrawnLabel, ...] = ()
     size: tuple[int, int] | None = None
     declared: AnnotationType | None = None
     relative: bool = False

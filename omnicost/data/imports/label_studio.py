@@ -18,7 +18,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.exports.brush import brush_mask
 from omnicost.data.imports.agree import agreed
-from omnicost.data.imports.export import Drawn, Export, Labelled, around, turned_box
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled, around, turned_box
 from omnicost.labelling.annotators import Annotators
 
 PERCENT: Final = 100.0
@@ -65,7 +65,7 @@ def _image(
     )
 
 
-def _chosen(read: Sequence[Sequence[Drawn]], annotators: Annotators) -> tuple[Drawn, ...]:
+def _chosen(read: Sequence[Sequence[DrawnLabel]], annotators: Annotators) -> tuple[DrawnLabel, ...]:
     if not read:
         return ()
     if annotators is Annotators.ALL:
@@ -90,7 +90,7 @@ def _done(export: Export, task: dict[str, Any], item: str) -> Iterable[dict[str,
 
 def _regions(
     export: Export, annotation: dict[str, Any], item: str
-) -> tuple[list[Drawn], tuple[int, int] | None]:
+) -> tuple[list[DrawnLabel], tuple[int, int] | None]:
     """What one annotator drew, and the size of the picture that it was drawn on."""
     parts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for position, each in enumerate(annotation["result"]):
@@ -98,7 +98,7 @@ def _regions(
             parts[str(each.get("id", f"number {position}"))].append(each)
         else:
             export.skip("region that is no object", f"{item}, number {position}")
-    drawn: list[Drawn] = []
+    drawn: list[DrawnLabel] = []
     size = None
     for name, together in parts.items():
         try:
@@ -117,14 +117,14 @@ def _size(parts: list[dict[str, Any]]) -> tuple[int, int] | None:
     return None
 
 
-def _region(export: Export, parts: list[dict[str, Any]], item: str, name: str) -> list[Drawn]:
+def _region(export: Export, parts: list[dict[str, Any]], item: str, name: str) -> list[DrawnLabel]:
     """The shape and the labels of one region, which older projects give as parts of one id."""
     names = [text for part in parts for text in _texts(part.get("value"))]
     shape = next((part for part in parts if _is_shape(part)), None)
     if shape is None:
         if not names:
             export.skip(f"region of type {parts[0].get('type')}, which is not read", item)
-        return [Drawn(text) for text in names]
+        return [DrawnLabel(text) for text in names]
     if shape.get("image_rotation"):
         export.skip("region on a picture turned in the tool", item)
         return []
@@ -156,23 +156,23 @@ def _is_shape(part: dict[str, Any]) -> bool:
 
 def _shape(
     export: Export, part: dict[str, Any], item: str, label: str, number: int | None
-) -> Drawn | None:
+) -> DrawnLabel | None:
     value, kind = part["value"], str(part.get("type", "")).removesuffix("labels")
     if kind == "brush":
         height, width = int(part["original_height"]), int(part["original_width"])
         rle = value["rle"]
         drawn = np.asfortranarray(brush_mask(rle, height, width), np.uint8)
-        return Drawn(label, mask=partial(_brush, mask_api.encode(drawn)), number=number)
+        return DrawnLabel(label, mask=partial(_brush, mask_api.encode(drawn)), number=number)
     if kind == "polygon":
         outline = np.array(value["points"], np.float64).reshape(-1, 2) / PERCENT
         if len(outline) < 3:
             export.skip("polygon of fewer than three corners", item)
             return None
-        return Drawn(label, polygons=(tuple(outline.ravel().tolist()),), number=number)
+        return DrawnLabel(label, polygons=(tuple(outline.ravel().tolist()),), number=number)
     if kind == "keypoint":
-        return Drawn(label, point=(value["x"] / PERCENT, value["y"] / PERCENT), number=number)
+        return DrawnLabel(label, point=(value["x"] / PERCENT, value["y"] / PERCENT), number=number)
     if kind == "rectangle":
-        return Drawn(label, box=_box(export, part, item), number=number)
+        return DrawnLabel(label, box=_box(export, part, item), number=number)
     export.skip(f"region of type {part.get('type')}, which is not read", item)
     return None
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.coco import load_json
-from omnicost.data.imports.export import Drawn, Export, Labelled, around
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled, around
 from omnicost.errors import InputError
 
 
@@ -49,10 +49,10 @@ def _size(content: dict[str, Any]) -> tuple[int, int] | None:
     return sides if all(type(side) is int for side in sides) else None  # type: ignore[return-value]
 
 
-def _drawings(export: Export, content: dict[str, Any], item: str) -> list[Drawn]:
+def _drawings(export: Export, content: dict[str, Any], item: str) -> list[DrawnLabel]:
     flags = content.get("flags")
     tags = [name for name, on in flags.items() if on is True] if isinstance(flags, dict) else []
-    drawn = [Drawn(name) for name in tags]
+    drawn = [DrawnLabel(name) for name in tags]
     groups: dict[tuple[Any, str], int] = {}
     for position, shape in enumerate(content["shapes"]):
         where = f"{item}, shape {position}"
@@ -67,7 +67,7 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[Drawn]
         if key[0] is not None and found.polygons is not None and key in groups:
             first = drawn[groups[key]]
             parts = (*(first.polygons or ()), *found.polygons)
-            drawn[groups[key]] = Drawn(found.class_name, polygons=parts)
+            drawn[groups[key]] = DrawnLabel(found.class_name, polygons=parts)
             continue
         if key[0] is not None and found.polygons is not None:
             groups[key] = len(drawn)
@@ -75,20 +75,20 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[Drawn]
     return drawn
 
 
-def _shape(export: Export, shape: Any, item: str) -> Drawn | None:
+def _shape(export: Export, shape: Any, item: str) -> DrawnLabel | None:
     label, kind = shape["label"], shape.get("shape_type") or "polygon"
     if not isinstance(label, str) or not label.strip():
         export.skip("shape without a label", item)
         return None
     corners = np.array(shape["points"], np.float64).reshape(-1, 2)
     if kind == "polygon" and len(corners) >= 3:
-        return Drawn(label, polygons=(tuple(corners.ravel().tolist()),))
+        return DrawnLabel(label, polygons=(tuple(corners.ravel().tolist()),))
     if kind == "rectangle" and len(corners) in (2, 4):
-        return Drawn(label, box=around(corners))
+        return DrawnLabel(label, box=around(corners))
     if kind == "point" and len(corners) == 1:
-        return Drawn(label, point=tuple(corners[0].tolist()))
+        return DrawnLabel(label, point=tuple(corners[0].tolist()))
     if kind == "mask" and len(corners) == 2:
-        return Drawn(label, mask=partial(_mask, shape["mask"], np.round(corners).astype(int)))
+        return DrawnLabel(label, mask=partial(_mask, shape["mask"], np.round(corners).astype(int)))
     export.skip(f"shape of type {kind} with {len(corners)} points, which is not read", item)
     return None
 

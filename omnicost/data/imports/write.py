@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from omnicost.annotation import AnnotationType
 from omnicost.coco import read_coco
 from omnicost.coco.sections import MOST_PIXELS
-from omnicost.data.imports.export import Drawn, Export, Labelled, Skipped
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled, Skipped
 from omnicost.data.imports.photos import Photos
 from omnicost.errors import InputError
 from omnicost.files import MARK, write_folder
@@ -207,7 +207,7 @@ class _Builder:
             self.export.skip("photo of another size than was labelled", f"{name}: {sizes}")
         return None
 
-    def _type(self, labelled: Labelled | None, kept: list[Drawn]) -> AnnotationType:
+    def _type(self, labelled: Labelled | None, kept: list[DrawnLabel]) -> AnnotationType:
         """What was asked for; else the weakest of what is drawn; else tags, the only type, none."""
         if labelled is None or not labelled.seen:
             return AnnotationType.NONE
@@ -221,7 +221,7 @@ class _Builder:
 
     def _add(
         self,
-        drawn: Drawn,
+        drawn: DrawnLabel,
         image_id: int,
         name: str,
         size: tuple[int, int],
@@ -248,7 +248,7 @@ class _Builder:
         return True
 
 
-def _shape(drawn: Drawn, size: tuple[int, int]) -> Record | str:
+def _shape(drawn: DrawnLabel, size: tuple[int, int]) -> Record | str:
     """The fields that a shape gives an annotation, or why it is left out."""
     if not drawn.is_finite():
         return "coordinate that is not a finite number"
@@ -268,7 +268,7 @@ def _shape(drawn: Drawn, size: tuple[int, int]) -> Record | str:
     return {}
 
 
-def _mask_fields(drawn: Drawn, height: int, width: int) -> Record | str:
+def _mask_fields(drawn: DrawnLabel, height: int, width: int) -> Record | str:
     from pycocotools import mask as mask_api
 
     from omnicost.data.rle import to_rle

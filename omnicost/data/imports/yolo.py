@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from omnicost.data.imports.export import Drawn, Export, Labelled
+from omnicost.data.imports.export import DrawnLabel, Export, Labelled
 from omnicost.errors import InputError
 from omnicost.files import read_bytes
 from omnicost.plain_yaml import parse_yaml
@@ -72,7 +72,7 @@ def _read_names(path: Path) -> list[str]:
     return names
 
 
-def _lines(export: Export, path: Path, name: str) -> Iterator[Drawn]:
+def _lines(export: Export, path: Path, name: str) -> Iterator[DrawnLabel]:
     try:
         text = read_bytes(path).decode()
     except UnicodeDecodeError:
@@ -88,7 +88,7 @@ def _lines(export: Export, path: Path, name: str) -> Iterator[Drawn]:
             yield drawn
 
 
-def _instance(names: list[str], line: str) -> Drawn | str:
+def _instance(names: list[str], line: str) -> DrawnLabel | str:
     """An instance, or why it is none."""
     if len(line) > _LONGEST_LINE:
         return "line that is too long"
@@ -101,7 +101,7 @@ def _instance(names: list[str], line: str) -> Drawn | str:
         return "class number without a name"
     if len(numbers) in (4, 5):  # the fifth is a confidence
         x, y, width, height = numbers[:4]
-        return Drawn(label, box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+        return DrawnLabel(label, box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
     if len(numbers) >= 6 and len(numbers) % 2 == 0:
-        return Drawn(label, polygons=(tuple(numbers),))
+        return DrawnLabel(label, polygons=(tuple(numbers),))
     return "line of neither a box nor an outline"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import ray
 
-from omnicost.engine.execute import Outcome, StageFailure, call_here, execute
+from omnicost.engine.execute import StageFailure, StageOutcome, call_here, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
 from omnicost.engine.ray.cluster import ray_options
@@ -32,8 +32,8 @@ def submit(
         earlier: references of stages that were handed over before, which these may read.
 
     Returns:
-        key -> object reference of the stage's `Outcome`. A reference fails if its stage did, or
-        one that it reads; Ray passes the first cause on.
+        key -> object reference of the stage's `StageOutcome`. A reference fails if its stage did,
+        or one that it reads; Ray passes the first cause on.
     """
     submitter = _Submitter(store, {stage.key: stage for stage in stages}, earlier or {})
     return {key: submitter.reference(key) for key in submitter.stages}
@@ -109,7 +109,7 @@ def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     )
 
 
-def stage_task(root: str, stage: Stage, *_waited_for: Outcome) -> Outcome:
+def stage_task(root: str, stage: Stage, *_waited_for: StageOutcome) -> StageOutcome:
     """The task itself, on whichever node Ray chose; workers of its own where it asks for them."""
     call = call_on_workers if stage.resources.workers > 1 else call_here
     return execute(Store(Path(root), create=False), stage, call=call)

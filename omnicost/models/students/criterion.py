@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from omnicost.models.students.robust import generalised
 from omnicost.models.students.settings import Mask2FormerSettings
-from omnicost.models.students.student import Target
+from omnicost.models.students.student import ImageTargets
 
 
 class Matches(NamedTuple):
@@ -39,7 +39,7 @@ class Truth(NamedTuple):
     exponents: torch.Tensor | None = None  # (S,) float32 as of `robust`; None: all 0
 
 
-def collate(targets: Sequence[Target], world_size: int = 1) -> Truth:
+def collate(targets: Sequence[ImageTargets], world_size: int = 1) -> Truth:
     """Put the instances of a batch's images together."""
     counts = tuple(len(target.classes) for target in targets)
     device = targets[0].classes.device
@@ -59,7 +59,7 @@ def collate(targets: Sequence[Target], world_size: int = 1) -> Truth:
     )
 
 
-def _exponents(targets: Sequence[Target]) -> torch.Tensor | None:
+def _exponents(targets: Sequence[ImageTargets]) -> torch.Tensor | None:
     found = [target.exponents for target in targets if target.exponents is not None]
     return torch.cat(found) if len(found) == len(targets) else None
 
@@ -73,8 +73,8 @@ def _mean_over_processes(count: int, world_size: int, device: torch.device) -> t
 
 
 def shares(
-    part: Sequence[Target],
-    whole: Sequence[Target],
+    part: Sequence[ImageTargets],
+    whole: Sequence[ImageTargets],
     settings: Mask2FormerSettings,
     world_size: int = 1,
     device: torch.device | str = "cpu",
@@ -94,7 +94,7 @@ def shares(
     return {"class": torch.tensor(weights[0] / weights[1]), "mask": masks, "dice": masks}
 
 
-def _query_weight(target: Target, settings: Mask2FormerSettings) -> float:
+def _query_weight(target: ImageTargets, settings: Mask2FormerSettings) -> float:
     """Sum of the class loss's weights over one image's queries, once they are matched."""
     count = len(target.weights)
     matched = min(count, settings.queries)

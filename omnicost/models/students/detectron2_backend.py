@@ -23,11 +23,11 @@ from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models.masks import encode
 from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Detectron2Settings
-from omnicost.models.students.student import Drawn, Prediction, Student, Target
+from omnicost.models.students.student import ImageTargets, LazyPrediction, Prediction, Student
 from omnicost.progress import Progress
 
 
-class Picture(NamedTuple):
+class TrainingPicture(NamedTuple):
     """One training picture and the N instances that it teaches."""
 
     path: Path
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
     rles: tuple[dict[str, Any], ...]
 
 
-class Plan(NamedTuple):
+class SolverSettings(NamedTuple):
     """How long detectron2's trainer runs."""
 
     steps: int
@@ -92,13 +92,13 @@ class Detectron2Student(Student):
         return self
 
     def loss(
-        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+        self, images: torch.Tensor, targets: Sequence[ImageTargets], world_size: int = 1
     ) -> dict[str, torch.Tensor]:
         """Not here: detectron2's own trainer computes it."""
         raise NotImplementedError("detectron2's models are trained by detectron2_backend.train")
 
     @torch.no_grad()
-    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[LazyPrediction]:
         """The instances in each picture, resized as the zoo's config has it."""
         from detectron2.data.transforms import ResizeShortestEdge
 
@@ -163,9 +163,9 @@ def zoo_config(settings: Detectron2Settings, num_classes: int) -> Any:
 
 def train(
     settings: Detectron2Settings,
-    pictures: Sequence[Picture],
+    pictures: Sequence[TrainingPicture],
     class_names: Sequence[str],
-    plan: Plan,
+    plan: SolverSettings,
     work: Path,
     device: str,
     report: Progress,
@@ -216,7 +216,7 @@ def train(
     return student
 
 
-def _planned(config: Any, plan: Plan, work: Path, name: str, device: str) -> Any:
+def _planned(config: Any, plan: SolverSettings, work: Path, name: str, device: str) -> Any:
     config.DATASETS.TRAIN, config.DATASETS.TEST = (name,), ()
     config.DATALOADER.NUM_WORKERS = plan.workers
     config.MODEL.DEVICE = device
@@ -230,7 +230,7 @@ def _planned(config: Any, plan: Plan, work: Path, name: str, device: str) -> Any
     return config
 
 
-def _reporter(plan: Plan, log: Path, report: Progress) -> Any:
+def _reporter(plan: SolverSettings, log: Path, report: Progress) -> Any:
     """A hook that tells of the losses and writes them as JSON lines."""
     from detectron2.engine import HookBase
 
@@ -250,7 +250,7 @@ def _reporter(plan: Plan, log: Path, report: Progress) -> Any:
 
 
 @contextmanager
-def _registered(pictures: Sequence[Picture], class_names: Sequence[str]) -> Iterator[str]:
+def _registered(pictures: Sequence[TrainingPicture], class_names: Sequence[str]) -> Iterator[str]:
     """A data set in detectron2's catalogue for as long as the block lasts."""
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -264,7 +264,7 @@ def _registered(pictures: Sequence[Picture], class_names: Sequence[str]) -> Iter
         MetadataCatalog.remove(name)
 
 
-def as_dicts(pictures: Iterable[Picture]) -> Iterator[dict[str, Any]]:
+def as_dicts(pictures: Iterable[TrainingPicture]) -> Iterator[dict[str, Any]]:
     """The pictures in detectron2's standard form, masks as RLE."""
     for picture in pictures:
         yield {

@@ -17,10 +17,10 @@ from omnicost.models.students import criterion, resize
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import (
     Backbone,
-    Drawn,
+    ImageTargets,
+    LazyPrediction,
     Prediction,
     Student,
-    Target,
     checkpoint_layers,
     quiet,
 )
@@ -92,7 +92,7 @@ class Mask2FormerStudent(Student):
         return list(decoded.masks_queries_logits), classes
 
     def loss(
-        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+        self, images: torch.Tensor, targets: Sequence[ImageTargets], world_size: int = 1
     ) -> dict[str, torch.Tensor]:
         """Class, mask and dice losses, over all layers."""
         masks, classes = self.outputs(images)
@@ -102,8 +102,8 @@ class Mask2FormerStudent(Student):
 
     def shares(
         self,
-        part: Sequence[Target],
-        whole: Sequence[Target],
+        part: Sequence[ImageTargets],
+        whole: Sequence[ImageTargets],
         world_size: int = 1,
         device: torch.device | str = "cpu",
     ) -> dict[str, torch.Tensor]:
@@ -111,7 +111,7 @@ class Mask2FormerStudent(Student):
         return criterion.shares(part, whole, self.settings, world_size, device)
 
     @torch.no_grad()
-    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[LazyPrediction]:
         """The best `settings.detections` of queries x classes in each picture."""
         for batch in resize.same_size_batches(images, self.settings.test_size, STRIDE):
             masks, classes = self.outputs(batch.pixels.to(self.pixel_mean.device))
@@ -124,7 +124,7 @@ class Mask2FormerStudent(Student):
         class_logits: torch.Tensor,
         inner: resize.Inner,
         size: tuple[int, int],
-    ) -> Drawn:
+    ) -> LazyPrediction:
         probabilities = class_logits.softmax(-1)[:, :-1]
         count = min(self.settings.detections, probabilities.numel())
         scores, places = probabilities.flatten().topk(count)

@@ -23,10 +23,10 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students.settings import MaskRCNNSettings
 from omnicost.models.students.student import (
     Backbone,
-    Drawn,
+    ImageTargets,
+    LazyPrediction,
     Prediction,
     Student,
-    Target,
     quiet,
 )
 
@@ -80,7 +80,7 @@ class MaskRCNNStudent(Student):
         return body
 
     def loss(
-        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+        self, images: torch.Tensor, targets: Sequence[ImageTargets], world_size: int = 1
     ) -> dict[str, torch.Tensor]:
         """Torchvision's five losses, unweighted; instance weights are not read."""
         labelled = [
@@ -95,7 +95,7 @@ class MaskRCNNStudent(Student):
         return losses
 
     @torch.no_grad()
-    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[LazyPrediction]:
         """The instances over the score threshold in each picture."""
         device = next(self.parameters()).device
         for image in images:  # one at a time: torchvision pads pictures to the largest of a batch

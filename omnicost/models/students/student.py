@@ -30,7 +30,7 @@ from omnicost.models.students.settings import (
 _KEY = "omnicost_student"
 
 
-class Target(NamedTuple):
+class ImageTargets(NamedTuple):
     """What one image teaches: N instances, at the size of the batch's pictures."""
 
     masks: torch.Tensor  # (N, H, W) uint8, 0 or 1
@@ -38,13 +38,13 @@ class Target(NamedTuple):
     weights: torch.Tensor  # (N,) float32, 1 for a real mask
     exponents: torch.Tensor | None = None  # (N,) float32 as of `robust`; None: all 0
 
-    def to(self, device: torch.device | str) -> Target:
+    def to(self, device: torch.device | str) -> ImageTargets:
         """The same on another device."""
         masks, classes, weights = (part.to(device, non_blocking=True) for part in self[:3])
         exponents = self.exponents
         if exponents is not None:
             exponents = exponents.to(device, non_blocking=True)
-        return Target(masks, classes, weights, exponents)
+        return ImageTargets(masks, classes, weights, exponents)
 
 
 class Prediction(NamedTuple):
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
     scores: np.ndarray  # (M,) float32, in [0, 1]
 
 
-Drawn = Callable[[], Prediction]
+LazyPrediction = Callable[[], Prediction]
 """A picture's prediction but for fetching and encoding its masks, which any thread may do."""
 
 
@@ -72,7 +72,7 @@ class Student(nn.Module, ABC):
 
     @abstractmethod
     def loss(
-        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+        self, images: torch.Tensor, targets: Sequence[ImageTargets], world_size: int = 1
     ) -> dict[str, torch.Tensor]:
         """Weighted losses, whose sum is what training brings down.
 
@@ -84,8 +84,8 @@ class Student(nn.Module, ABC):
 
     def shares(
         self,
-        part: Sequence[Target],
-        whole: Sequence[Target],
+        part: Sequence[ImageTargets],
+        whole: Sequence[ImageTargets],
         world_size: int = 1,
         device: torch.device | str = "cpu",
     ) -> Mapping[str, float | torch.Tensor]:
@@ -102,7 +102,7 @@ class Student(nn.Module, ABC):
         return defaultdict(lambda: len(part) / len(whole))
 
     @abstractmethod
-    def draw(self, images: Sequence[np.ndarray]) -> Iterator[Drawn]:
+    def draw(self, images: Sequence[np.ndarray]) -> Iterator[LazyPrediction]:
         """Instances in each ``(H, W, 3) uint8`` RGB picture, drawn as they are asked for."""
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -115,7 +115,7 @@ class Student(nn.Module, ABC):
         """The part that learns at the backbone's rate."""
 
     def forward(
-        self, images: torch.Tensor, targets: Sequence[Target], world_size: int = 1
+        self, images: torch.Tensor, targets: Sequence[ImageTargets], world_size: int = 1
     ) -> dict[str, torch.Tensor]:
         """The loss: DistributedDataParallel synchronises gradients around `forward` only."""
         return self.loss(images, targets, world_size)

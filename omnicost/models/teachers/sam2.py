@@ -20,7 +20,7 @@ from omnicost.models.teachers.size import (
 )
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
 from omnicost.models.teachers.two_way import (
-    Spread,
+    PerPrompt,
     flat_maps,
     mask_weights,
     nested_maps,
@@ -109,7 +109,7 @@ class Sam2Head(SamHead):
         height, width = embedding.shape[-2:]
         own = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
         tokens, image = self.attend(query, own)
-        spread = Spread(len(query.prompts), query.image_index)
+        spread = PerPrompt(len(query.prompts), query.image_index)
         finer = upscale(
             decoder,
             image,

@@ -9,7 +9,7 @@ import torch
 from omnicost.models.teachers.sam import Query, Sam, SamHead
 from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import Decoded, Features, PromptHead
-from omnicost.models.teachers.two_way import Spread, flat_maps, mask_weights, ratings, upscale
+from omnicost.models.teachers.two_way import PerPrompt, flat_maps, mask_weights, ratings, upscale
 
 
 class SamHQ(Sam):
@@ -60,7 +60,7 @@ class SamHQHead(SamHead):
         coarse = slice(1, len(decoder.output_hypernetworks_mlps)) if multimask else slice(0, 1)
         finer = upscale(decoder, image).transpose(1, 2)
         logits = flat_maps(mask_weights(decoder, tokens[:, 1:], coarse) @ finer, height, width)
-        spread = Spread(len(query.prompts), query.image_index)
+        spread = PerPrompt(len(query.prompts), query.image_index)
         fine = self._sharpened(flat_maps(finer, height, width))
         fine = fine + spread(self._fine_features(query.features))
         fine_weights = decoder.hq_mask_mlp(tokens[:, decoder.num_mask_tokens])

@@ -45,7 +45,7 @@ def attend(
     queries = tokens
     for number, layer in enumerate(decoder.transformer.layers):
         # Until the first block ends, a picture's tokens are the same for all of its prompts.
-        spread = Spread(count, image_index) if number == 0 else _unchanged
+        spread = PerPrompt(count, image_index) if number == 0 else _unchanged
         queries, image = _block(layer, queries, tokens, image, where, spread)
     final = decoder.transformer.final_attn_token_to_image
     attended = _attention(final, queries + tokens, image + where, image, _unchanged)
@@ -65,7 +65,7 @@ def ratings(decoder: Any, token: torch.Tensor) -> torch.Tensor:
         return decoder.iou_prediction_head(token.float())
 
 
-class Spread:
+class PerPrompt:
     """From values of the pictures, ``(B, ...)``, to those of their prompts, ``(P, ...)``."""
 
     def __init__(self, count: int, image_index: torch.Tensor | None) -> None:

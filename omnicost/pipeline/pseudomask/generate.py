@@ -30,7 +30,7 @@ from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfi
 from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
 from omnicost.pipeline.pseudomask.job import Job
-from omnicost.pipeline.pseudomask.rows import Annotator, Drawn, Prompted, Row, to_table
+from omnicost.pipeline.pseudomask.rows import Annotator, DrawnMasks, MaskRow, Prompted, to_table
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.train import load_teacher
 from omnicost.progress import Progress, silent
@@ -202,14 +202,14 @@ class _Pass:
         self.images_per_block = config.images_per_block
         self.workers = workers_of(config.workers)
 
-    def rows(self) -> dict[str, list[Row]]:
+    def rows(self) -> dict[str, list[MaskRow]]:
         """The rows of every job on its images."""
-        rows: dict[str, list[Row]] = {name: [] for name in self.todo}
+        rows: dict[str, list[MaskRow]] = {name: [] for name in self.todo}
         for name, found in behind(self._encoded, self._drawn(), min(self.workers, ENCODERS)):
             rows[name].extend(found)
         return rows
 
-    def _drawn(self) -> Iterator[tuple[str, list[Drawn]]]:
+    def _drawn(self) -> Iterator[tuple[str, list[DrawnMasks]]]:
         for block in ahead(self._read, self._blocks(), min(self.workers, READERS)):
             for name, prompted in block.prompted.items():
                 yield name, self.annotators[name].draw(prompted, block.embedding)
@@ -227,7 +227,7 @@ class _Pass:
         }
         return _Block(prompts, self.embeddings)
 
-    def _encoded(self, one: tuple[str, list[Drawn]]) -> tuple[str, list[Row]]:
+    def _encoded(self, one: tuple[str, list[DrawnMasks]]) -> tuple[str, list[MaskRow]]:
         name, drawn = one
         return name, self.annotators[name].rows(drawn)
 
@@ -251,7 +251,7 @@ def _part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06d}.parquet"
 
 
-def _save(path: Path, rows: Sequence[Row]) -> None:
+def _save(path: Path, rows: Sequence[MaskRow]) -> None:
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)

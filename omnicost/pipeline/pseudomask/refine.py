@@ -11,7 +11,7 @@ from omnicost.pipeline.config import RefineConfig
 from omnicost.pipeline.proposals import Proposals
 
 
-class Merged(NamedTuple):
+class RefinedBoxes(NamedTuple):
     """A prompt box for each of N' points."""
 
     boxes: np.ndarray  # (N', 4) float32
@@ -24,7 +24,7 @@ def merge_boxes(
     sam_boxes: np.ndarray,
     class_indices: np.ndarray,
     config: RefineConfig,
-) -> Merged:
+) -> RefinedBoxes:
     """Assign proposals to annotated points, and keep SAM's box where no valid one is left.
 
     The pseudocode, line by line: a proposal under tau_c costs infinity (3-6); a pair costs alpha
@@ -44,7 +44,7 @@ def merge_boxes(
         class_indices: ``(N',)`` annotated classes.
         config: alpha, beta, tau_c.
     """
-    merged = Merged(np.array(sam_boxes, np.float32).reshape(-1, 4), np.full(len(points), -1))
+    merged = RefinedBoxes(np.array(sam_boxes, np.float32).reshape(-1, 4), np.full(len(points), -1))
     usable = np.flatnonzero(proposals.scores >= config.tau_c)
     if not len(usable) or not len(points):
         return merged

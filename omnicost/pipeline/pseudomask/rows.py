@@ -10,6 +10,7 @@ from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, weak_label
+from omnicost.data.exports.regions import HUMAN
 from omnicost.data.rle import encode
 from omnicost.errors import InputError
 from omnicost.pipeline.config import PseudomaskConfig
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ReadEmbedding = Callable[[int], Arrays]
-HUMAN = "human"
 _NOTHING = Answer(np.zeros((0, 1, 1), bool), np.zeros(0, np.float32))
 
 
-class Row(NamedTuple):
+class MaskRow(NamedTuple):
     """One mask, as `pseudomask` describes its columns."""
 
     image_id: int
@@ -62,7 +62,7 @@ class Prompted(NamedTuple):
         return len(self.class_indices) > 0
 
 
-class Drawn(NamedTuple):
+class DrawnMasks(NamedTuple):
     """The prompts of one image and the masks that a teacher drew for them."""
 
     prompted: Prompted
@@ -101,7 +101,7 @@ class Annotator:
         self._detections = detections
         self._check()
 
-    def draw(self, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Drawn]:
+    def draw(self, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[DrawnMasks]:
         """Masks for the prompts of some images, which are decoded together."""
         answers = [_NOTHING for _ in prompted]
         for place, role in enumerate(self._roles):
@@ -111,9 +111,9 @@ class Annotator:
                     for asked, answered in zip(prompted, answers, strict=True)
                 ]
             answers = self._answer(role, prompted, read)
-        return [Drawn(*each) for each in zip(prompted, answers, strict=True)]
+        return [DrawnMasks(*each) for each in zip(prompted, answers, strict=True)]
 
-    def rows(self, drawn: Sequence[Drawn]) -> list[Row]:
+    def rows(self, drawn: Sequence[DrawnMasks]) -> list[MaskRow]:
         """The masks on some images; masks that came out empty are left out."""
         if self._is_human:
             return [row for each in drawn for row in self._human(each.prompted.image)]
@@ -173,7 +173,7 @@ class Annotator:
             prompted.boxes,
         )
 
-    def _rows(self, prompted: Prompted, answered: Answer) -> list[Row]:
+    def _rows(self, prompted: Prompted, answered: Answer) -> list[MaskRow]:
         scores = np.clip(answered.iou, 0, 1) if prompted.scores is None else prompted.scores
         rles = encode(answered.masks)
         return [
@@ -193,7 +193,7 @@ class Annotator:
             if mask_api.area(rle)
         ]
 
-    def _human(self, index: int) -> list[Row]:
+    def _human(self, index: int) -> list[MaskRow]:
         truth = self.dataset.instances(index)
         return [
             self._row(index, int(annotation), int(class_index), 1.0, HUMAN, rle)
@@ -210,9 +210,9 @@ class Annotator:
         score: float,
         source: str,
         rle: dict[str, Any],
-    ) -> Row:
+    ) -> MaskRow:
         x, y, width, height = mask_api.toBbox(rle).tolist()
-        return Row(
+        return MaskRow(
             int(self.dataset.image_ids[index]),
             annotation_id,
             class_index,
@@ -259,7 +259,7 @@ def boxes_of(masks: np.ndarray, points: np.ndarray | None) -> np.ndarray:
     return boxes
 
 
-def to_table(rows: Sequence[Row]) -> pa.Table:
+def to_table(rows: Sequence[MaskRow]) -> pa.Table:
     """The rows as an Arrow table, with its columns even when there is none."""
     import pyarrow as pa
 

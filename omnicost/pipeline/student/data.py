@@ -14,8 +14,8 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
-from omnicost.models.students.student import Target
-from omnicost.pipeline.calibration import Calibration
+from omnicost.models.students.student import ImageTargets
+from omnicost.pipeline.calibration import ScoreCalibration
 from omnicost.pipeline.compute import workers_of
 from omnicost.pipeline.student.augment import Patch, Picture, Sample, augment
 from omnicost.pipeline.student.config import StudentConfig
@@ -55,7 +55,7 @@ class PseudoLabels(NamedTuple):
 def read_pseudo_labels(
     paths: Iterable[Path],
     min_score: float = 0.0,
-    calibrations: Mapping[str, Calibration] | None = None,
+    calibrations: Mapping[str, ScoreCalibration] | None = None,
 ) -> PseudoLabels:
     """Pseudo-masks of one or several artefacts of the pseudo-mask step.
 
@@ -197,7 +197,7 @@ class Batch(NamedTuple):
     step: int
     image_ids: tuple[int, ...]
     images: torch.Tensor  # (B, 3, H, W) uint8
-    targets: list[Target]
+    targets: list[ImageTargets]
 
 
 class StepBatches(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -248,8 +248,8 @@ class StepBatches(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return augment(self.training.picture(index), self.config.augment, rng)
 
 
-def _target(view: Sample) -> Target:
-    return Target(
+def _target(view: Sample) -> ImageTargets:
+    return ImageTargets(
         torch.from_numpy(view.masks),
         torch.from_numpy(view.classes.astype(np.int64)),
         torch.from_numpy(view.weights.astype(np.float32)),

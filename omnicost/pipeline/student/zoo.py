@@ -36,7 +36,7 @@ def train(
     if not isinstance(settings, Detectron2Settings) or world.size > 1:
         raise InputError("student.architecture.kind", "detectron2 on several processes", "use one")
     work.mkdir(parents=True, exist_ok=True)
-    plan = backend.Plan(
+    plan = backend.SolverSettings(
         schedule.steps,
         schedule.batch_images,
         schedule.drop_at,
@@ -49,7 +49,7 @@ def train(
     return backend.train(settings, _pictures(training), names, plan, work, device, report)
 
 
-def _pictures(training: TrainingSet) -> list[backend.Picture]:
+def _pictures(training: TrainingSet) -> list[backend.TrainingPicture]:
     """What each usable image teaches, for a trainer that reads pictures itself."""
     dataset, pictures = training.dataset, []
     for index in training.indices.tolist():
@@ -58,7 +58,7 @@ def _pictures(training: TrainingSet) -> list[backend.Picture]:
         boxes[:, 2:] += boxes[:, :2]
         height, width = dataset.sizes[index].tolist()
         pictures.append(
-            backend.Picture(
+            backend.TrainingPicture(
                 dataset.path(index),
                 int(dataset.image_ids[index]),
                 (height, width),

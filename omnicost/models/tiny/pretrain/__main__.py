@@ -23,7 +23,7 @@ from omnicost.progress import Progress
 ORDER = ("text", "backbone", "student", "detector", "sam")
 
 
-class Choice(StrEnum):
+class PretrainedModel(StrEnum):
     """What to make."""
 
     SAM = "sam"
@@ -35,7 +35,7 @@ class Choice(StrEnum):
 
 
 def main(
-    recipe: Annotated[Choice, typer.Argument(help="Which model to train.")],
+    recipe: Annotated[PretrainedModel, typer.Argument(help="Which model to train.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the weights and of the runs.")],
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Fewer or more steps than the recipe's.")
@@ -53,7 +53,7 @@ def main(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of files written and read
-    names = ORDER if recipe is Choice.ALL else (recipe.value,)
+    names = ORDER if recipe is PretrainedModel.ALL else (recipe.value,)
     try:
         for name in names:
             _pretrain(name, out, steps)

@@ -26,7 +26,7 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.start import begin_from, read_start, write_folder
-from omnicost.models.students.student import Prediction, Student, Target
+from omnicost.models.students.student import ImageTargets, Prediction, Student
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
 from omnicost.models.tiny.pretrain.card import About, write_card
@@ -73,11 +73,11 @@ def shipped() -> Any:
     return model.eval()
 
 
-def batch_of(pictures: Sequence[Scene]) -> tuple[Tensor, list[Target]]:
+def batch_of(pictures: Sequence[Scene]) -> tuple[Tensor, list[ImageTargets]]:
     """Pictures ``(B, 3, H, W) uint8`` and what each teaches."""
     images = torch.from_numpy(np.stack([scene.image for scene in pictures]).transpose(0, 3, 1, 2))
     targets = [
-        Target(
+        ImageTargets(
             torch.from_numpy(scene.masks.astype(np.uint8)),
             torch.from_numpy(scene.class_indices),
             torch.ones(len(scene.class_indices)),
