@@ -6,15 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from damage.coco_cases import written
+from damage.coco_cases import CARD, verbs, written
 from damage.run import REFUSED, RIGHT, TOLD, Case
 from omnicost.models.loading import resolve
 
-CARD = """base: tiny
-name: own
-datasets: [{name: own, root: ROOT, train: all, val: all}]
-grid: {mask_shares: [0.5], types: [box]}
-"""
 DEEP = "[" * 3000 + "]" * 3000
 BILLION = "\n".join(
     [
@@ -31,13 +26,11 @@ def sweeping(content: str | bytes, *options: str) -> Callable[[Path], list[str]]
     """A dry run of a card of that content, its data set beside it."""
 
     def make(folder: Path) -> list[str]:
-        (folder / "set").mkdir()
-        written(lambda content: None)(folder / "set")
+        written(lambda content: None)(folder)
         raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
-        place = str(folder / "set" / "instances.json").encode()
+        place = str(folder / "instances.json").encode()
         (folder / "card.yaml").write_bytes(raw.replace(b"ROOT", place))
-        store = ["--store", str(folder / "store"), "--results", str(folder / "results")]
-        return ["sweep", str(folder / "card.yaml"), "--dry-run", *store, *options]
+        return [*verbs(folder)["sweep"], *options]
 
     return make
 

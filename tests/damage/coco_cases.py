@@ -33,6 +33,14 @@ GOOD: dict[str, Any] = {
 }
 
 
+# of a sweep on that file
+CARD = """base: tiny
+name: own
+datasets: [{name: own, root: ROOT, train: all, val: all}]
+grid: {mask_shares: [0.5], types: [box]}
+"""
+
+
 def put(section: str, key: str, value: Any) -> Change:
     """The first record of a section with another value."""
 
@@ -183,11 +191,13 @@ def verbs(folder: Path) -> dict[str, list[str]]:
         "stats": ["data", "stats", path],
         "cost": ["cost", "--annotations", path],
         "plan": ["plan", "--annotations", path, "--like", "coco", "--budget", "2h"],
-    }
+        "sweep": ["sweep", str(folder / "card.yaml"), "--dry-run", "--store", str(folder / "store"),
+                  "--results", str(folder / "results")],
+    }  # fmt: skip
 
 
 def written(change: Change) -> Callable[[Path], Path]:
-    """Writes the good set after a change of its json, pictures included."""
+    """Writes the good set after a change of its json, pictures and a card included."""
 
     def write(folder: Path) -> Path:
         content = copy.deepcopy(GOOD)
@@ -197,7 +207,9 @@ def written(change: Change) -> Callable[[Path], Path]:
             Image.fromarray(pixels).save(folder / f"{n}.png")
         raw = changed if isinstance(changed, str | bytes) else json.dumps(content)
         data = raw if isinstance(raw, bytes) else raw.encode()
-        (folder / "instances.json").write_bytes(data)
+        place = folder / "instances.json"
+        place.write_bytes(data)
+        (folder / "card.yaml").write_text(CARD.replace("ROOT", str(place)))
         return folder
 
     return write
@@ -209,7 +221,7 @@ def case(kind: str, name: str, verb: str, change: Change, must: str, said: str) 
     return Case(kind, f"{name}, {verb}", lambda folder: verbs(write(folder))[verb], must, said)
 
 
-VERBS = ("check", "stats", "cost", "plan")
+VERBS = ("check", "stats", "cost", "plan", "sweep")
 CASES: list[Case] = [
     *(
         case("record", name, verb, change, TOLD if verb == "check" else REFUSED, said.split(";")[0])
@@ -219,7 +231,7 @@ CASES: list[Case] = [
     *(
         case("mask", name, verb, put("annotations", "segmentation", mask), must, said)
         for name, (mask, said) in MASKS.items()
-        for verb, must in (("check", TOLD), ("stats", REFUSED))
+        for verb, must in (("check", TOLD), ("stats", REFUSED), ("sweep", REFUSED))
     ),
     *(
         case("file", name, verb, change, REFUSED, said)
@@ -231,11 +243,11 @@ CASES: list[Case] = [
             "note", name, verb, change, TOLD if verb == "check" else RIGHT, said * (verb == "check")
         )
         for name, (change, said) in NOTES.items()
-        for verb in ("check", "stats", "cost")
+        for verb in ("check", "stats", "cost", "sweep")
     ),
     *(
         case("fine", name, verb, change, RIGHT, "")
         for name, change in FINE.items()
-        for verb in ("check", "stats", "cost")
+        for verb in ("check", "stats", "cost", "sweep")
     ),
 ]
