@@ -19,13 +19,14 @@ def main() -> None:
     """Print a line a kind of damage, and every case that is not as it must be."""
     from damage.card_cases import CASES as CARDS
     from damage.coco_cases import CASES as COCO
+    from damage.model_cases import CASES as MODELS
     from damage.option_cases import CASES as OPTIONS
     from damage.other_cases import CASES as OTHER
     from damage.run import run
 
     counts: dict[str, Counter[str]] = {}
     faults = []
-    for case in [*COCO, *OTHER, *CARDS, *OPTIONS]:
+    for case in [*COCO, *OTHER, *CARDS, *OPTIONS, *MODELS]:
         with tempfile.TemporaryDirectory() as folder:
             (place := Path(folder) / "input").mkdir()
             outcome = run(case, place)

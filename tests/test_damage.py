@@ -12,11 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from damage.card_cases import CASES as CARDS
 from damage.coco_cases import CASES as COCO
 from damage.coco_cases import FAULTS, MASKS, WHOLE, Change, put, verbs, written
+from damage.model_cases import CASES as MODELS
 from damage.option_cases import CASES as OPTIONS
 from damage.other_cases import CASES as OTHER
 from damage.run import Case, command, parametrised, run
 
-CASES = [*COCO, *OTHER, *CARDS, *OPTIONS]
+CASES = [*COCO, *OTHER, *CARDS, *OPTIONS, *MODELS]
 DAMAGED = {name: (change, ("stats", "cost", "plan", "sweep")) for name, (change, _) in [
     *FAULTS.items(), *WHOLE.items()]} | {
     name: (put("annotations", "segmentation", mask), ("stats", "sweep"))

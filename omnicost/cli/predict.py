@@ -68,20 +68,31 @@ def predict(
       omnicost predict model/ new-photos/ --format cvat --out annotations.xml
     """
     from omnicost.data.exports.label_studio import refuse_tasks
+    from omnicost.errors import InputError
     from omnicost.files import refuse_to_replace
+    from omnicost.plain_text import visible
     from omnicost.project import predictions
-    from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
+    from omnicost.project.predict import (
+        PARTS_HEAD,
+        PredictOptions,
+        list_photos,
+        predict_folder,
+        summary,
+    )
 
     head = predictions.RESULTS_HEAD if form is PredictionFormat.RESULTS else ""
+    parts = out.with_name(f".{out.name}.parts")
     refuse_to_replace(out, inputs=(ids,), force=force, head=head)
+    refuse_to_replace(parts, head=PARTS_HEAD)
     if form is PredictionFormat.LABEL_STUDIO:
         refuse_tasks(out, force)
+    elif out.is_dir():
+        raise InputError(out, "is a folder", "name the file to write")
     is_corrected = form in (PredictionFormat.LABEL_STUDIO, PredictionFormat.CVAT)
     default = _FOR_CORRECTION if is_corrected else _FOR_EVALUATION
     least = default if least_score is None else least_score
     listed = list_photos(photos, ids)
     out.parent.mkdir(parents=True, exist_ok=True)
-    parts = out.with_name(f".{out.name}.parts")
     with progress_bar("predicting") as progress:
         options = PredictOptions(least, batch, device or _best_device())
         description = predict_folder(model, listed, parts, options, progress)
@@ -101,7 +112,7 @@ def predict(
         return
     typer.echo(f"{done.instances} instances in {done.pictures} pictures: {out}")
     for line in done.skipped:
-        typer.echo(f"skipped: {line}", err=True)
+        typer.echo(f"skipped: {visible(line)}", err=True)
 
 
 def _best_device() -> str:

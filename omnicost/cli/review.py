@@ -43,6 +43,7 @@ def review(
     from omnicost.files import refuse_to_replace
     from omnicost.project.review import HEADS, plan_review, write_review
 
+    refuse_to_replace(out, force=False)
     for name, head in HEADS.items():
         refuse_to_replace(out / name, inputs=(times,), force=force, head=head)
     seconds = read_times(times, time)

@@ -66,11 +66,13 @@ def train(
       omnicost train labelled/ --out model/ --start facebook/mask2former-swin-tiny-coco-instance
     """
     from omnicost.engine.store import Store
+    from omnicost.project.finish import refuse_outputs
     from omnicost.project.train import TrainRequest, prepare_training
     from omnicost.sweep.sources import Sources
 
     changed = [*(settings or ()), *([f"recipe.models.student={start}"] if start else [])]
     request = TrainRequest(labelled, out, base, validation, tuple(changed), seed, smoke, force)
+    refuse_outputs(request)
     opened = Store(store)
     with progress_bar("opening the set") as progress:
         training = prepare_training(request, Sources(opened.data, progress))

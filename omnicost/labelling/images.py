@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from omnicost.errors import InputError
-from omnicost.files import require_regular
+from omnicost.errors import InputError, short
+from omnicost.files import read_bytes, require_regular
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TURNED: Final = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -74,13 +76,20 @@ class ImageList:
 def read_table(path: Path, column: str, remedy: str) -> list[dict[str, str]]:
     """Rows of a CSV file about images; InputError if it cannot be read or lacks the column."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read ({error})", "check the path") from None
+        table = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""))
+        rows = list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(path, f"is no table ({error})", remedy) from None
     if not rows or column not in rows[0]:
         raise InputError(path, f"has no column {column}", remedy)
+    if twice := repeated(table.fieldnames or ()):
+        raise InputError(path, f"has two columns {short(twice)}", "keep one of them")
     return rows
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """The first name that stands there twice."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:

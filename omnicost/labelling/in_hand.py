@@ -10,8 +10,8 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.coco import load_json
-from omnicost.errors import InputError
-from omnicost.labelling.images import ImageList, read_table
+from omnicost.errors import InputError, short
+from omnicost.labelling.images import ImageList, read_table, repeated
 
 SET_FILE: Final = "instances.json"  # of a set in one file, beside its images
 
@@ -53,13 +53,14 @@ def manifest_types(path: Path) -> dict[str, AnnotationType]:
         InputError: if it cannot be used.
     """
     rows = read_table(path, "annotation_type", "give a manifest.csv of a plan")
-    name = "file_name" if "file_name" in rows[0] else "row"
+    column = "file_name" if "file_name" in rows[0] else "row"
+    # A manifest shields names that a spreadsheet would take for a formula.
+    names = [(row.get(column) or str(n)).removeprefix("'") for n, row in enumerate(rows)]
+    if twice := repeated(names):
+        raise InputError(path, f"names {short(twice)} twice", "keep one of its rows")
     return {
-        # A manifest shields names that a spreadsheet would take for a formula.
-        (row.get(name) or str(number)).removeprefix("'"): AnnotationType.parse(
-            row["annotation_type"] or "", f"{path}:{number + 2}"
-        )
-        for number, row in enumerate(rows)
+        name: AnnotationType.parse(row["annotation_type"] or "", f"{path}:{number}")
+        for number, (name, row) in enumerate(zip(names, rows, strict=True), start=2)
     }
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import Any
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.data.exports.coco import write_coco_json
 from omnicost.data.exports.merged import Merged, PseudoMasks, read_pseudomasks
@@ -13,15 +14,32 @@ from omnicost.data.splits import assign
 from omnicost.engine.execute import package_versions
 from omnicost.engine.graph import by_role
 from omnicost.engine.store import Store
-from omnicost.files import MARK, refuse_to_replace, write_text
+from omnicost.files import MARK, refuse_to_replace, whole_file, write_text
 from omnicost.pipeline.calibration import read_figures
 from omnicost.progress import Progress, silent
-from omnicost.project.model_folder import STUDENT, ModelDescription, write_description
+from omnicost.project.model_folder import (
+    STUDENT,
+    ModelDescription,
+    refuse_to_replace_model,
+    write_description,
+)
 from omnicost.project.outcome import FIGURES, MERGED, TrainingOutcome
 from omnicost.project.page import PAGE, write_page
 from omnicost.project.score import HeldOutAp, score_held_out
-from omnicost.project.train import Training
+from omnicost.project.train import Training, TrainRequest
 from omnicost.project.worst import WORST, draw_worst
+
+
+def refuse_outputs(request: TrainRequest) -> None:
+    """Refuse a training whose folder holds somebody else's files where its own would go.
+
+    Raises:
+        InputError: naming the first.
+    """
+    pictures = (f"{WORST}/{kind}.png" for kind in AnnotationType)
+    for name in (MERGED, FIGURES, PAGE, *pictures):
+        refuse_to_replace(request.out / name, force=request.force)
+    refuse_to_replace_model(request.out, request.force)
 
 
 def write_outcome(training: Training, store: Store, progress: Progress = silent) -> TrainingOutcome:
@@ -32,11 +50,11 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
     """
     request, plan = training.request, training.plan
     out, sources = request.out, training.prepared.sources
-    for name in (MERGED, FIGURES, PAGE):
-        refuse_to_replace(out / name, force=request.force)
+    refuse_outputs(request)
     train = sources.dataset(plan.target.dataset, plan.target.dataset.train)
     assert train is not None  # it was trained on
-    shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, out / STUDENT)
+    with whole_file(out / STUDENT) as part:
+        shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, part)
     write_description(out, _description(train, plan.target.id))
     merged = _merged(training, store, train)
     outcome = TrainingOutcome(

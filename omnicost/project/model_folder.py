@@ -7,10 +7,14 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from omnicost.errors import MissingError
+from omnicost.errors import InputError, MissingError
+from omnicost.files import read_bytes, refuse_to_replace
+from omnicost.models.students.student import classes_in
+from omnicost.plain_text import is_plain
 
 DESCRIPTION: Final = "model.json"
 STUDENT: Final = "student.safetensors"
+_HEAD: Final = '{\n "version": 1,\n "class_names"'  # how a description of ours begins
 
 
 class ModelDescription(BaseModel):
@@ -33,6 +37,10 @@ class ModelDescription(BaseModel):
     def _one_id_a_class(self) -> ModelDescription:
         if len(self.class_names) != len(self.category_ids):
             raise ValueError("class_names and category_ids differ in length")
+        if len(set(self.category_ids)) < len(self.category_ids):
+            raise ValueError("category_ids repeat")
+        if not all(map(is_plain, self.class_names)):
+            raise ValueError("class_names hold control characters")
         return self
 
 
@@ -45,16 +53,32 @@ def read_description(folder: Path) -> ModelDescription:
     """What a model folder says of itself.
 
     Raises:
-        MissingError: if it is not a model's folder or a part of it is missing.
+        InputError: if it is not a model's folder, a part of it is missing, or they do not fit.
     """
     path, remedy = folder / DESCRIPTION, "name a folder that omnicost train wrote"
     try:
-        description = ModelDescription.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise MissingError(path, f"cannot be read ({error.strerror})", remedy) from None
+        description = ModelDescription.model_validate_json(read_bytes(path))
+    except InputError as error:
+        raise MissingError(path, error.problem, remedy) from None
     except ValidationError as error:
         problem = f"is no model's description ({error.errors()[0]['msg']})"
         raise MissingError(path, problem, remedy) from None
     if not (folder / STUDENT).is_file():
         raise MissingError(folder / STUDENT, "is not there", remedy)
+    named, known = len(description.class_names), classes_in(folder / STUDENT)
+    if named != known:
+        raise MissingError(path, f"names {named} classes, its student has {known}", remedy)
     return description
+
+
+def refuse_to_replace_model(folder: Path, force: bool) -> None:
+    """Refuse a folder where a description or a student is somebody else's.
+
+    Raises:
+        InputError: naming the file, unless `force`.
+    """
+    refuse_to_replace(folder / DESCRIPTION, force=force, head=_HEAD)
+    try:
+        classes_in(folder / STUDENT)
+    except MissingError:
+        refuse_to_replace(folder / STUDENT, force=force)

@@ -18,14 +18,16 @@ from pycocotools import mask as mask_api
 
 from omnicost.data.images import read_photo
 from omnicost.engine.keys import digest
-from omnicost.errors import InputError, OmnicostError
+from omnicost.errors import InputError, OmnicostError, on_one_line, short
 from omnicost.files import file_digest
-from omnicost.labelling.images import ImageList, read_images
+from omnicost.labelling.images import ImageList, read_images, repeated
 from omnicost.models.students.student import Prediction, Student, load
 from omnicost.pipeline.compute import ahead
+from omnicost.plain_text import is_plain
 from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import STUDENT, ModelDescription, read_description
 
+PARTS_HEAD: Final = '"'  # how the scratch file begins: with its identity
 READERS: Final = 2  # threads that decode ahead; decoding releases the interpreter's lock
 
 
@@ -80,9 +82,11 @@ def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
 
 
 def _ids_of(path: Path) -> dict[str, int]:
-    listed: ImageList = read_images(str(path))
-    if listed.records is None:
+    listed: ImageList | None = read_images(str(path)) if path.is_file() else None
+    if listed is None or listed.records is None:
         raise InputError(path, "is no COCO-format file", "give one with images and their ids")
+    if twice := repeated(record["file_name"] for record in listed.records):
+        raise InputError(path, f"names {short(twice)} twice", "keep one of its ids")
     return {record["file_name"]: record["id"] for record in listed.records}
 
 
@@ -147,7 +151,7 @@ def summary(parts: Path) -> Done:
     pictures, instances, skipped = 0, 0, []
     for record in records(parts):
         if "skipped" in record:
-            skipped.append(f"{record['file_name']}: {record['skipped']}")
+            skipped.append(f"{on_one_line(record['file_name'])}: {record['skipped']}")
         else:
             pictures += 1
             instances += len(record["annotations"])
@@ -156,7 +160,8 @@ def summary(parts: Path) -> Done:
 
 def _identity(model: Path, photos: Sequence[Photo], options: PredictOptions) -> str:
     """What the lines depend on: weights, names and bytes of the pictures, the least score."""
-    pictures = [[photo.name, _bytes_of(photo.path)] for photo in photos]
+    names = (photo.name.encode(errors="backslashreplace").decode() for photo in photos)
+    pictures = [[name, _bytes_of(photo.path)] for name, photo in zip(names, photos, strict=True)]
     return digest([file_digest(model / STUDENT), pictures, options.least_score])
 
 
@@ -199,6 +204,8 @@ def _predicted(
 
 
 def _read(photo: Photo) -> tuple[Photo, np.ndarray | str]:
+    if not is_plain(photo.name):
+        return photo, "its name holds control characters or is no text; rename it"
     try:
         return photo, read_photo(photo.path)
     except OmnicostError as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -33,6 +34,7 @@ from omnicost.data.exports.label_studio import (
 from omnicost.data.exports.merged import Merged, PseudoMasks
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import HUMAN
+from omnicost.data.rle import empty, to_rle
 from omnicost.errors import InputError, MissingError
 from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
@@ -266,36 +268,64 @@ def _training_set(model: Path) -> Dataset:
 
 def _merged(model: Path, dataset: Dataset, class_of: dict[int, int]) -> Merged:
     """The merged labels of a model folder, empty pseudo-masks as well."""
-    try:
-        content = json.loads((model / MERGED).read_text())
-        figures = json.loads((model / FIGURES).read_text())
-        empty = figures["empty"]
-    except (OSError, ValueError, KeyError) as error:
-        problem = f"cannot be read ({error})"
-        raise MissingError(model / MERGED, problem, "run omnicost train again") from None
-    drawn = [each for each in content["annotations"] if each["source"] != HUMAN]
+    with _parsed(model / MERGED) as content:
+        drawn = [each for each in content["annotations"] if each["source"] != HUMAN]
+        rows = [_drawn_row(dataset, class_of, each) for each in drawn]
     names = {name: n for n, name in enumerate(dataset.class_names)}
-    rows = [
-        _Row(
-            a["image_id"], a["id"], class_of[a["category_id"]], a["score"], a["source"], _counts(a)
-        )
-        for a in drawn
-    ] + [
-        _Row(e["image_id"], e["annotation_id"], names[e["class_name"]], 0.0, EMPTY, blank)
-        for e, blank in zip(empty, _blank_masks(dataset, empty), strict=True)
-    ]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
-    pseudo = PseudoMasks(
-        image_ids=np.array(columns[0], np.int64),
-        annotation_ids=np.array(columns[1], np.int64),
-        class_indices=np.array(columns[2], np.int64),
-        scores=_expected_ious(np.array(columns[3], float), columns[4], figures["quality"]),
-        sources=columns[4],
-        counts=columns[5],
-    )
+    with _parsed(model / FIGURES) as figures:
+        rows += [_empty_row(dataset, names, each) for each in figures["empty"]]
+        pseudo = _pseudo_masks(rows, figures["quality"])
     given = dataset.given
     strengths = np.zeros(len(dataset), np.int8) if given is None else np.asarray(given)
     return Merged(dataset, strengths, pseudo)
+
+
+@contextmanager
+def _parsed(path: Path) -> Iterator[Any]:
+    """The content of a file that a training wrote; a block that it does not fit is one line.
+
+    Raises:
+        MissingError: if it cannot be read, or was changed.
+    """
+    try:
+        yield json.loads(read_bytes(path), parse_constant=_refuse_constant)
+    except (InputError, LookupError, TypeError, ValueError, OverflowError) as error:
+        problem = f"is not as omnicost train wrote it ({' '.join(str(error).split())})"
+        raise MissingError(path, problem, "run omnicost train again") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"a number is {name}")
+
+
+def _drawn_row(dataset: Dataset, class_of: dict[int, int], record: dict[str, Any]) -> _Row:
+    height, width = dataset.sizes[dataset.index_of(record["image_id"])].tolist()
+    return _Row(
+        record["image_id"],
+        int(np.int64(record["id"])),
+        class_of[record["category_id"]],
+        float(record["score"]),
+        record["source"],
+        to_rle(record["segmentation"], height, width),
+    )
+
+
+def _empty_row(dataset: Dataset, names: dict[str, int], label: dict[str, Any]) -> _Row:
+    size = dataset.sizes[dataset.index_of(label["image_id"])].tolist()
+    kind = names[label["class_name"]]
+    return _Row(label["image_id"], label["annotation_id"], kind, 0.0, EMPTY, empty(*size))
+
+
+def _pseudo_masks(rows: Sequence[_Row], quality: Mapping[str, Mapping[str, Any]]) -> PseudoMasks:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
+    return PseudoMasks(
+        image_ids=np.array(columns[0], np.int64),
+        annotation_ids=np.array(columns[1], np.int64),
+        class_indices=np.array(columns[2], np.int64),
+        scores=_expected_ious(np.array(columns[3], float), columns[4], quality),
+        sources=columns[4],
+        counts=columns[5],
+    )
 
 
 def _expected_ious(
@@ -308,12 +338,3 @@ def _expected_ious(
         knots = (tuple(each) for each in found["calibration"])
         expected[own] = ScoreCalibration(*knots)(scores[own])
     return expected
-
-
-def _counts(annotation: dict[str, Any]) -> bytes:
-    return annotation["segmentation"]["counts"].encode("ascii")
-
-
-def _blank_masks(dataset: Dataset, empty: Sequence[dict[str, Any]]) -> list[bytes]:
-    sizes = [dataset.sizes[dataset.index_of(each["image_id"])] for each in empty]
-    return [mask_api.encode(np.zeros(size, np.uint8, order="F"))["counts"] for size in sizes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import socket
@@ -13,7 +15,7 @@ import label_exports as tools
 import numpy as np
 from PIL import Image
 
-from damage.coco_cases import GOOD, verbs, written
+from damage.coco_cases import GOOD, NAN, verbs, written
 from damage.run import REFUSED, RIGHT, TOLD, Case
 
 
@@ -111,6 +113,50 @@ def brush(bytes_: Any) -> str:
     return tasks(lambda region: region["value"].update(rle=bytes_))
 
 
+def labelme(**changes: Any) -> str:
+    """LabelMe's file of one mask, its shape changed."""
+    shape = tools.labelme_shape("cat", "mask") | changes
+    return json.dumps({"imagePath": "a/mask.png", "shapes": [shape]})
+
+
+def masked(picture: Image.Image) -> str:
+    """As LabelMe writes a mask."""
+    picture.save(content := io.BytesIO(), "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def manifested(spoil: str | Callable[[Path], object]) -> Callable[[Path], list[str]]:
+    """Imports a good export with a manifest of that content."""
+
+    def make(folder: Path) -> list[str]:
+        arguments = importing("e.json", json.dumps(tools.label_studio()))(folder)
+        path = folder / "manifest.csv"
+        path.write_text(spoil) if isinstance(spoil, str) else spoil(path)
+        return [*arguments, "--manifest", str(path)]
+
+    return make
+
+
+HEAD = "file_name,annotation_type\n"
+MANIFESTS: dict[str, tuple[str | Callable[[Path], object], str, str]] = {
+    "as it should be": (HEAD + "a/mask.png,mask\nb/empty.png,mask\n", RIGHT, "6 images"),
+    "none for what was drawn": (HEAD + "a/mask.png,none\nb/tag.png,class\n", RIGHT, "mask 1"),
+    "a FIFO": (fifo, REFUSED, "is a FIFO, a socket or a device"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), REFUSED, "is a FIFO, a socket or a"),
+    "a folder": (Path.mkdir, REFUSED, "cannot be read"),
+    "a picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\xff"), REFUSED, "is no table"),
+    "JSON": ("[1]", REFUSED, "has no column annotation_type"),
+    "nothing": ("", REFUSED, "has no column annotation_type"),
+    "a field of 200,000 letters": (HEAD + "x" * 200_000 + ",box", REFUSED, "is no table"),
+    "a name twice": (HEAD + "a/mask.png,mask\n" * 2, REFUSED, "names 'a/mask.png' twice"),
+    "a column twice": (
+        "file_name,annotation_type,annotation_type\na/mask.png,box,mask", REFUSED,
+        "has two columns 'annotation_type'",
+    ),
+    "an unknown type": (HEAD + "a/mask.png,blob", REFUSED, "unknown annotation type 'blob'"),
+    "a row cut short": (HEAD + "a/mask.png", REFUSED, "unknown annotation type ''"),
+    "other photos": (HEAD + "c.png,box", REFUSED, "names none of the photos"),
+}  # fmt: skip
 BILLION = '<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]><annotations>&c;</annotations>'
 OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotations>&b;</annotations>'
 EXPORTS: dict[str, tuple[str, str | bytes, str, str]] = {
@@ -141,6 +187,27 @@ EXPORTS: dict[str, tuple[str, str | bytes, str, str]] = {
     "YOLO without names": ("labels/a/b.txt", "1 1 2 3 4", REFUSED, "a YOLO folder with data.yaml"),
     "a LabelMe file cut short": ("x.json", "{", REFUSED, "is not JSON"),
     "an empty LabelMe": ("x.json", '{"shapes": []}', REFUSED, "no photo has a label"),
+}  # fmt: skip
+
+
+EXPORTS |= {
+    f"LabelMe, {name}": ("e.json", labelme(**changes), TOLD, text)
+    for name, (changes, text) in {
+        "as it should be": ({}, "mask 1"),
+        "a mask of rubbish": ({"mask": "cnViYmlzaA=="}, "mask that cannot be read"),
+        "a mask of null": ({"mask": None}, "mask that cannot be read"),
+        "a mask cut short": (
+            {"mask": masked(Image.new("L", (300, 300), 9))[:120]}, "mask that cannot be read"
+        ),
+        "a mask of 20,000 x 20,000": (
+            {"mask": masked(Image.new("1", (20_000, 20_000)))}, "mask that cannot be read"
+        ),
+        "a frame of NaN": ({"points": [[NAN, 1], [5, 5]]}, "shape that cannot be read"),
+        "a group of a list": (
+            {"shape_type": "polygon", "points": [[1, 1], [9, 1], [9, 9]], "group_id": [1]},
+            "shape of an unreadable group",
+        ),
+    }.items()
 }  # fmt: skip
 
 
@@ -204,6 +271,10 @@ CASES: list[Case] = [
     *(
         Case("export", name, importing(file, content), must, text)
         for name, (file, content, must, text) in EXPORTS.items()
+    ),
+    *(
+        Case("manifest", name, manifested(spoil), must, text)
+        for name, (spoil, must, text) in MANIFESTS.items()
     ),
     *(Case("times", name, times(given), must, text) for name, (given, must, text) in TIMES.items()),
     Case("overwriting", "somebody's file", overwriting("out.json", export_to("out.json")), REFUSED,

@@ -64,6 +64,9 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[DrawnL
         if found is None:
             continue
         key = (shape.get("group_id"), found.class_name)
+        if isinstance(key[0], list | dict):
+            export.skip("shape of an unreadable group, which stands alone", where)
+            key = (None, found.class_name)
         if key[0] is not None and found.polygons is not None and key in groups:
             first = drawn[groups[key]]
             parts = (*(first.polygons or ()), *found.polygons)
@@ -88,14 +91,24 @@ def _shape(export: Export, shape: Any, item: str) -> DrawnLabel | None:
     if kind == "point" and len(corners) == 1:
         return DrawnLabel(label, point=tuple(corners[0].tolist()))
     if kind == "mask" and len(corners) == 2:
-        return DrawnLabel(label, mask=partial(_mask, shape["mask"], np.round(corners).astype(int)))
+        return DrawnLabel(label, mask=partial(_mask, shape["mask"], _whole(corners)))
     export.skip(f"shape of type {kind} with {len(corners)} points, which is not read", item)
     return None
 
 
+def _whole(corners: np.ndarray) -> np.ndarray:
+    """Corners in whole pixels; ValueError for what is no place."""
+    if not (np.abs(corners) < 2**31).all():
+        raise ValueError("a frame that is no place in a picture")
+    return np.round(corners).astype(int)
+
+
 def _mask(text: str, frame: np.ndarray, height: int, width: int) -> dict[str, Any]:
-    with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as picture:
-        drawn = np.asarray(picture.convert("L")) > 0
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as picture:
+            drawn = np.asarray(picture.convert("L")) > 0
+    except (TypeError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
+        raise ValueError(f"no picture of a mask ({type(fault).__name__})") from None
     x0, y0 = frame.min(axis=0).tolist()
     if x0 < 0 or y0 < 0 or y0 + drawn.shape[0] > height or x0 + drawn.shape[1] > width:
         raise ValueError("a mask that leaves its picture")

@@ -126,14 +126,20 @@ def _matched(
         elif found[0] in chosen:
             export.skip("photo labelled before in the export", image.name)
         else:
-            declared = asked.get(found[0]) if image.declared is None else image.declared
-            chosen[found[0]] = replace(image, declared=declared)
+            chosen[found[0]] = replace(image, declared=_declared(image, asked.get(found[0])))
     if asked and not asked.keys() & chosen.keys():
         problem = "names none of the photos that the export has"
         raise InputError(
             "the plan's manifest", problem, "give that of the plan they were given out by"
         )
     return chosen
+
+
+def _declared(image: Labelled, asked: AnnotationType | None) -> AnnotationType | None:
+    """What the tool says, else what was asked for; what was drawn where nothing was, counts."""
+    if image.declared is not None:
+        return image.declared
+    return None if asked is AnnotationType.NONE and image.drawn else asked
 
 
 class _Builder:

@@ -248,18 +248,43 @@ def load(path: Path, device: torch.device | str = "cpu") -> Student:
 
     Raises:
         MissingError: if the file is absent or is no student's.
+        InputError: if there is no such device.
     """
+    with _students_file(path) as (file, described):
+        student = _rebuild(described)
+        student.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    try:
+        return student.to(device).eval()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:
+        problem = f"{device} cannot be used ({str(error).splitlines()[0]})"
+        raise InputError("`device`", problem, "use cpu, or one that is there, as cuda:0") from None
+
+
+def classes_in(path: Path) -> int:
+    """How many classes the student of a file tells apart, without its weights.
+
+    Raises:
+        MissingError: if the file is absent or is no student's.
+    """
+    with _students_file(path) as (_, described):
+        return int(described["num_classes"])
+
+
+@contextmanager
+def _students_file(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A student's file and what it says of itself; whatever is wrong with it is one line."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            described = json.loads((file.metadata() or {})[_KEY])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        student = _rebuild(described)
-    except (FileNotFoundError, SafetensorError, KeyError) as error:
-        raise MissingError(path, f"is no student ({error})", "train it again") from None
-    student.load_state_dict(weights)
-    return student.to(device).eval()
+            yield file, json.loads((file.metadata() or {})[_KEY])
+    except (
+        SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError
+    ) as error:  # fmt: skip
+        reason = " ".join(str(error).split())
+        raise MissingError(path, f"is no student ({reason})", "train it again") from None
 
 
 def _rebuild(described: dict[str, Any]) -> Student:

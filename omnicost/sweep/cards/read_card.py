@@ -68,7 +68,8 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
     if changes.seeds is not None:
         content["seeds"] = parse_seeds(changes.seeds)
     if changes.decide is not None:
-        content["decide"] = {**(content.get("decide") or {}), **changes.decide}
+        said = content.get("decide") or {}
+        content["decide"] = {**said, **changes.decide} if isinstance(said, dict) else said
     if changes.data is not None:
         root = str(changes.data.absolute())
         content["datasets"] = _each(content.get("datasets", ()), root=root)
