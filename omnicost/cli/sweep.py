@@ -293,7 +293,7 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
         lines.append(f"rows: {finished.path}")
     if finished.rows:
         console.print(results_table(finished.rows, title))
-        lines += [f"rows: {finished.path}", f"plot: {plot}"]
+        lines += [f"rows: {finished.path}", *([f"plot: {plot}"] if plot else [])]
         lines.append(f"next: {next_command(finished.rows, finished.path)}")
     if finished.decision is not None:
         console.print(decision_table(finished.decision, f"{prepared.card.name}: what was decided"))
