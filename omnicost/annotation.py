@@ -55,13 +55,13 @@ PAPER_TYPES: Final = (
     AnnotationType.MASK,
 )
 """Those of the paper's Table 1: what is listed and swept where nobody names types."""
-WEAK_TYPES: Final = tuple(kind for kind in AnnotationType if kind is not AnnotationType.MASK)
+WEAK_TYPES: Final = tuple(each for each in AnnotationType if each is not AnnotationType.MASK)
 
 
 def listed(*named: Iterable[AnnotationType]) -> tuple[AnnotationType, ...]:
     """The paper's types and those that some policies, or lists of types, name; weakest first."""
     shown = set(PAPER_TYPES).union(*named)
-    return tuple(kind for kind in AnnotationType if kind in shown)
+    return tuple(each for each in AnnotationType if each in shown)
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,14 @@ class Policy:
         """
         typed: dict[AnnotationType, float] = {}
         for name, share in shares.items():
-            kind = AnnotationType.parse(str(name), where)
-            typed[kind] = typed.get(kind, 0.0) + _checked_share(share, kind, where)
+            annotation = AnnotationType.parse(str(name), where)
+            typed[annotation] = typed.get(annotation, 0.0) + _checked_share(
+                share, annotation, where
+            )
         total = math.fsum(typed.values())
         if abs(total - 1.0) > SHARE_TOLERANCE:
             raise InputError(where, f"shares add to {total:g}, not 1", "make the shares add to 1")
-        return cls(tuple((kind, typed[kind]) for kind in AnnotationType if typed.get(kind, 0.0)))
+        return cls(tuple((each, typed[each]) for each in AnnotationType if typed.get(each, 0.0)))
 
     @classmethod
     def cell(cls, weak: AnnotationType | str, mask_share: float) -> Policy:
@@ -109,14 +111,14 @@ class Policy:
                 ) from None
         return cls.of(shares, where)
 
-    def __getitem__(self, kind: AnnotationType) -> float:
-        return dict(self.shares).get(kind, 0.0)
+    def __getitem__(self, annotation: AnnotationType) -> float:
+        return dict(self.shares).get(annotation, 0.0)
 
     def __iter__(self) -> Iterator[AnnotationType]:
-        return (kind for kind, _ in self.shares)
+        return (annotation for annotation, _ in self.shares)
 
     def __str__(self) -> str:
-        return ",".join(f"{kind}={share:.12g}" for kind, share in reversed(self.shares))
+        return ",".join(f"{annotation}={share:.12g}" for annotation, share in reversed(self.shares))
 
     @property
     def mask_share(self) -> float:
@@ -126,11 +128,11 @@ class Policy:
     @property
     def weak_types(self) -> tuple[AnnotationType, ...]:
         """The types other than mask, weakest first."""
-        return tuple(kind for kind in self if kind is not AnnotationType.MASK)
+        return tuple(each for each in self if each is not AnnotationType.MASK)
 
     def as_dict(self) -> dict[str, float]:
         """The shares as plain JSON data."""
-        return {str(kind): share for kind, share in self.shares}
+        return {str(annotation): share for annotation, share in self.shares}
 
 
 def _mask_cell(weak: AnnotationType | str, mask_share: float) -> Policy:
@@ -139,7 +141,7 @@ def _mask_cell(weak: AnnotationType | str, mask_share: float) -> Policy:
     return Policy.of({AnnotationType.MASK: mask_share, weak: 1.0 - mask_share})
 
 
-def _checked_share(share: float, kind: AnnotationType, where: object) -> float:
+def _checked_share(share: float, annotation: AnnotationType, where: object) -> float:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise InputError(where, f"share of {kind} is {share!r}", "use a number from 0 to 1")
+        raise InputError(where, f"share of {annotation} is {share!r}", "use a number from 0 to 1")
     return float(share)

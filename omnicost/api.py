@@ -106,7 +106,7 @@ def plan(
     if listed is not None:
         stats = stats.with_images(listed.count)
     held = None if in_hand is None else _labels_in_hand(Path(in_hand), listed, stats)
-    paid = {kind: _overheads(kind, overheads, labelling_times) for kind in AnnotationType}
+    paid = {each: _overheads(each, overheads, labelling_times) for each in AnnotationType}
     question = Question(
         budget_hours=_budget_hours(budget, wage, currency, hours_a_day),
         target=_share(target),
@@ -274,12 +274,14 @@ def _times(times: LabellingTimes | PathLike | None) -> LabellingTimes:
     return times if isinstance(times, LabellingTimes) else LabellingTimes.from_yaml(times)
 
 
-def _overheads(kind: AnnotationType, given: OverheadsByType | None, times: LabellingTimes) -> Any:
+def _overheads(
+    annotation: AnnotationType, given: OverheadsByType | None, times: LabellingTimes
+) -> Any:
     from omnicost.cost import Overheads
 
-    if given is not None and kind in given:
-        return given[kind]
-    return times.overheads.get(kind, Overheads())
+    if given is not None and annotation in given:
+        return given[annotation]
+    return times.overheads.get(annotation, Overheads())
 
 
 def _images(images: int | PathLike | ImageList) -> ImageList:

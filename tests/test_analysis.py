@@ -269,7 +269,7 @@ def test_examples_are_kept_whole(tmp_path: Path) -> None:
     )  # fmt: skip
     save_examples(tmp_path / "e.npz", [example, example])
     again = load_examples(tmp_path / "e.npz")[1]
-    assert (again.name, again.kind, again.class_names, again.tags) == (
+    assert (again.name, again.annotation, again.class_names, again.tags) == (
         "a.png", "point", ("cat", "dog"), (),
     )  # fmt: skip
     assert (again.before, again.boxes) == (None, None)

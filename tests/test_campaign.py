@@ -61,7 +61,7 @@ def test_the_bill_s_lines_add_up_to_the_plan_s_hours() -> None:
     assert PLAN.hours <= 200
     for line in bill.lines:
         seconds = 3600 * line.labelling / line.images
-        paid = PLAN.problem.seconds[line.kind.strength]
+        paid = PLAN.problem.seconds[line.annotation.strength]
         assert seconds * Overheads().factor == pytest.approx(paid)
         assert line.idle == pytest.approx(0.1 * (line.hours - line.setup))
     assert bill.assumed() == ("review", "rework", "idle")

@@ -101,7 +101,7 @@ def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
         content["images"][2]["height"] = None
 
     report = checked(tmp_path, many)
-    assert {each.kind for each in report.faults} == {
+    assert {each.name for each in report.faults} == {
         "faulty box",
         "unknown category",
         "image without size",
@@ -120,7 +120,7 @@ def test_bad_pictures(tmp_path: Path, decode: bool) -> None:
     picture(pictures / "31.png", 60, 40)
     found = check(folder, "train", decode=decode).faults
     assert [each.item for each in found] == ["image 4", "image 20", "image 31"]
-    assert found[0].kind == "missing picture"
+    assert found[0].name == "missing picture"
     assert "40 x 60" in found[2].detail
 
 

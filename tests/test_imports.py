@@ -221,7 +221,7 @@ def test_several_annotators() -> None:
         (Annotators.AGREED, ["box"]),
     ):
         export = read_label_studio([task], annotators)
-        assert [str(each.kind) for each in export.images[0].drawn] == kinds
+        assert [str(each.annotation) for each in export.images[0].drawn] == kinds
         assert [each.reason for each in export.skipped] == ["annotation that was cancelled"]
 
 

@@ -36,7 +36,7 @@ TRUTH = drawn([7, 9], [0, 1], square(0, 0), square(20, 20))
 def example(**values: Any) -> MaskExample:
     image = np.full((40, 40, 3), 90, np.uint8)
     defaults: dict[str, Any] = {
-        "name": "a.png", "image": image, "kind": "point", "class_names": NAMES, "truth": TRUTH
+        "name": "a.png", "image": image, "annotation": "point", "class_names": NAMES, "truth": TRUTH
     }  # fmt: skip
     return MaskExample(**{**defaults, **values})
 
@@ -52,7 +52,7 @@ def test_masks_take_the_colour_of_their_annotation() -> None:
 def test_detections_take_the_colour_of_what_they_are_on() -> None:
     """A mask of no annotation belongs to the instance of its class that it covers, or is grey."""
     after = drawn([-1, -1, -1], [1, 0, 0], square(21, 20), square(20, 20), square(30, 0))
-    panel = compute_masks_info([example(kind="none", after=after)]).rows[0]
+    panel = compute_masks_info([example(annotation="none", after=after)]).rows[0]
     assert panel.panels["after"].colours == (panel.colours[9], STRAY_COLOUR, STRAY_COLOUR)
 
 
@@ -65,7 +65,7 @@ def test_mean_iou_is_over_the_instances() -> None:
         pytest.approx(0.25)
     )
     twice = drawn([-1, -1], [0, 0], half, square(0, 0))
-    panel = compute_masks_info([example(kind="class", after=twice)]).rows[0].panels["after"]
+    panel = compute_masks_info([example(annotation="class", after=twice)]).rows[0].panels["after"]
     assert panel.mean_iou == pytest.approx(0.5)
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from omnicost.data.opening import open_dataset
 from omnicost.data.tiny import raster
+from omnicost.data.tiny.designs import DESIGNS
 from omnicost.data.tiny.disk import write_coco
-from omnicost.data.tiny.kinds import KINDS
 from omnicost.data.tiny.paint import Strokes, _tints, paint
 from omnicost.data.tiny.parts import SELF, TONES
 from omnicost.data.tiny.shapes import NAMED
@@ -160,7 +160,9 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", DATASETS)
 def test_some_labels_leave_part_of_the_thing_out(name: str) -> None:
     """Class prompts carry information: some classes' labelled extent is not the visible thing."""
-    labels = {kind: {part.label for part in KINDS[kind].parts} for kind in SPECS[name].class_names}
+    labels = {
+        design: {part.label for part in DESIGNS[design].parts} for design in SPECS[name].class_names
+    }
     assert all(SELF in found for found in labels.values())
     assert any(found != {SELF} for found in labels.values())
 
@@ -168,7 +170,7 @@ def test_some_labels_leave_part_of_the_thing_out(name: str) -> None:
 @pytest.mark.parametrize("name", DATASETS)
 def test_some_classes_look_alike(name: str) -> None:
     """Captions with absent classes can go wrong: some classes are close in hue."""
-    hues = sorted(KINDS[kind].hue for kind in SPECS[name].class_names)
+    hues = sorted(DESIGNS[design].hue for design in SPECS[name].class_names)
     assert min(np.diff(hues)) < 20
 
 
@@ -179,17 +181,17 @@ def test_alike_classes_differ_in_what_their_labels_leave_out(name: str) -> None:
     assert len(spec.alike) >= 2
     for pair in spec.alike:
         assert set(pair) <= set(spec.class_names)
-        assert len({_labelled_whole(kind) for kind in pair}) == 2
-        one, other = (_hues_of(spec, kind) for kind in pair)
+        assert len({_labelled_whole(design) for design in pair}) == 2
+        one, other = (_hues_of(spec, design) for design in pair)
         assert one & other
 
 
-def _labelled_whole(kind: str) -> bool:
-    return all(part.label == SELF for part in KINDS[kind].parts)
+def _labelled_whole(design: str) -> bool:
+    return all(part.label == SELF for part in DESIGNS[design].parts)
 
 
-def _hues_of(spec: WorldSpec, kind: str) -> set[int]:
-    parts = zip(_tints(kind, spec.alike)[:, 0], KINDS[kind].parts, strict=True)
+def _hues_of(spec: WorldSpec, design: str) -> set[int]:
+    parts = zip(_tints(design, spec.alike)[:, 0], DESIGNS[design].parts, strict=True)
     return {int(hue) for hue, part in parts if part.label == SELF and part.tone == "body"}
 
 
@@ -197,9 +199,9 @@ def test_made_up_things_are_of_no_class() -> None:
     """tiny-things, from which tiny SAM learns, has no class of a data set."""
     things = set(SPECS["tiny-things"].class_names)
     assert not things & set(NAMED)
-    assert things | set(NAMED) == set(KINDS)
-    shapes = [kind.parts for kind in NAMED.values()]
-    assert all(KINDS[thing].parts not in shapes for thing in things)
+    assert things | set(NAMED) == set(DESIGNS)
+    shapes = [design.parts for design in NAMED.values()]
+    assert all(DESIGNS[thing].parts not in shapes for thing in things)
     assert 0.4 < np.mean([not _labelled_whole(thing) for thing in things]) < 0.8
 
 
@@ -243,10 +245,10 @@ def test_a_few_things_of_the_web_are_misnamed() -> None:
 
 def test_kinds_use_known_tones_and_labels() -> None:
     """Every part has a tone, a convex outline, and the label of a class or none."""
-    for kind in KINDS.values():
-        for part in kind.parts:
+    for design in DESIGNS.values():
+        for part in design.parts:
             assert part.tone in TONES
-            assert part.label in (SELF, None) or part.label in KINDS
+            assert part.label in (SELF, None) or part.label in DESIGNS
             assert _is_convex(part.outline)
 
 
@@ -288,7 +290,7 @@ def test_what_is_outside_the_picture_covers_nothing() -> None:
 def test_painting_at_once_is_painting_one_after_the_other(seed: int, outline: bool) -> None:
     """What a polygon hides may be left out, and pixels may be taken layer by layer."""
     draws = raster.Draws(seed)
-    parts = KINDS["rider"].parts
+    parts = DESIGNS["rider"].parts
     shapes = [(raster.pack([part.outline]), _some_pose(draws)) for part in parts]
     strokes = Strokes(
         draws.integers(0, 255, 3, len(parts)),

@@ -14,7 +14,7 @@ import numpy as np
 
 from omnicost.plot.masks import Drawn, MaskExample
 
-_TEXTS: Final = ("name", "kind", "class_names", "tags")
+_TEXTS: Final = ("name", "annotation", "class_names", "tags")
 _DRAWN: Final = ("truth", "before", "after")
 _ARRAYS: Final = (
     "image", "points", "boxes", "label_ids", "sam_boxes", "detector_boxes", "prompt_boxes",
@@ -60,7 +60,7 @@ def _example(arrays: dict[str, np.ndarray], under: str) -> MaskExample:
             parts[name] = Drawn(own[f"{name}/ids"], own[f"{name}/classes"], masks)
     return MaskExample(
         name=str(own["name"]),
-        kind=str(own["kind"]),
+        annotation=str(own["annotation"]),
         class_names=tuple(own["class_names"].tolist()),
         tags=tuple(own["tags"].tolist()),
         **parts,

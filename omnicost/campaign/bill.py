@@ -17,7 +17,7 @@ from omnicost.plan import Plan, Question
 class BillLine(NamedTuple):
     """Hours of one annotation type."""
 
-    kind: AnnotationType
+    annotation: AnnotationType
     images: int
     labelling: float
     review: float
@@ -61,7 +61,7 @@ class Bill(NamedTuple):
     def assumed(self) -> tuple[str, ...]:
         """The shares that nobody measured or gave for some type that is used."""
         names = ("review", "rework", "idle")
-        used = [self.overheads.get(line.kind, Overheads()) for line in self.lines]
+        used = [self.overheads.get(line.annotation, Overheads()) for line in self.lines]
         return tuple(name for name in names if any(name not in one.known for one in used))
 
 
@@ -69,20 +69,20 @@ def bill_of(plan: Plan, overheads: OverheadsByType) -> Bill:
     """The bill of a plan that was made with these overheads."""
     return Bill(
         tuple(
-            _line(plan, kind, overheads.get(kind, Overheads()))
-            for kind in reversed(AnnotationType)
-            if kind is not AnnotationType.NONE and plan.new_labels[kind.strength]
+            _line(plan, annotation, overheads.get(annotation, Overheads()))
+            for annotation in reversed(AnnotationType)
+            if annotation is not AnnotationType.NONE and plan.new_labels[annotation.strength]
         ),
         overheads,
     )
 
 
-def _line(plan: Plan, kind: AnnotationType, one: Overheads) -> BillLine:
-    images = int(plan.new_labels[kind.strength])
-    paid = float(plan.label_hours[kind.strength])
+def _line(plan: Plan, annotation: AnnotationType, one: Overheads) -> BillLine:
+    images = int(plan.new_labels[annotation.strength])
+    paid = float(plan.label_hours[annotation.strength])
     labelling = paid / one.factor
     return BillLine(
-        kind,
+        annotation,
         images,
         labelling,
         review=labelling * (1 + one.rework) * one.review,
@@ -115,4 +115,4 @@ def plan_with_setup(
 
 def setup_hours(images: np.ndarray, overheads: OverheadsByType) -> float:
     """Set-up hours of the types that an allocation (T,) uses."""
-    return sum(one.setup_hours for kind, one in overheads.items() if images[kind.strength] > 0)
+    return sum(one.setup_hours for each, one in overheads.items() if images[each.strength] > 0)

@@ -29,7 +29,7 @@ _STEPS: Final = 250
 class TypeWeeks(NamedTuple):
     """When one type is worked on, in weeks from the start."""
 
-    kind: AnnotationType
+    annotation: AnnotationType
     images: int
     begins: float
     ends: float
@@ -89,14 +89,14 @@ def simulate(
         weeks_interval=interval(run.done),
         types=tuple(
             TypeWeeks(
-                kind,
-                int(plan.new_labels[kind.strength]),
+                annotation,
+                int(plan.new_labels[annotation.strength]),
                 float(run.begins[:, place].mean()),
                 float(run.ends[:, place].mean()),
                 interval(run.ends[:, place]),
                 float(run.left[:, place].mean()),
             )
-            for place, kind in enumerate(run.types)
+            for place, annotation in enumerate(run.types)
         ),
         in_time=in_time,
         annotators_needed=None
@@ -139,12 +139,12 @@ class _Run(NamedTuple):
 
 def _run(plan: Plan, overheads: OverheadsByType, team: Team, seed: int, draws: int) -> _Run:
     types = tuple(
-        kind
-        for kind in reversed(AnnotationType)
-        if kind is not AnnotationType.NONE and plan.new_labels[kind.strength]
+        annotation
+        for annotation in reversed(AnnotationType)
+        if annotation is not AnnotationType.NONE and plan.new_labels[annotation.strength]
     )
     worlds = draw_worlds(plan, overheads, team, types, np.random.default_rng(seed), draws)
-    setup = sum(overheads[kind].setup_hours for kind in types if kind in overheads)
+    setup = sum(overheads[each].setup_hours for each in types if each in overheads)
     offset = setup / (team.annotators * team.hours_a_week)
     days = Days(worlds, team, _step_days(plan, team, setup))
     while not days.finished():

@@ -51,12 +51,12 @@ def chart(report: PlanReport) -> dict[str, Any]:
         "y_ticks": [(scale.y(p), f"{p:g}%") for p in _percent_ticks(scale.ends)],
         "types": [
             {
-                "name": str(kind),
-                "colour": COLOURS[kind],
+                "name": str(annotation),
+                "colour": COLOURS[annotation],
                 "points": _points(curve.tuned(), scale),
                 "alone": _alone(curve, scale),
             }
-            for kind, curve in info.types.items()
+            for annotation, curve in info.types.items()
         ],
         "best": _points(info.best, scale),
         "budget": _maybe(scale.x, info.budget_hours),
@@ -126,12 +126,12 @@ def shares(images: np.ndarray) -> list[dict[str, Any]]:
     total = float(images.sum())
     return [
         {
-            "name": str(kind),
-            "colour": COLOURS[kind],
-            "images": f"{int(images[kind.strength]):,}",
-            "share": round(100 * float(images[kind.strength]) / total, 3),
-            "percent": words.percent(float(images[kind.strength]) / total),
+            "name": str(annotation),
+            "colour": COLOURS[annotation],
+            "images": f"{int(images[annotation.strength]):,}",
+            "share": round(100 * float(images[annotation.strength]) / total, 3),
+            "percent": words.percent(float(images[annotation.strength]) / total),
         }
-        for kind in reversed(AnnotationType)
-        if images[kind.strength]
+        for annotation in reversed(AnnotationType)
+        if images[annotation.strength]
     ]

@@ -82,7 +82,7 @@ def _content(report: PlanReport) -> dict[str, Any]:
         "sample": sample(report),
         "cautions": list(words.cautions(report)),
         "grounds": list(words.grounds(report)),
-        "colours": {str(kind): colour for kind, colour in COLOURS.items()},
+        "colours": {str(annotation): colour for annotation, colour in COLOURS.items()},
     }
 
 
@@ -132,7 +132,7 @@ def _bill(report: PlanReport) -> dict[str, Any]:
     longest = max(line.hours for line in bill.lines)
     bars = [
         {
-            "name": str(line.kind),
+            "name": str(line.annotation),
             "hours": words.hours_text(line.hours),
             "parts": [
                 {"name": name, "width": round(100 * getattr(line, name) / longest, 2)}
@@ -162,8 +162,8 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
     return {
         "bars": [
             {
-                "name": str(one.kind),
-                "colour": COLOURS[one.kind],
+                "name": str(one.annotation),
+                "colour": COLOURS[one.annotation],
                 "left": place(one.begins),
                 "width": max(place(one.ends) - place(one.begins), 0.6),
                 "low": place(one.ends_interval.low),
@@ -192,17 +192,19 @@ def sample(report: PlanReport, most: int = SAMPLE) -> list[dict[str, str]]:
     if images is None or images.folder is None or images.names is None:
         return []
     assigned = report.assigned()
-    used = [kind for kind in reversed(AnnotationType) if (assigned == kind.strength).any()]
+    used = [each for each in reversed(AnnotationType) if (assigned == each.strength).any()]
     each = max(1, most // max(len(used), 1))
     return [
         shown
-        for kind in used
-        for shown in _thumbnails(images, kind, np.flatnonzero(assigned == kind.strength), each)
+        for annotation in used
+        for shown in _thumbnails(
+            images, annotation, np.flatnonzero(assigned == annotation.strength), each
+        )
     ]
 
 
 def _thumbnails(
-    images: ImageList, kind: AnnotationType, rows: np.ndarray, count: int
+    images: ImageList, annotation: AnnotationType, rows: np.ndarray, count: int
 ) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     assert images.names is not None
@@ -210,7 +212,7 @@ def _thumbnails(
     for row in rows[: 5 * count].tolist():
         name = images.names[row]
         if uri := thumbnail(images.folder / name):
-            found.append({"name": Path(name).name, "type": str(kind), "uri": uri})
+            found.append({"name": Path(name).name, "type": str(annotation), "uri": uri})
         if len(found) == count:
             break
     return found

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnicost.campaign.bill import Bill
-from omnicost.campaign.calendar import Calendar
+from omnicost.campaign.bill import Bill, BillLine
+from omnicost.campaign.calendar import Calendar, TypeWeeks
 from omnicost.labelling import ImageList, assign
 from omnicost.plan import Plan, Question
 
@@ -66,16 +66,18 @@ class PlanReport:
             data["bill"] = {
                 "total_hours": self.bill.hours,
                 "assumed": list(self.bill.assumed()),
-                "types": [
-                    {**line._asdict(), "kind": str(line.kind), "hours": line.hours}
-                    for line in self.bill.lines
-                ],
+                "types": [{**_by_type(line), "hours": line.hours} for line in self.bill.lines],
             }
         if self.calendar is not None:
             data["calendar"] = _calendar(self.calendar)
         if self.pay is not None:
             data |= {"money": self.hours * self.pay.wage_per_hour, "currency": self.pay.currency}
         return data
+
+
+def _by_type(line: BillLine | TypeWeeks) -> dict[str, Any]:
+    data = line._asdict()
+    return {"kind": str(data.pop("annotation")), **data}
 
 
 def _calendar(calendar: Calendar) -> dict[str, Any]:
@@ -92,7 +94,6 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
         "in_time": calendar.in_time,
         "annotators_needed": calendar.annotators_needed,
         "types": [
-            {**one._asdict(), "kind": str(one.kind), "ends_interval": list(one.ends_interval)}
-            for one in calendar.types
+            {**_by_type(one), "ends_interval": list(one.ends_interval)} for one in calendar.types
         ],
     }

@@ -56,7 +56,7 @@ def gain(share: float, plan: Plan) -> str:
 
 def described(images: np.ndarray) -> str:
     """An allocation in words, strongest type first."""
-    used = [kind for kind in reversed(ORDER) if images[kind.strength] > 0]
+    used = [annotation for annotation in reversed(ORDER) if images[annotation.strength] > 0]
     return ", ".join(f"{percent(images[k.strength] / images.sum())} {k}" for k in used)
 
 
@@ -97,7 +97,7 @@ def _asked(question: Question, pay: Pay | None) -> str:
     if question.confidence is not None:
         kept = "reached" if question.budget_hours is None else "kept"
         text += f", {kept} with {question.confidence:.0%} confidence"
-    limits = [f"{kind} at most {hours_text(hours)}" for kind, hours in question.max_hours.items()]
+    limits = [f"{each} at most {hours_text(hours)}" for each, hours in question.max_hours.items()]
     return text + "".join(f", {limit}" for limit in limits)
 
 
@@ -240,7 +240,7 @@ def _finish(calendar: Calendar) -> Iterator[tuple[str, str]]:
 def _deadline(calendar: Calendar) -> str:
     weeks = deadline_text(calendar.team.weeks or 0)
     text = f"{calendar.in_time or 0:.0%} chance to be done in {weeks}"
-    left = [f"{one.left:,.0f} {one.kind}" for one in calendar.types if one.left >= 0.5]
+    left = [f"{one.left:,.0f} {one.annotation}" for one in calendar.types if one.left >= 0.5]
     if left:
         text += f"; {', '.join(left)} images are then expected to be without a label"
     needed = calendar.annotators_needed
@@ -285,7 +285,7 @@ def _times_line(plan: Plan) -> str:
 
 def overheads_line(bill: Bill) -> str:
     """The shares behind the bill, and which of them nobody measured."""
-    used = [bill.overheads.get(line.kind, Overheads()) for line in bill.lines]
+    used = [bill.overheads.get(line.annotation, Overheads()) for line in bill.lines]
     shares = [
         f"{name} {_range([getattr(one, name) for one in used])} {of}"
         for name, of in (("review", "of labelling"), ("rework", "of labelling"),
@@ -303,7 +303,7 @@ def _range(values: list[float]) -> str:
 
 
 def _names_line(plan: Plan) -> Iterator[str]:
-    used = [kind for kind in _PROMPTED_BY_NAMES if plan.images[kind.strength]]
+    used = [annotation for annotation in _PROMPTED_BY_NAMES if plan.images[annotation.strength]]
     if used:
         yield (
             f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
@@ -318,12 +318,13 @@ def _names_line(plan: Plan) -> Iterator[str]:
 def allocation_rows(report: PlanReport) -> Iterator[list[str]]:
     """Label, images, share, seconds an image, hours and, with pay, money; the total last."""
     plan = report.plan
-    for kind in reversed(ORDER):
-        count = int(plan.images[kind.strength])
+    for annotation in reversed(ORDER):
+        count = int(plan.images[annotation.strength])
         if count:
-            seconds = float(plan.problem.seconds[kind.strength])
-            hours = float(plan.label_hours[kind.strength])
-            yield [str(kind), f"{count:,}", percent(count / plan.stats.images), f"{seconds:,.1f}",
+            seconds = float(plan.problem.seconds[annotation.strength])
+            hours = float(plan.label_hours[annotation.strength])
+            share = percent(count / plan.stats.images)
+            yield [str(annotation), f"{count:,}", share, f"{seconds:,.1f}",
                    *_paid(hours, report.pay)]  # fmt: skip
     if report.hours > plan.hours:
         yield ["set-up", "", "", "", *_paid(report.hours - plan.hours, report.pay)]
@@ -341,7 +342,7 @@ BILL_HEADINGS = ("label", "labelling", "review", "rework", "idle", "set-up", "al
 
 def bill_rows(bill: Bill) -> Iterator[list[str]]:
     """Hours of each type by what they go into; the total last where there are several."""
-    lines = [(str(line.kind), line) for line in bill.lines]
+    lines = [(str(line.annotation), line) for line in bill.lines]
     if len(lines) > 1:
         lines.append(("total", bill.total()))
     for name, line in lines:
@@ -358,7 +359,7 @@ def calendar_rows(calendar: Calendar) -> Iterator[list[str]]:
         left = "" if calendar.in_time is None else f"{one.left:,.0f}"
         ends = (_moment(calendar.day(w), w) for w in (one.ends, one.ends_interval.high))
         begins = _moment(calendar.first_day(one.begins), one.begins)
-        yield [str(one.kind), f"{one.images:,}", begins, *ends, left]
+        yield [str(one.annotation), f"{one.images:,}", begins, *ends, left]
 
 
 def _moment(day: date | None, weeks: float) -> str:

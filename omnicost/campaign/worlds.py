@@ -40,12 +40,12 @@ def draw_worlds(
     draws: int,
 ) -> AnnotatorDraws:
     """D draws of a team that labels these types."""
-    places = [kind.strength for kind in types]
+    places = [annotation.strength for annotation in types]
     images = plan.new_labels[places].astype(float)
     spend = draw_spend(plan.stats, _without_annotators(plan.times), rng, draws)
     seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places)
     review, rework, idle = (one[:, places] for one in draw_shares(overheads, draws, rng))
-    sds = np.array([annotator_log_sd(plan.times, kind) for kind in types])
+    sds = np.array([annotator_log_sd(plan.times, annotation) for annotation in types])
     # The mean time of a log is that of a shared queue, where the mean of 1 / time is kept.
     normal = rng.standard_normal((draws, team.annotators, len(types)))
     speed = np.exp(sds * normal + sds**2 / 2)
@@ -54,7 +54,7 @@ def draw_worlds(
         (seconds / (1 - idle))[:, None, :] * speed,
         review,
         rework,
-        tuple(main_time(plan.times, kind).learning for kind in types),
+        tuple(main_time(plan.times, annotation).learning for annotation in types),
     )
 
 
@@ -66,20 +66,20 @@ def _image_noise(spend: SpendDraws, images: np.ndarray, places: list[int]) -> np
     return factor
 
 
-def main_time(times: LabellingTimes, kind: AnnotationType) -> LabellingTime:
+def main_time(times: LabellingTimes, annotation: AnnotationType) -> LabellingTime:
     """The labelling time that most of a type's work is."""
     names = {AnnotationType.CLASS: "tag", AnnotationType.POINT: "point_first"}
-    time: LabellingTime = getattr(times, names.get(kind, str(kind)))
+    time: LabellingTime = getattr(times, names.get(annotation, str(annotation)))
     return time
 
 
-def annotator_log_sd(times: LabellingTimes, kind: AnnotationType) -> float:
+def annotator_log_sd(times: LabellingTimes, annotation: AnnotationType) -> float:
     """Log standard deviation of annotators' times of a type: measured, or the same assumption."""
-    return float(getattr(times.project_log_sd, _spread_field(kind), PROJECT_LOG_SD))
+    return float(getattr(times.project_log_sd, _spread_field(annotation), PROJECT_LOG_SD))
 
 
-def _spread_field(kind: AnnotationType) -> str:
-    return "class_" if kind is AnnotationType.CLASS else str(kind)
+def _spread_field(annotation: AnnotationType) -> str:
+    return "class_" if annotation is AnnotationType.CLASS else str(annotation)
 
 
 def _without_annotators(times: LabellingTimes) -> LabellingTimes:

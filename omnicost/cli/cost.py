@@ -67,7 +67,7 @@ def cost(
     stats = read_stats(dataset, annotations, images)
     labelling_times = read_times(times, time)
     mixtures = [Policy.parse(text, "--policy") for text in policy or []]
-    pure = [Policy.of({kind: 1.0}) for kind in listed(*mixtures)]
+    pure = [Policy.of({each: 1.0}) for each in listed(*mixtures)]
     prices = price([*pure, *mixtures], stats, labelling_times)
     if as_json:
         print_json(_payload(stats, labelling_times, prices, wage, currency))
@@ -91,15 +91,15 @@ def _print_report(
         f"present, n = {stats.instances_per_image:.4g} instances"
     )
     console.print(f"{stats.source}\n", style="dim")
-    kinds = listed(*(row.policy for row in prices))
-    console.print(_arithmetic_table(kinds, stats, times))
+    types = listed(*(row.policy for row in prices))
+    console.print(_arithmetic_table(types, stats, times))
     console.print()
     console.print(_price_table(prices, wage, currency))
-    console.print(f"\n{_note(kinds, times)}", style="dim")
+    console.print(f"\n{_note(types, times)}", style="dim")
 
 
 def _arithmetic_table(
-    kinds: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
+    types: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
 ) -> Table:
     from rich.table import Table
 
@@ -109,9 +109,9 @@ def _arithmetic_table(
     table.add_column("label")
     table.add_column("s/image", justify="right")
     table.add_column("annotations x seconds each")
-    for kind in kinds:
-        seconds = seconds_per_image(kind, stats, times)
-        table.add_row(str(kind), _seconds_text(seconds), _sum_text(kind, stats, times))
+    for annotation in types:
+        seconds = seconds_per_image(annotation, stats, times)
+        table.add_row(str(annotation), _seconds_text(seconds), _sum_text(annotation, stats, times))
     return table
 
 
@@ -119,12 +119,12 @@ def _seconds_text(seconds: float) -> str:
     return f"{seconds:,.1f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
 
 
-def _sum_text(kind: AnnotationType, stats: DatasetStats, times: LabellingTimes) -> str:
+def _sum_text(annotation: AnnotationType, stats: DatasetStats, times: LabellingTimes) -> str:
     from omnicost.cost import CONSTANTS, arithmetic
 
     return " + ".join(
         f"{_count_text(term.annotations, CONSTANTS[term.constant].noun)} x {term.seconds:g}"
-        for term in arithmetic(kind, stats, times)
+        for term in arithmetic(annotation, stats, times)
         if term.annotations
     )
 
@@ -167,21 +167,21 @@ def _price_cells(row: Price, mixed: bool, wage: float | None) -> list[str]:
 def _policy_text(policy: Policy) -> str:
     if len(policy.shares) == 1:
         return str(next(iter(policy)))
-    return ", ".join(f"{100 * share:.3g}% {kind}" for kind, share in reversed(policy.shares))
+    return ", ".join(f"{100 * share:.3g}% {each}" for each, share in reversed(policy.shares))
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
 
 
-def _note(kinds: Sequence[AnnotationType], times: LabellingTimes) -> str:
+def _note(types: Sequence[AnnotationType], times: LabellingTimes) -> str:
     from omnicost.annotation import AnnotationType
 
     spread = times.project_log_sd
-    paid = [kind for kind in kinds if kind is not AnnotationType.NONE]
+    paid = [each for each in types if each is not AnnotationType.NONE]
     sds = spread.as_array(paid)
     shown = f"{sds[0]:.2g}" if sds.min() == sds.max() else f"{sds.min():.2g} to {sds.max():.2g}"
-    assumed = [kind for kind in paid if kind not in spread.measured]
+    assumed = [each for each in paid if each not in spread.measured]
     origin = "measured between annotators"
     if assumed:
         which = "" if len(assumed) == len(paid) else f" for {', '.join(assumed)}"
@@ -210,11 +210,11 @@ def _payload(
 
 
 def _terms(
-    kinds: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
+    types: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
 ) -> dict[str, list[dict[str, Any]]]:
     from omnicost.cost import arithmetic
 
-    return {str(kind): [t._asdict() for t in arithmetic(kind, stats, times)] for kind in kinds}
+    return {str(each): [t._asdict() for t in arithmetic(each, stats, times)] for each in types}
 
 
 def _price_payload(row: Price, wage: float | None, currency: str) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def import_(
         print_json({"folder": str(out)} | done._asdict() | {"skipped": skipped})
         return
     typer.echo(f"{out}: {done.images:,} images from {done.form}: {types_line(done.types)}")
-    drawn = ", ".join(f"{count:,} of type {kind}" for kind, count in done.instances.items())
+    drawn = ", ".join(f"{count:,} of type {each}" for each, count in done.instances.items())
     typer.echo(f"labels: {drawn or 'none'}; classes: {len(done.classes)}")
     by_reason: dict[str, list[str]] = defaultdict(list)
     for skip in done.skipped:
@@ -241,7 +241,9 @@ def import_(
 
 def _report_payload(report: Report) -> dict[str, Any]:
     statistics = report.statistics._asdict() if report.statistics else None
-    faults = [fault._asdict() for fault in report.faults]
+    faults = [
+        {"kind": fault.name, "item": fault.item, "detail": fault.detail} for fault in report.faults
+    ]
     return report._asdict() | {"statistics": statistics, "faults": faults}
 
 
@@ -276,16 +278,16 @@ def types_line(types: dict[str, int] | None) -> str:
     """Images of each annotation type in one cell."""
     if types is None:
         return "masks"
-    return ", ".join(f"{kind} {images:,}" for kind, images in types.items())
+    return ", ".join(f"{each} {images:,}" for each, images in types.items())
 
 
 def _print_faults(report: Report, everything: bool) -> None:
-    kinds: dict[str, list[Fault]] = defaultdict(list)
+    named: dict[str, list[Fault]] = defaultdict(list)
     for fault in report.faults:
-        kinds[fault.kind].append(fault)
-    for kind, faults in kinds.items():
+        named[fault.name].append(fault)
+    for name, faults in named.items():
         items = [f"{fault.item}: {fault.detail}" for fault in faults]
-        print_some(f"{report.split}: {kind}", items, everything)
+        print_some(f"{report.split}: {name}", items, everything)
 
 
 def print_some(title: str, items: list[str], everything: bool) -> None:

@@ -176,7 +176,7 @@ def masks(
         rows = [
             {
                 "image": row.example.name,
-                "annotation": row.example.kind,
+                "annotation": row.example.annotation,
                 "mean_iou": {name: panel.mean_iou for name, panel in row.panels.items()},
                 "without_mask": list(row.example.without_mask),
             }

@@ -135,7 +135,7 @@ def _train(
 
 def _labels(training: Training) -> str:
     """What the set holds, in one line."""
-    counted = ", ".join(f"{number} {kind}" for kind, number in training.counts.items())
+    counted = ", ".join(f"{number} {each}" for each, number in training.counts.items())
     held = (
         f"; {training.held_out} images with masks score the model"
         if training.held_out

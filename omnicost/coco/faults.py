@@ -11,7 +11,7 @@ from omnicost.errors import InputError
 class Fault(NamedTuple):
     """One thing that is wrong."""
 
-    kind: str  # such as "missing picture"
+    name: str  # such as "missing picture"
     item: str  # such as "image 4"
     detail: str
 
@@ -29,7 +29,7 @@ class Faults:
         self.collect = collect
         self.found: list[Fault] = []
 
-    def add(self, kind: str, item: str, where: str, problem: str, remedy: str) -> None:
+    def add(self, name: str, item: str, where: str, problem: str, remedy: str) -> None:
         """One fault: of an `item`, such as "image 4", which is at `where`, such as images[0].
 
         Raises:
@@ -37,12 +37,12 @@ class Faults:
         """
         if not self.collect:
             raise InputError(self.path, f"{where}: {problem}", remedy)
-        self.found.append(Fault(kind, item, f"{problem}; {remedy}"))
+        self.found.append(Fault(name, item, f"{problem}; {remedy}"))
 
-    def note(self, kind: str, item: str, detail: str) -> None:
+    def note(self, name: str, item: str, detail: str) -> None:
         """Something that a rule of ours settles, worth telling and no reason to stop."""
         if self.collect:
-            self.found.append(Fault(kind, item, detail))
+            self.found.append(Fault(name, item, detail))
 
 
 def shown(value: object) -> str:

@@ -151,8 +151,8 @@ def parse_coco(
     """
     faults = faults or Faults(path)
     if not isinstance(data, dict):
-        kind = type(data).__name__
-        raise InputError(path, f"holds a {kind}, not an object", "give a COCO-format file")
+        form = type(data).__name__
+        raise InputError(path, f"holds a {form}, not an object", "give a COCO-format file")
     for name in NOUNS:
         if name not in data:
             raise InputError(path, f"{name} is missing", "give a COCO-format instances file")
@@ -164,13 +164,13 @@ def parse_coco(
 def _objects(records: Any, section: str, faults: Faults) -> list[dict[str, Any]]:
     """The records of a section that are objects."""
     if not isinstance(records, list):
-        kind = type(records).__name__
-        raise InputError(faults.path, f"{section} is a {kind}", "make it a list of objects")
-    kind = f"{NOUNS[section]} without id"
+        form = type(records).__name__
+        raise InputError(faults.path, f"{section} is a {form}", "make it a list of objects")
+    fault = f"{NOUNS[section]} without id"
     for position, record in enumerate(records):
         if not isinstance(record, dict):
             where = f"{section}[{position}]"
-            faults.add(kind, where, where, f"is {shown(record)}", "make it an object")
+            faults.add(fault, where, where, f"is {shown(record)}", "make it an object")
     return [record if isinstance(record, dict) else {} for record in records]
 
 

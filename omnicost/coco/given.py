@@ -27,7 +27,7 @@ TYPES: Final = (
     AnnotationType.BOX,
     AnnotationType.MASK,
 )
-NONE, CLASS, POINT, BOX, MASK = (kind.strength for kind in TYPES)
+NONE, CLASS, POINT, BOX, MASK = (each.strength for each in TYPES)
 UNSAID: Final = -1
 
 

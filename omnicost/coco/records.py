@@ -53,45 +53,45 @@ class Records:
         self._nameable = self.sound.copy()
         return ids
 
-    def integers(self, key: str, kind: str, default: object = MISSING) -> np.ndarray:
+    def integers(self, key: str, fault: str, default: object = MISSING) -> np.ndarray:
         """A column of whole numbers: (N,) int64."""
         values = self.column(key, default)
         array = as_array(values)
         if array is not None and array.dtype.kind == "i":
             return array.astype(np.int64, copy=False)
-        self._refuse_missing(values, key, kind)
+        self._refuse_missing(values, key, fault)
         wrong = np.array([v is not MISSING and not is_whole(v) for v in values], bool)
-        self.refuse_values(wrong, kind, key, "use a whole number")
+        self.refuse_values(wrong, fault, key, "use a whole number")
         return np.array([int(v) if is_whole(v) else 0 for v in values], np.int64)
 
-    def numbers(self, key: str, kind: str) -> np.ndarray:
+    def numbers(self, key: str, fault: str) -> np.ndarray:
         """A column of finite numbers, NaN where the field is left out: (N,) float64."""
         values = [_NAN if value is None else value for value in self.column(key, None)]
         array = as_array(values)
         if array is None:
             wrong = np.array([as_float(value) is None for value in values], bool)
-            self.refuse_values(wrong, kind, key, "use a number")
+            self.refuse_values(wrong, fault, key, "use a number")
             array = np.array([as_float(value) or 0.0 for value in values])
         array = np.asarray(array, np.float64)
         given = np.array([value is not None for value in self.column(key, None)], bool)
-        self.refuse_values(~np.isfinite(array) & given, kind, key, "use a finite number")
+        self.refuse_values(~np.isfinite(array) & given, fault, key, "use a finite number")
         return array
 
-    def texts(self, key: str, kind: str, required: bool = False) -> list[str]:
+    def texts(self, key: str, fault: str, required: bool = False) -> list[str]:
         """A column of plain text; empty where the field is left out and not required."""
         values = self.column(key) if required else self.column(key, "")
-        self._refuse_missing(values, key, kind)
+        self._refuse_missing(values, key, fault)
         wrong = [value is not MISSING and not isinstance(value, str) for value in values]
-        self.refuse_values(np.array(wrong, bool), kind, key, "use text")
+        self.refuse_values(np.array(wrong, bool), fault, key, "use text")
         odd = np.array([isinstance(value, str) and not is_plain(value) for value in values], bool)
         remedy = "leave control characters and halves of surrogate pairs out"
-        self.refuse_values(odd, kind, key, remedy)
+        self.refuse_values(odd, fault, key, remedy)
         if required:
             empty = np.array([isinstance(value, str) and not value.strip() for value in values])
-            self.refuse_values(empty.astype(bool), kind, key, "give it a name")
+            self.refuse_values(empty.astype(bool), fault, key, "give it a name")
         return [value if isinstance(value, str) else "" for value in values]
 
-    def boxes(self, key: str, kind: str, length: int, remedy: str) -> np.ndarray:
+    def boxes(self, key: str, fault: str, length: int, remedy: str) -> np.ndarray:
         """A column of lists of so many finite numbers, NaN where left out: (N, length) float64."""
         values = self.column(key, None)
         absent = np.array([value is None for value in values], bool)
@@ -99,29 +99,29 @@ class Records:
             return np.full((len(values), length), _NAN)
         none = [_NAN] * length
         wrong = np.array([not _is_list(value, length) for value in values], bool) & ~absent
-        self.refuse_values(wrong, kind, key, remedy)
+        self.refuse_values(wrong, fault, key, remedy)
         sound = [value if ok else none for value, ok in zip(values, ~(wrong | absent), strict=True)]
         array = as_array([number for value in sound for number in value])
         if array is None:
             bad = [any(as_float(number) is None for number in value) for value in sound]
-            self.refuse_values(np.array(bad, bool), kind, key, remedy)
+            self.refuse_values(np.array(bad, bool), fault, key, remedy)
             array = np.array([as_float(n) or 0.0 for value in sound for n in value])
         boxes = np.asarray(array, np.float64).reshape(-1, length)
         infinite = ~np.isfinite(boxes).all(axis=1) & ~absent & ~wrong
-        self.refuse_values(infinite, kind, key, remedy)
+        self.refuse_values(infinite, fault, key, remedy)
         return boxes
 
-    def refuse_values(self, wrong: np.ndarray, kind: str, key: str, remedy: str) -> None:
+    def refuse_values(self, wrong: np.ndarray, fault: str, key: str, remedy: str) -> None:
         """Refuse records for the value of a field, or of two joined by `and`."""
 
         def problem(index: int) -> str:
             values = [self._get(self.records[index], part, None) for part in key.split(" and ")]
             return f"{key} is {' and '.join(map(shown, values))}"
 
-        self.refuse(wrong, kind, problem, remedy)
+        self.refuse(wrong, fault, problem, remedy)
 
     def refuse(
-        self, wrong: np.ndarray, kind: str, problem: Callable[[int], str], remedy: str
+        self, wrong: np.ndarray, fault: str, problem: Callable[[int], str], remedy: str
     ) -> None:
         """Report the records marked wrong, naming each by its id, and mark them as not sound."""
         if not wrong.any():
@@ -135,19 +135,19 @@ class Records:
                 else f"{place} (id {shown(identity)})"
             )
             item = f"{self.noun} {int(identity)}" if is_whole(identity) else place
-            self.faults.add(kind, item, where, problem(index), remedy)
+            self.faults.add(fault, item, where, problem(index), remedy)
         self.sound &= ~wrong
 
-    def _refuse_missing(self, values: list[Any], key: str, kind: str) -> None:
+    def _refuse_missing(self, values: list[Any], key: str, fault: str) -> None:
         missing = np.array([value is MISSING for value in values], bool)
-        self.refuse(missing, kind, lambda index: f"has no {key}", "add it")
+        self.refuse(missing, fault, lambda index: f"has no {key}", "add it")
 
 
 def as_array(values: list[Any]) -> np.ndarray | None:
-    """The values as an array of ints or floats; None if any is of another kind or too large."""
+    """The values as an array of ints or floats; None if any is neither or too large."""
     if not values:
         return np.empty(0, np.int64)
-    if any(kind not in (int, float) for kind in set(map(type, values))):
+    if any(fault not in (int, float) for fault in set(map(type, values))):
         return None
     try:
         array = np.array(values)

@@ -73,10 +73,10 @@ def _visible(keypoints: Any) -> list[tuple[float, float]]:
 
 def image_columns(records: Records) -> SectionColumns:
     """The sound images: ids, sizes, names, and the annotation types that they declare."""
-    ids, kind = records.ids(), "image without size"
-    sizes = np.stack([records.integers(key, kind, default=0) for key in ("height", "width")], 1)
+    ids, fault = records.ids(), "image without size"
+    sizes = np.stack([records.integers(key, fault, default=0) for key in ("height", "width")], 1)
     wrong = np.any(sizes < 0, axis=1)
-    records.refuse_values(wrong, kind, "height and width", "give the size in pixels")
+    records.refuse_values(wrong, fault, "height and width", "give the size in pixels")
     vast = ~wrong & (np.clip(sizes, 0, 2**30).prod(axis=1) > MOST_PIXELS)
     remedy = f"cut it into tiles or shrink it: at most {MOST_PIXELS:,} pixels"
     records.refuse_values(vast, "image too large", "height and width", remedy)
@@ -106,7 +106,7 @@ def leads_out(name: str) -> bool:
 
 def _declared(records: Records) -> np.ndarray:
     said = records.texts("omnicost_type", "unknown annotation type")
-    known = {str(kind): kind.strength for kind in given_module.TYPES} | {"": UNSAID}
+    known = {str(each): each.strength for each in given_module.TYPES} | {"": UNSAID}
     wrong = np.array([each not in known for each in said], bool)
     remedy = f"use {', '.join(given_module.TYPES)}"
     records.refuse_values(wrong, "unknown annotation type", "omnicost_type", remedy)
@@ -152,7 +152,7 @@ def note_unused(faults: Faults, classes: SectionColumns, used: np.ndarray) -> No
 
 
 def _refuse_repeated(
-    records: Records, values: np.ndarray | list[str], kind: str, key: str, remedy: str
+    records: Records, values: np.ndarray | list[str], fault: str, key: str, remedy: str
 ) -> None:
     """Refuse a record whose value a sound one before it has; empty text is none."""
     seen: set[Any] = set()
@@ -161,7 +161,7 @@ def _refuse_repeated(
     for index, value in enumerate(everything):
         repeated[index] = records.sound[index] and value != "" and value in seen
         seen.add(value)
-    records.refuse(repeated, kind, lambda n: f"{key} {shown(everything[n])} is used twice", remedy)
+    records.refuse(repeated, fault, lambda n: f"{key} {shown(everything[n])} is used twice", remedy)
 
 
 def _is_text(value: object) -> bool:
@@ -184,7 +184,7 @@ class Rows:
         self._refuse(again, "duplicate annotation id", lambda n: f"id {n} is used twice", self.ids,
                      "make ids unique")  # fmt: skip
 
-    def references(self, column: str, ids: np.ndarray, key: str, kind: str) -> np.ndarray:
+    def references(self, column: str, ids: np.ndarray, key: str, fault: str) -> np.ndarray:
         """Positions in `ids` of the values of a column: (A,) int64."""
         values = self.columns[column]
         if not len(ids):
@@ -194,7 +194,7 @@ class Rows:
         positions = order[found]
         unknown = np.flatnonzero((ids[positions] != values) & self.columns["sound"])
         remedy = f"add it to {column} or remove the annotation"
-        self._refuse(unknown, kind, lambda n: f"{key} {n} is not in {column}", values, remedy)
+        self._refuse(unknown, fault, lambda n: f"{key} {n} is not in {column}", values, remedy)
         return positions
 
     def leave_out(self, rows: np.ndarray) -> None:
@@ -205,10 +205,10 @@ class Rows:
             self.faults.note("label left out", f"annotation {self.ids[row]}", detail)
 
     def _refuse(
-        self, rows: np.ndarray, kind: str, problem: Any, values: np.ndarray, remedy: str
+        self, rows: np.ndarray, fault: str, problem: Any, values: np.ndarray, remedy: str
     ) -> None:
         self.sound[rows] = False
         for row in rows.tolist():
             number = self.ids[row]
             where = f"annotations[{row}] (id {number})"
-            self.faults.add(kind, f"annotation {number}", where, problem(int(values[row])), remedy)
+            self.faults.add(fault, f"annotation {number}", where, problem(int(values[row])), remedy)

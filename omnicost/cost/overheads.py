@@ -54,7 +54,7 @@ OverheadsByType = Mapping[AnnotationType, Overheads]
 
 def overhead_factors(overheads: OverheadsByType | None) -> np.ndarray:
     """Paid seconds for each second of labelling of every type: (T,) float64; ones for None."""
-    return np.array([_of(kind, overheads).factor for kind in AnnotationType])
+    return np.array([_of(annotation, overheads).factor for annotation in AnnotationType])
 
 
 def draw_shares(
@@ -64,7 +64,7 @@ def draw_shares(
 
     A share that is too low for one type is likely too low for all, so a draw shifts them together.
     """
-    types = [_of(kind, overheads) for kind in AnnotationType]
+    types = [_of(annotation, overheads) for annotation in AnnotationType]
     names = ("review", "rework", "idle")
     sds = np.array(
         [[KNOWN_LOG_SD if n in one.known else ASSUMED_LOG_SD for one in types] for n in names]
@@ -75,7 +75,7 @@ def draw_shares(
     return drawn[0], drawn[1], np.minimum(drawn[2], _MOST_IDLE)
 
 
-def _of(kind: AnnotationType, overheads: OverheadsByType | None) -> Overheads:
-    if overheads is None or kind is AnnotationType.NONE:
+def _of(annotation: AnnotationType, overheads: OverheadsByType | None) -> Overheads:
+    if overheads is None or annotation is AnnotationType.NONE:
         return NOTHING
-    return overheads.get(kind, Overheads())
+    return overheads.get(annotation, Overheads())

@@ -68,4 +68,4 @@ def _price(
 
 
 def _images(policy: Policy, stats: DatasetStats) -> np.ndarray:
-    return stats.images * np.array([policy[kind] for kind in AnnotationType])
+    return stats.images * np.array([policy[annotation] for annotation in AnnotationType])

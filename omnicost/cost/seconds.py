@@ -18,7 +18,7 @@ DEFAULT_TIMES: Final = LabellingTimes()
 
 
 def _count_array(pays: Mapping[AnnotationType, Mapping[str, Count]]) -> np.ndarray:
-    rows = [[pays[kind].get(name, Count()) for name in CONSTANTS] for kind in ORDER]
+    rows = [[pays[annotation].get(name, Count()) for name in CONSTANTS] for annotation in ORDER]
     return np.array(rows, dtype=np.float64)
 
 
@@ -65,7 +65,7 @@ def seconds_per_image(
     seconds = type_seconds(stats, times)
     if isinstance(what, AnnotationType):
         return float(seconds[what.strength])
-    return float(sum(share * seconds[kind.strength] for kind, share in what.shares))
+    return float(sum(share * seconds[annotation.strength] for annotation, share in what.shares))
 
 
 def saving(policy: Policy, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES) -> float:
@@ -90,10 +90,10 @@ class Term(NamedTuple):
 
 
 def arithmetic(
-    kind: AnnotationType, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
+    annotation: AnnotationType, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
 ) -> tuple[Term, ...]:
     """The terms whose sum is the type's seconds per image, those that are never paid left out."""
     return tuple(
         Term(name, str(count), float(count.of(stats)), getattr(times, name).seconds)
-        for name, count in PAYS[kind].items()
+        for name, count in PAYS[annotation].items()
     )

@@ -105,20 +105,20 @@ def _project_factors(times: LabellingTimes, rng: np.random.Generator, draws: int
     own = _normals(rng, draws, {constant.scaled_by for constant in CONSTANTS.values()})
     rho = times.project_correlation
     factors = {}
-    for kind, normal in own.items():
-        sd = times.project_log_sd.of(kind)
+    for annotation, normal in own.items():
+        sd = times.project_log_sd.of(annotation)
         log = sd * (np.sqrt(rho) * shared + np.sqrt(1 - rho) * normal) - sd**2 / 2
-        factors[kind] = np.exp(log)
+        factors[annotation] = np.exp(log)
     return np.stack([factors[constant.scaled_by] for constant in CONSTANTS.values()], axis=1)
 
 
 def _normals(
-    rng: np.random.Generator, draws: int, kinds: Iterable[AnnotationType]
+    rng: np.random.Generator, draws: int, types: Iterable[AnnotationType]
 ) -> dict[AnnotationType, np.ndarray]:
     """Standard normals, (draws,) of each type: the same whatever other types there are."""
     seed = int(rng.integers(2**63))
     return {
-        kind: np.random.default_rng([seed, *kind.encode()]).standard_normal(draws) for kind in kinds
+        each: np.random.default_rng([seed, *each.encode()]).standard_normal(draws) for each in types
     }
 
 

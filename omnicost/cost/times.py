@@ -138,7 +138,7 @@ PAYS: Final[Mapping[AnnotationType, Mapping[str, Count]]] = {
     AnnotationType.MASK: {"tag": _ABSENT, "mask": Count(n=1)},
 }
 # Types of Table 1 that somebody is paid for.
-LABELLED: Final = tuple(kind for kind in PAPER_TYPES if kind is not AnnotationType.NONE)
+LABELLED: Final = tuple(each for each in PAPER_TYPES if each is not AnnotationType.NONE)
 
 
 class Measured(BaseModel):
@@ -234,13 +234,13 @@ class ProjectSpread(BaseModel):
     measured: tuple[AnnotationType, ...] = ()
     """Types whose spread was measured between annotators rather than assumed."""
 
-    def of(self, kind: AnnotationType) -> float:
+    def of(self, annotation: AnnotationType) -> float:
         """The spread of one type that is drawn or tagged."""
-        return float(self.model_dump(by_alias=True)[kind])
+        return float(self.model_dump(by_alias=True)[annotation])
 
-    def as_array(self, kinds: Iterable[AnnotationType] = LABELLED) -> np.ndarray:
+    def as_array(self, types: Iterable[AnnotationType] = LABELLED) -> np.ndarray:
         """Spreads of some types, those of Table 1 if not given: (types,) float64."""
-        return np.array([self.of(kind) for kind in kinds])
+        return np.array([self.of(each) for each in types])
 
 
 class LabellingTimes(BaseModel):

@@ -16,7 +16,7 @@ from omnicost.data.columns import Columns, Header
 from omnicost.data.dataset import Dataset
 from omnicost.data.images import EXIF_ORIENTATION, TURNED, is_cut_off, open_picture
 from omnicost.data.readers.coco_reader import columns_of, require_pictures
-from omnicost.data.readers.label_maps import KINDS, Pair, read_label_maps, read_map
+from omnicost.data.readers.label_maps import MAP_FORMATS, Pair, read_label_maps, read_map
 from omnicost.data.readers.layouts import Source, find, held_out
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
@@ -101,16 +101,16 @@ def _checked_coco(
 def _checked_maps(
     source: Source, faults: list[Fault], progress: Progress
 ) -> tuple[Header, Columns] | None:
-    kind = KINDS[source.layout]
+    form = MAP_FORMATS[source.layout]
     sound: list[Pair] = []
     for done, pair in enumerate(source.pairs, start=1):
         try:
-            read_map(kind, pair)
+            read_map(form, pair)
             sound.append(pair)
         except InputError as fault:
             faults.append(Fault("faulty map", f"image {pair.image_id}", fault.problem))
         progress(done, len(source.pairs), {})
-    return read_label_maps(kind, sound) if sound else None
+    return read_label_maps(form, sound) if sound else None
 
 
 def _geometry_faults(columns: Columns) -> Iterator[Fault]:
@@ -129,7 +129,7 @@ def _geometry_faults(columns: Columns) -> Iterator[Fault]:
     off = np.abs(boxes - tight).max(axis=1, initial=0) > ROUNDING
     elsewhere = off & (_iou(boxes, tight) < LEAST_AGREEMENT) & (areas > 0) & ~flat & ~outside
     differs = np.abs(columns.areas - areas) > AREA_SHARE * areas + AREA_PIXELS
-    for wrong, kind in (
+    for wrong, name in (
         (masked & (areas == 0), "mask without a pixel"),
         (masked & differs & (areas > 0) & ~columns.is_crowd, "area is not the mask's"),
         (boxed & flat, "box without an area"),
@@ -140,9 +140,9 @@ def _geometry_faults(columns: Columns) -> Iterator[Fault]:
     ):
         for row in np.flatnonzero(wrong).tolist():
             detail = "box " + " ".join(f"{side:g}" for side in boxes[row])
-            if kind == "area is not the mask's":
+            if name == "area is not the mask's":
                 detail = f"area {columns.areas[row]:g}, the mask has {areas[row]:g} pixels"
-            yield Fault(kind, f"annotation {ids[row]}", detail)
+            yield Fault(name, f"annotation {ids[row]}", detail)
 
 
 def _judged_by(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -183,10 +183,10 @@ def _repeated(columns: Columns) -> np.ndarray:
     content = columns.rle_bytes.tobytes()
     seen: set[tuple[int, int, bytes]] = set()
     repeated = np.zeros(len(owners), bool)
-    for row, (owner, kind) in enumerate(
+    for row, (owner, class_index) in enumerate(
         zip(owners.tolist(), columns.class_indices.tolist(), strict=True)
     ):
-        key = (owner, kind, content[bounds[row] : bounds[row + 1]])
+        key = (owner, class_index, content[bounds[row] : bounds[row + 1]])
         repeated[row] = key in seen
         seen.add(key)
     return repeated

@@ -20,12 +20,12 @@ def ground_truth(name: str, header: Header, columns: Columns) -> dict[str, Any]:
 def annotations_of(header: Header, columns: Columns, index: int) -> list[dict[str, Any]]:
     """COCO annotations of one image, crowds included."""
     first, end = columns.first_annotation[index : index + 2].tolist()
-    kind = AnnotationType.MASK.strength if columns.given is None else int(columns.given[index])
-    return [_annotation(header, columns, index, row, kind) for row in range(first, end)]
+    strength = AnnotationType.MASK.strength if columns.given is None else int(columns.given[index])
+    return [_annotation(header, columns, index, row, strength) for row in range(first, end)]
 
 
 def _annotation(
-    header: Header, columns: Columns, index: int, row: int, kind: int
+    header: Header, columns: Columns, index: int, row: int, strength: int
 ) -> dict[str, Any]:
     """One annotation, with what its image's type says and nothing more."""
     x0, y0, x1, y1 = columns.boxes[row].tolist()
@@ -34,13 +34,13 @@ def _annotation(
         "image_id": int(columns.image_ids[index]),
         "category_id": int(header.category_ids[columns.class_indices[row]]),
     }
-    if kind == AnnotationType.POINT.strength and columns.points is not None:
+    if strength == AnnotationType.POINT.strength and columns.points is not None:
         said["point"] = columns.points[row].tolist()
-    if kind >= AnnotationType.BOX.strength:
+    if strength >= AnnotationType.BOX.strength:
         said["bbox"] = [x0, y0, x1 - x0, y1 - y0]
         said["area"] = float(columns.areas[row])
         said["iscrowd"] = int(columns.is_crowd[row])
-    if kind == AnnotationType.MASK.strength:
+    if strength == AnnotationType.MASK.strength:
         start, stop = columns.rle_offsets[row : row + 2].tolist()
         counts = columns.rle_bytes[start:stop].tobytes()
         said["segmentation"] = as_text({"size": columns.sizes[index].tolist(), "counts": counts})
@@ -56,8 +56,8 @@ def frame(name: str, header: Header, columns: Columns) -> dict[str, Any]:
     ]
     if columns.given is not None:
         types = tuple(AnnotationType)
-        for image, kind in zip(images, np.asarray(columns.given).tolist(), strict=True):
-            image["omnicost_type"] = str(types[kind])
+        for image, strength in zip(images, np.asarray(columns.given).tolist(), strict=True):
+            image["omnicost_type"] = str(types[strength])
     categories = zip(header.category_ids, header.class_names, strict=True)
     return {
         "info": {"description": name, "size_bounds": list(header.size_bounds)},

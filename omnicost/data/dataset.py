@@ -95,7 +95,7 @@ class Dataset:
             return None
         counts = np.bincount(self.given, minlength=len(AnnotationType)).tolist()
         named = zip(AnnotationType, counts, strict=True)
-        return {str(kind): images for kind, images in named if images}
+        return {str(each): images for each, images in named if images}
 
     @property
     def image_ids(self) -> np.ndarray:

@@ -21,7 +21,7 @@ def given_policy(dataset: Dataset) -> Policy:
     if not types:
         where = f"{dataset.name} {dataset.split}"
         raise InputError(where, "has no given labels", "import some: `omnicost data import`")
-    return Policy.of({kind: images / len(dataset) for kind, images in types.items()})
+    return Policy.of({each: images / len(dataset) for each, images in types.items()})
 
 
 def given_assignment(dataset: Dataset, policy: Policy) -> np.ndarray:
@@ -31,7 +31,7 @@ def given_assignment(dataset: Dataset, policy: Policy) -> np.ndarray:
         InputError: if the policy is another: labels that were not given cannot be made up.
     """
     own = given_policy(dataset)
-    if any(abs(own[kind] - policy[kind]) * len(dataset) >= 1 for kind in TYPES):
+    if any(abs(own[each] - policy[each]) * len(dataset) >= 1 for each in TYPES):
         where = f"{dataset.name} {dataset.split}"
         raise InputError(where, f"has given labels, {own}, not {policy}", "use its own policy")
     return np.asarray(dataset.given, np.int8)
@@ -47,7 +47,7 @@ def given_points(dataset: Dataset, index: int) -> np.ndarray:
     return np.asarray(points, np.float32)[~columns.is_crowd[first:end]]
 
 
-def is_given(dataset: Dataset, index: int, kind: AnnotationType) -> bool:
+def is_given(dataset: Dataset, index: int, annotation: AnnotationType) -> bool:
     """Whether an image's label of that type is somebody's; else it can be made from its masks.
 
     Tags follow from any label: the classes that it names.
@@ -57,9 +57,9 @@ def is_given(dataset: Dataset, index: int, kind: AnnotationType) -> bool:
     """
     if dataset.given is None or int(dataset.given[index]) == AnnotationType.MASK.strength:
         return False
-    is_tags = kind.strength <= AnnotationType.CLASS.strength
-    if int(dataset.given[index]) != kind.strength and not is_tags:
+    is_tags = annotation.strength <= AnnotationType.CLASS.strength
+    if int(dataset.given[index]) != annotation.strength and not is_tags:
         found = TYPES[int(dataset.given[index])]
         where = f"{dataset.name} {dataset.split}: image id {dataset.image_ids[index]}"
-        raise InputError(where, f"has labels of type {found}, not {kind}", "use its own type")
+        raise InputError(where, f"has labels of type {found}, not {annotation}", "use its own type")
     return True

@@ -15,7 +15,7 @@ from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
 
 # Columns of given labels hold positions among the types: another list, another cache.
-TYPES = "".join(kind[0] for kind in AnnotationType)
+TYPES = "".join(each[0] for each in AnnotationType)
 TINY = "tiny-"  # how the names of the drawn data sets begin
 
 

@@ -50,11 +50,11 @@ def assign(dataset: Dataset, policy: Policy, seed: int, chosen: Path | None = No
     strengths = np.empty(count, np.int8)
     order = permutation(dataset, seed)
     start, share = 0, 0.0
-    for kind in reversed(AnnotationType):
-        share = math.fsum((share, policy[kind]))
-        least = 1 if kind is AnnotationType.MASK and policy.mask_share > 0 else start
+    for annotation in reversed(AnnotationType):
+        share = math.fsum((share, policy[annotation]))
+        least = 1 if annotation is AnnotationType.MASK and policy.mask_share > 0 else start
         end = max(least, min(count, math.floor(share * count + 0.5)))
-        strengths[order[start:end]] = kind.strength
+        strengths[order[start:end]] = annotation.strength
         start = end
     strengths[order[start:]] = _weakest(policy).strength  # shares may fall 1e-9 short of 1
     return strengths

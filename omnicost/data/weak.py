@@ -57,7 +57,7 @@ class WeakLabel(NamedTuple):
 def weak_label(
     dataset: Dataset,
     index: int,
-    kind: AnnotationType,
+    annotation: AnnotationType,
     noise: AnnotatorNoise = PERFECT,
     seed: int = 0,
 ) -> WeakLabel:
@@ -69,39 +69,39 @@ def weak_label(
     Args:
         dataset: holds the ground truth, or the labels.
         index: of the image.
-        kind: any type but `mask`, whose label is the ground truth itself.
+        annotation: any type but `mask`, whose label is the ground truth itself.
         noise: the annotators' faults.
         seed: of the annotators.
 
     Raises:
-        InputError: if `kind` is not weak, or not the type of the labels given.
+        InputError: if `annotation` is not weak, or not the type of the labels given.
     """
-    if is_given(dataset, index, kind):
-        return _given_label(dataset, index, kind)
+    if is_given(dataset, index, annotation):
+        return _given_label(dataset, index, annotation)
     draw = _Annotator(seed, int(dataset.image_ids[index]), len(dataset.class_names), noise)
-    return given_for(kind).label(draw, dataset.instances(index))
+    return given_for(annotation).label(draw, dataset.instances(index))
 
 
-def _given_label(dataset: Dataset, index: int, kind: AnnotationType) -> WeakLabel:
+def _given_label(dataset: Dataset, index: int, annotation: AnnotationType) -> WeakLabel:
     """What people gave; weaker tags are those of the image's instances."""
     found = dataset.instances(index)
-    if not given_for(kind).of_instances:
+    if not given_for(annotation).of_instances:
         return _tags(np.unique(found.class_indices))
     label = WeakLabel(found.class_indices, found.annotation_ids, None, None)
-    if kind is AnnotationType.BOX:
+    if annotation is AnnotationType.BOX:
         return label._replace(boxes=found.boxes)
     return label._replace(points=given_points(dataset, index)[:, None])
 
 
-def given_for(kind: AnnotationType) -> Given:
+def given_for(annotation: AnnotationType) -> Given:
     """What annotators give for a type.
 
     Raises:
         InputError: if it is not a weak one.
     """
-    if kind not in GIVEN:
-        raise InputError("weak label", f"{kind} is not weak", "take `Dataset.instances`")
-    return GIVEN[kind]
+    if annotation not in GIVEN:
+        raise InputError("weak label", f"{annotation} is not weak", "take `Dataset.instances`")
+    return GIVEN[annotation]
 
 
 def _nothing(draw: _Annotator, instances: Instances) -> WeakLabel:
@@ -116,10 +116,10 @@ def _tags(class_indices: np.ndarray) -> WeakLabel:
     return WeakLabel(class_indices, np.full(len(class_indices), -1, np.int64), None, None)
 
 
-def _marks(kind: AnnotationType) -> Callable[[_Annotator, Instances], WeakLabel]:
+def _marks(annotation: AnnotationType) -> Callable[[_Annotator, Instances], WeakLabel]:
     def label(draw: _Annotator, instances: Instances) -> WeakLabel:
         kept, named = _named(draw, instances)
-        points = [draw.points(kind, instances, n) for n in kept]
+        points = [draw.points(annotation, instances, n) for n in kept]
         count = max(map(len, points), default=1)
         each = [np.broadcast_to(one, (count, 2)) for one in points]
         return named._replace(points=np.array(each, np.float32).reshape(-1, count, 2))
@@ -269,7 +269,7 @@ class _Annotator:
     def named(self, annotation_id: int, class_index: int) -> int:
         return self._swapped(class_index, self._generator("class", annotation_id))
 
-    def points(self, kind: AnnotationType, instances: Instances, n: int) -> np.ndarray:
+    def points(self, annotation: AnnotationType, instances: Instances, n: int) -> np.ndarray:
         """``(k, 2)`` of an instance."""
         annotation_id = int(instances.annotation_ids[n])
         mask = mask_api.decode(instances.rles[n]).astype(bool)
@@ -277,7 +277,7 @@ class _Annotator:
         allowed = _surroundings(mask, instances.boxes[n]) if off else mask
         if not allowed.any():  # no pixel of the object is visible
             return instances.boxes[n].reshape(1, 2, 2).mean(axis=1)
-        return MARKS[kind](allowed, self._generator(str(kind), annotation_id))
+        return MARKS[annotation](allowed, self._generator(str(annotation), annotation_id))
 
     def box(self, instances: Instances, n: int) -> np.ndarray:
         box = instances.boxes[n].astype(np.float64)

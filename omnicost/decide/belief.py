@@ -179,7 +179,7 @@ def worth_no_more(one: Policy, other: Policy) -> bool:
 
 def weakest(policy: Policy) -> AnnotationType:
     """The label of the images without masks; mask if all have them."""
-    return min(policy.weak_types, key=lambda kind: kind.strength, default=AnnotationType.MASK)
+    return min(policy.weak_types, key=lambda each: each.strength, default=AnnotationType.MASK)
 
 
 def prior_belief(
@@ -191,10 +191,10 @@ def prior_belief(
         shorter: share of the full schedule's steps of each shorter one.
         seed_sds: spread of log AP that all students of a seed share, for each seed.
     """
-    kinds = sorted({weakest(policy) for policy in policies}, key=lambda kind: kind.strength)
-    place = np.array([kinds.index(weakest(policy)) for policy in policies])
+    types = sorted({weakest(policy) for policy in policies}, key=lambda each: each.strength)
+    place = np.array([types.index(weakest(policy)) for policy in policies])
     rise = np.array([_rise(policy) for policy in policies])
-    effects = TYPE_SD**2 * np.minimum(place[:, None], place) / max(1, len(kinds) - 1)
+    effects = TYPE_SD**2 * np.minimum(place[:, None], place) / max(1, len(types) - 1)
     slopes = (place[:, None] == place) * np.outer(rise, rise) * SLOPE_SD**2
     cells = LEVEL_SD**2 + effects + slopes + np.eye(len(policies)) * CELL_SD**2
     mean = np.log(PRIOR_AP) + TYPE_STEP * (place - place.mean()) + SLOPE * rise

@@ -86,7 +86,7 @@ def pilot_surface(
     """
     _require_references(references)
     types = tuple(k for k in WEAK_TYPES if any(k in one.types for one in references))
-    unknown = [kind for kind in pilot.types if kind not in types]
+    unknown = [annotation for annotation in pilot.types if annotation not in types]
     if unknown:
         problem = f"no reference has students of {', '.join(unknown)}"
         raise InputError("`like`", problem, "name data sets that have them")
@@ -128,8 +128,8 @@ def _prior_draws(
     part each type's own, part a type's own slope over the masks.
     """
     means, squares, freedom = [], 0.0, 0
-    for kind in types:
-        own = [one.restricted((kind,)) for one in references if kind in one.types]
+    for annotation in types:
+        own = [one.restricted((annotation,)) for one in references if annotation in one.types]
         drawn = np.stack([_logit(_resampled(one, knots, rng, draws))[:, 0] for one in own])
         means.append(drawn.mean(axis=0))
         levels = drawn.mean(axis=1)[:, 0]
@@ -171,9 +171,9 @@ def _predict(
     """AP of the pilot's students in each draw: (D, R)."""
     logits = state[:, :-1].reshape(len(state), len(types), len(knots))
     shares = np.ones((len(state), len(pilot.ap)))
-    for index, (kind, masks) in enumerate(zip(pilot.weak, pilot.masks, strict=True)):
-        if kind >= 0:
-            curve = logits[:, types.index(WEAK_TYPES[kind])]
+    for index, (weak, masks) in enumerate(zip(pilot.weak, pilot.masks, strict=True)):
+        if weak >= 0:
+            curve = logits[:, types.index(WEAK_TYPES[weak])]
             worth = expit(interpolate(knots, curve, np.asarray(masks)))
             shares[:, index] = pilot.share[index] + (1 - pilot.share[index]) * worth
     predicted: np.ndarray = np.exp(state[:, -1:]) * shares

@@ -20,8 +20,8 @@ def task_head(annotation: AnnotationType, class_names: Sequence[str], prefix: st
         {"name": name, "type": CONTROLS[annotation].cvat, "attributes": []}
         for name in class_names or [PLACEHOLDER]
     ]
-    kind = "remote" if _is_web(prefix) else "share"
-    head = {"spec": {"name": f"{annotation}", "labels": labels}, "resource_type": kind}
+    storage = "remote" if _is_web(prefix) else "share"
+    head = {"spec": {"name": f"{annotation}", "labels": labels}, "resource_type": storage}
     return json.dumps(head)[:-1] + ', "resources": ['
 
 

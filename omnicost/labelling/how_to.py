@@ -53,7 +53,7 @@ def how_to_import(images: ImageList, used: Sequence[AnnotationType], prefix: str
     """What each file is for, and how it gets into a labelling tool."""
     if images.names is None:
         return f"{_HEAD}\n{_COUNTED}"
-    types = ", ".join(kind for kind in used if kind is not AnnotationType.NONE)
+    types = ", ".join(each for each in used if each is not AnnotationType.NONE)
     shown = prefix or "nothing: names alone open nowhere. Give --image-prefix (below)."
     text = _HEAD + _TOOLS.format(types=types or "no type", prefix=shown)
     if images.class_names:

@@ -38,11 +38,11 @@ def read_labels_in_hand(path: Path, images: ImageList) -> np.ndarray:
         if len(found) > images.count:
             text = f"{len(found):,} images, but the project has {images.count:,}"
             raise InputError(path, text, "give `images`, a folder or a COCO-format file")
-        strengths[: len(found)] = [kind.strength for kind in found.values()]
+        strengths[: len(found)] = [annotation.strength for annotation in found.values()]
         return strengths
     places = images.places(found, path)
-    for name, kind in found.items():
-        strengths[places[name]] = kind.strength
+    for name, annotation in found.items():
+        strengths[places[name]] = annotation.strength
     return strengths
 
 
@@ -92,7 +92,7 @@ def _declared(record: Mapping[str, Any], path: Path) -> AnnotationType:
 def _weakest(labels: Iterable[Mapping[str, Any]]) -> AnnotationType:
     """The label of an image as a whole: that of its least labelled instance."""
     types = map(_drawn_type, labels)
-    return min(types, key=lambda kind: kind.strength, default=AnnotationType.NONE)
+    return min(types, key=lambda each: each.strength, default=AnnotationType.NONE)
 
 
 def _drawn_type(label: Mapping[str, Any]) -> AnnotationType:

@@ -134,13 +134,13 @@ def _write_files(
             _write_coco(folder / f"coco_{annotation}.json", images, rows, unreadable)
             if images.names is not None and annotation is not AnnotationType.NONE:
                 _write_tasks(folder, images, rows, annotation, prefix)
-    used = [kind for kind in AnnotationType if (assigned == kind.strength).any()]
+    used = [each for each in AnnotationType if (assigned == each.strength).any()]
     (folder / HOW_TO).write_text(how_to_import(images, used, prefix), encoding="utf-8")
     return tuple(unreadable)
 
 
 def _write_csv(path: Path, images: ImageList, assigned: np.ndarray) -> None:
-    types = [str(kind) for kind in AnnotationType]
+    types = [str(each) for each in AnnotationType]
     names = images.names
     shown = ((),) * images.count if names is None else ((plain_cell(name),) for name in names)
     rows = zip(range(images.count), shown, assigned.tolist(), strict=True)

@@ -33,43 +33,43 @@ _TENSORS: Final = (".safetensors", ".bin")
 _WITH_WORDS: Final = ("detector", "text")
 
 
-def glance(spec: str, kind: WeightsRole) -> None:
+def glance(spec: str, role: WeightsRole) -> None:
     """Refuse weights that are of another kind, cut short or without a vocabulary.
 
     Raises:
         MissingError: if they, or a part of them, are not on this machine.
         InputError: if what is there cannot be what is asked for.
     """
-    path = resolve(spec, kind)
-    if path.is_file() and path.suffix in _SINGLE.get(kind, ()):
-        _open(path, path, kind)
+    path = resolve(spec, role)
+    if path.is_file() and path.suffix in _SINGLE.get(role, ()):
+        _open(path, path, role)
         return
-    if not (kind == "backbone" and is_resnet(path)):
-        model_type_of(path, kind, _types(kind))
-    if kind in _WITH_WORDS:
-        require_vocabulary(path, kind)
+    if not (role == "backbone" and is_resnet(path)):
+        model_type_of(path, role, _types(role))
+    if role in _WITH_WORDS:
+        require_vocabulary(path, role)
     files = [file for file in sorted(path.iterdir()) if file.suffix in _TENSORS]
     if not files:
-        raise MissingError(f"{kind} weights {path}", "no weights in it", "get the weights again")
+        raise MissingError(f"{role} weights {path}", "no weights in it", "get the weights again")
     for file in files:
-        _open(file, path, kind)
+        _open(file, path, role)
 
 
-def _types(kind: WeightsRole) -> Collection[str]:
+def _types(role: WeightsRole) -> Collection[str]:
     registries: dict[str, Collection[str]] = {"sam": TEACHERS, "detector": DETECTORS}
-    return registries[kind] if kind in registries else loading.types_of(kind)
+    return registries[role] if role in registries else loading.types_of(role)
 
 
-def _open(file: Path, path: Path, kind: WeightsRole) -> None:
+def _open(file: Path, path: Path, role: WeightsRole) -> None:
     """Read the header of a file of tensors, which says where the file should end."""
     from safetensors import SafetensorError, safe_open
 
     if file.suffix != ".safetensors":
-        read_pth(file, kind)  # mapped
+        read_pth(file, role)  # mapped
         return
     try:
         with safe_open(file, "pt"):
             pass
     except (OSError, SafetensorError) as error:
-        where, problem = f"{kind} weights {path}", f"{file.name} is damaged ({error})"
+        where, problem = f"{role} weights {path}", f"{file.name} is damaged ({error})"
         raise InputError(where, problem, "get the weights again") from None

@@ -40,28 +40,28 @@ _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 _WORDS = "get tokenizer.json or vocab.txt beside it"
 
 
-def resolve(spec: str, kind: WeightsRole) -> Path:
+def resolve(spec: str, role: WeightsRole) -> Path:
     """The folder or ``.pth`` file that a spec stands for.
 
     Args:
         spec: ``tiny``, a folder, an official checkpoint (``sam_vit_b_01ec64.pth``), or a hub id
             with an optional revision (``facebook/sam-vit-base@main``).
-        kind: which tiny model ``tiny`` is, and what the error calls the weights.
+        role: which tiny model ``tiny`` is, and what the error calls the weights.
 
     Raises:
         MissingError: if it is not on this machine; says where it was looked for.
     """
     if spec == "tiny":
-        return weights_path(_TINY_FOLDERS[kind])
+        return weights_path(_TINY_FOLDERS[role])
     path = Path(spec).expanduser()
     if path.exists():
         return path
     if path.suffix in (".pth", ".safetensors") or spec.startswith((".", "/", "~")):
-        raise MissingError(f"{kind} weights {spec}", "no such file or folder", "check the path")
-    return _hub_folder(spec, kind)
+        raise MissingError(f"{role} weights {spec}", "no such file or folder", "check the path")
+    return _hub_folder(spec, role)
 
 
-def _hub_folder(spec: str, kind: WeightsRole) -> Path:
+def _hub_folder(spec: str, role: WeightsRole) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -77,28 +77,28 @@ def _hub_folder(spec: str, kind: WeightsRole) -> Path:
         )
     except HFValidationError:
         raise MissingError(
-            f"{kind} weights {spec}", "neither a file, a folder nor a hub id", "check the spelling"
+            f"{role} weights {spec}", "neither a file, a folder nor a hub id", "check the spelling"
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
         setting = "unset HF_HUB_OFFLINE" if allowed else f"set {DOWNLOAD_VARIABLE}=1"
         raise MissingError(
-            f"{kind} weights {spec}",
+            f"{role} weights {spec}",
             f"no such folder, and not in the hub cache {constants.HF_HUB_CACHE}",
             f"get it with `hf download {repository}`, or {setting}, or name a folder",
         ) from None
     return Path(folder)
 
 
-def fingerprint(spec: str, kind: WeightsRole) -> str:
+def fingerprint(spec: str, role: WeightsRole) -> str:
     """SHA-256 of the weights, config and vocabulary that a spec stands for.
 
     Raises:
         MissingError: if they are not on this machine, or the folder holds none.
     """
-    path = resolve(spec, kind)
+    path = resolve(spec, role)
     files = [path] if path.is_file() else _weight_files(path)
     if not files:
-        raise MissingError(f"{kind} weights {path}", "the folder holds none", "check the path")
+        raise MissingError(f"{role} weights {path}", "the folder holds none", "check the path")
     hasher = hashlib.sha256()
     for file in files:
         status = file.stat()
@@ -122,7 +122,7 @@ def _file_digest(file: Path, size: int, changed_ns: int) -> str:
     return file_digest(file)
 
 
-def read_folder(load: Callable[..., Any], path: Path, kind: WeightsRole, **options: Any) -> Any:
+def read_folder(load: Callable[..., Any], path: Path, role: WeightsRole, **options: Any) -> Any:
     """A transformers model from a folder, complete or not at all.
 
     Args:
@@ -136,33 +136,33 @@ def read_folder(load: Callable[..., Any], path: Path, kind: WeightsRole, **optio
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
-    if kind not in ("sam", "detector"):  # their registries were asked which class to load
-        model_type_of(path, kind, types_of(kind))
+    if role not in ("sam", "detector"):  # their registries were asked which class to load
+        model_type_of(path, role, types_of(role))
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
         line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise InputError(f"{kind} weights {path}", f"{problem} ({line[0][:120]})", remedy) from None
+        raise InputError(f"{role} weights {path}", f"{problem} ({line[0][:120]})", remedy) from None
     lacking = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
     if lacking:
         raise InputError(
-            f"{kind} weights {path}", f"{len(lacking)} tensors missing, first {lacking[0]}", remedy
+            f"{role} weights {path}", f"{len(lacking)} tensors missing, first {lacking[0]}", remedy
         )
     return model
 
 
-def model_type_of(path: Path, kind: WeightsRole, known: Collection[str]) -> str:
+def model_type_of(path: Path, role: WeightsRole, known: Collection[str]) -> str:
     """The ``model_type`` in a folder's config, before any weight is read.
 
     Args:
         path: the folder.
-        kind: what the error calls the weights.
+        role: what the error calls the weights.
         known: the types that will do.
 
     Raises:
         MissingError, InputError: if it is no folder of that kind of model.
     """
-    where, remedy = f"{kind} weights {path}", "get the weights again"
+    where, remedy = f"{role} weights {path}", "get the weights again"
     if path.is_file():
         raise InputError(where, "a file", "name a hub id or a folder with config.json and weights")
     try:
@@ -172,21 +172,21 @@ def model_type_of(path: Path, kind: WeightsRole, known: Collection[str]) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(where, "its config.json names no model", remedy) from None
     if found not in known:
-        some = ", ".join(known) if kind != "backbone" else "resnet, swin, ..."
-        raise InputError(where, f"holds a model of type {found!r}", f"name a {kind} model ({some})")
+        some = ", ".join(known) if role != "backbone" else "resnet, swin, ..."
+        raise InputError(where, f"holds a model of type {found!r}", f"name a {role} model ({some})")
     return found
 
 
-def types_of(kind: WeightsRole) -> Collection[str]:
+def types_of(role: WeightsRole) -> Collection[str]:
     """`model_type` of a kind; a backbone's is any that transformers has a backbone for."""
-    if kind == "backbone":
+    if role == "backbone":
         from transformers.models.auto import modeling_auto
 
         return modeling_auto.MODEL_FOR_BACKBONE_MAPPING_NAMES
-    return _STUDENT_TYPES if kind == "student" else _TEXT_TYPES
+    return _STUDENT_TYPES if role == "student" else _TEXT_TYPES
 
 
-def read_tokenizer(path: Path, kind: WeightsRole) -> Any:
+def read_tokenizer(path: Path, role: WeightsRole) -> Any:
     """The tokenizer that lies in a folder.
 
     Raises:
@@ -194,26 +194,26 @@ def read_tokenizer(path: Path, kind: WeightsRole) -> Any:
     """
     from transformers import AutoTokenizer
 
-    require_vocabulary(path, kind)
+    require_vocabulary(path, role)
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes the readers raise
         line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        where, problem = f"{kind} tokenizer {path}", f"damaged ({line[0][:120]})"
+        where, problem = f"{role} tokenizer {path}", f"damaged ({line[0][:120]})"
         raise InputError(where, problem, _WORDS) from None
 
 
-def require_vocabulary(path: Path, kind: WeightsRole) -> None:
+def require_vocabulary(path: Path, role: WeightsRole) -> None:
     """Refuse a folder without words: transformers would read every one as unknown.
 
     Raises:
         MissingError: if no vocabulary is in it.
     """
     if not any((path / name).exists() for name in _VOCABULARIES):
-        raise MissingError(f"{kind} tokenizer {path}", "no vocabulary in it", _WORDS)
+        raise MissingError(f"{role} tokenizer {path}", "no vocabulary in it", _WORDS)
 
 
-def read_pth(path: Path, kind: WeightsRole) -> dict[str, torch.Tensor]:
+def read_pth(path: Path, role: WeightsRole) -> dict[str, torch.Tensor]:
     """The tensors of an official checkpoint; never unpickles anything but tensors.
 
     Raises:
@@ -223,11 +223,11 @@ def read_pth(path: Path, kind: WeightsRole) -> dict[str, torch.Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception:  # whatever a damaged file makes the readers raise
         raise InputError(
-            f"{kind} weights {path}", "damaged, or not a file of tensors", "download it again"
+            f"{role} weights {path}", "damaged, or not a file of tensors", "download it again"
         ) from None
     state = content.get("model", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{kind} weights {path}", "holds no tensors", "name the official file")
+        raise InputError(f"{role} weights {path}", "holds no tensors", "name the official file")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -235,7 +235,7 @@ def _is_zip(path: Path) -> bool:
     return zipfile.is_zipfile(path)
 
 
-def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, kind: WeightsRole) -> None:
+def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, role: WeightsRole) -> None:
     """Load a mapped checkpoint into a model, every tensor of both accounted for.
 
     Raises:
@@ -246,5 +246,5 @@ def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, kind: Wei
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{kind} weights {path}", f"does not fit the architecture ({line})", "check the file"
+            f"{role} weights {path}", f"does not fit the architecture ({line})", "check the file"
         ) from None

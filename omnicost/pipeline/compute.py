@@ -34,14 +34,14 @@ def float32_products(precision: Precision) -> Iterator[None]:
     `set_float32_matmul_precision` would turn on.
     """
     kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [kind.allow_tf32 for kind in kinds]
+    before = [dtype.allow_tf32 for dtype in kinds]
     try:
-        for kind in kinds:
-            kind.allow_tf32 = precision != "fp32"
+        for dtype in kinds:
+            dtype.allow_tf32 = precision != "fp32"
         yield
     finally:
-        for kind, old in zip(kinds, before, strict=True):
-            kind.allow_tf32 = old
+        for dtype, old in zip(kinds, before, strict=True):
+            dtype.allow_tf32 = old
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:

@@ -65,8 +65,8 @@ def _without_mask(
 ) -> tuple[str, ...]:
     """Classes of the labels that no mask was drawn for."""
     rows = shown.of(image_id)
-    kind, drawn = AnnotationType(rows[0]["source"]), {row["annotation_id"] for row in rows}
-    found = unmasked(dataset, dataset.index_of(image_id), kind, drawn, noise, seed)
+    annotation, drawn = AnnotationType(rows[0]["source"]), {row["annotation_id"] for row in rows}
+    found = unmasked(dataset, dataset.index_of(image_id), annotation, drawn, noise, seed)
     return tuple(each.class_name for each in found)
 
 
@@ -112,21 +112,21 @@ def _example(
 ) -> MaskExample:
     index = dataset.index_of(image_id)
     rows, truth = after.of(image_id), dataset.instances(index)
-    kind = rows[0]["source"]
+    annotation = rows[0]["source"]
     detected = None
     if detections is not None:
         proposals = detections.of(image_id)
         detected = proposals.boxes[proposals.scores >= min_score]
     tags = sorted({dataset.class_names[place] for place in truth.class_indices.tolist()})
     labelled = [row for row in rows if row["annotation_id"] >= 0]
-    points, boxes = _labels(kind, labelled)
+    points, boxes = _labels(annotation, labelled)
     return MaskExample(
         name=Path(str(dataset.file_names[index])).name,
         image=dataset.image(index),
-        kind=kind,
+        annotation=annotation,
         class_names=dataset.class_names,
         truth=Drawn(truth.annotation_ids, truth.class_indices, truth.masks()),
-        tags=tuple(tags) if kind == AnnotationType.CLASS else (),
+        tags=tuple(tags) if annotation == AnnotationType.CLASS else (),
         points=points,
         boxes=boxes,
         label_ids=np.array([row["annotation_id"] for row in labelled], np.int64),
@@ -139,7 +139,7 @@ def _example(
 
 
 def _labels(
-    kind: str, rows: Sequence[dict[str, Any]]
+    annotation: str, rows: Sequence[dict[str, Any]]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """What annotators gave for the rows' instances: points ``(M, k, 2)``, or boxes ``(M, 4)``.
 

@@ -83,20 +83,20 @@ def quality(
     tables = [Table(dataset, path) for path in pseudomasks]
     figures: dict[str, Any] = {}
     done = 0
-    for kind, given in GIVEN.items():
-        images = np.flatnonzero(np.asarray(strengths) == kind.strength).tolist()
+    for annotation, given in GIVEN.items():
+        images = np.flatnonzero(np.asarray(strengths) == annotation.strength).tolist()
         if not images:
             continue
         tallies = _Tallies()
         for index in images:
-            drawn = found_in(tables, index, str(kind))
+            drawn = found_in(tables, index, str(annotation))
             tallies.count(drawn, dataset.instances(index, crowds=True))
             done += 1
             report(done, len(dataset), {})
         own = {"images": len(images), **tallies.detection_figures(dataset)}
         if given.of_instances:
             own |= _summary("mIoU", tallies.ious, dataset)
-        figures[str(kind)] = own
+        figures[str(annotation)] = own
     return figures
 
 
@@ -184,8 +184,8 @@ def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
             for place, size in enumerate(SIZES)
         },
         f"{name}_per_class": {
-            kind: _percent(tally.values[tally.classes == place])
-            for place, kind in enumerate(dataset.class_names)
+            name: _percent(tally.values[tally.classes == place])
+            for place, name in enumerate(dataset.class_names)
         },
     }
 

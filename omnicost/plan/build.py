@@ -109,10 +109,10 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain JSON data; AP in percent, shares of full supervision in [0, 1]."""
-        kinds = listed(self.problem.surface.types)
+        types = listed(self.problem.surface.types)
 
         def by_type(values: np.ndarray) -> dict[str, Any]:
-            return {str(kind): values[kind.strength].item() for kind in kinds}
+            return {str(each): values[each.strength].item() for each in types}
 
         def plain(one: Alternative) -> dict[str, Any]:
             return one._asdict() | {"images": by_type(one.images)}

@@ -251,7 +251,7 @@ def statistics_from_rows(
     own = list(_own_rows(dataset, rows))
     if own[0].dataset in BUILT_IN and own[0].variant == PAPER_VARIANT:
         return BUILT_IN[own[0].dataset]
-    shares = np.array([[row.policy[kind] for kind in ORDER] for row in own])
+    shares = np.array([[row.policy[annotation] for annotation in ORDER] for row in own])
     seconds = np.array([row.seconds_per_image for row in own])
     design = shares @ np.einsum("tkx,k->tx", COUNTS, times.constants())
     solution, _, rank, _ = np.linalg.lstsq(design, seconds, rcond=None)
@@ -271,7 +271,7 @@ def statistics_from_rows(
     )
 
 
-def untested(evidence: Evidence, kinds: Sequence[AnnotationType], masks: int) -> list[str]:
+def untested(evidence: Evidence, types: Sequence[AnnotationType], masks: int) -> list[str]:
     """What of an allocation lies outside the students that the evidence has."""
     notes = []
     if evidence.tested and masks > evidence.tested[-1]:
@@ -284,7 +284,7 @@ def untested(evidence: Evidence, kinds: Sequence[AnnotationType], masks: int) ->
             f"Never tried: {masks:,} masks are under {evidence.tested[0]:,}, the fewest that a "
             "teacher was tuned on. So few may also harm; the forecast prices that."
         )
-    if len(kinds) > 1:
-        mixed = " and ".join(str(kind) for kind in kinds)
+    if len(types) > 1:
+        mixed = " and ".join(map(str, types))
         notes.append(f"Mixing {mixed} is untested: their worths are assumed to add up.")
     return notes

@@ -77,10 +77,10 @@ def best_with_limits(
 def _most_images(problem: Problem, max_hours: Mapping[AnnotationType, float]) -> np.ndarray:
     """New labels that each type's hours allow: (T,) int64."""
     most = np.full(len(ORDER), problem.images)
-    for kind, limit in max_hours.items():
-        if problem.seconds[kind.strength] > 0:
-            allowed = int(limit * SECONDS_PER_HOUR / problem.seconds[kind.strength])
-            most[kind.strength] = min(problem.images, allowed)
+    for annotation, limit in max_hours.items():
+        if problem.seconds[annotation.strength] > 0:
+            allowed = int(limit * SECONDS_PER_HOUR / problem.seconds[annotation.strength])
+            most[annotation.strength] = min(problem.images, allowed)
     return most
 
 

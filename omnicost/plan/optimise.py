@@ -60,7 +60,7 @@ class Problem:
     @property
     def strengths(self) -> np.ndarray:
         """Positions of the surface's types on the type axis: (T,) int64."""
-        return np.array([kind.strength for kind in self.surface.types], dtype=np.int64)
+        return np.array([annotation.strength for annotation in self.surface.types], dtype=np.int64)
 
     @property
     def weak_seconds(self) -> np.ndarray:
@@ -152,8 +152,8 @@ def require_affordable(problem: Problem, budget_seconds: float) -> None:
     Raises:
         InputError: naming the cheapest policy and its hours.
     """
-    kinds = [*problem.surface.types, *([AnnotationType.MASK] if problem.masks_allowed else [])]
-    cheapest = min(kinds, key=lambda kind: problem.seconds[kind.strength])
+    types = [*problem.surface.types, *([AnnotationType.MASK] if problem.masks_allowed else [])]
+    cheapest = min(types, key=lambda each: problem.seconds[each.strength])
     seconds = float(problem.seconds[cheapest.strength])
     if seconds * problem.images > budget_seconds:
         reach = int(budget_seconds / seconds)

@@ -42,9 +42,11 @@ class Question:
     def _check_limits(self) -> None:
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise InputError("`confidence`", f"is {self.confidence:g}", "give 0.5 to 0.99")
-        for kind, hours in self.max_hours.items():
+        for annotation, hours in self.max_hours.items():
             if not 0 <= hours < np.inf:
-                raise InputError("`max_hours`", f"{kind} is {hours:g}", "give hours from 0 up")
+                raise InputError(
+                    "`max_hours`", f"{annotation} is {hours:g}", "give hours from 0 up"
+                )
 
     @property
     def budget_seconds(self) -> float | None:

@@ -26,8 +26,8 @@ def strongest_affordable(
     if problem.in_hand is None:
         require_affordable(problem, budget_seconds)
     allowed = np.full(len(ORDER), np.inf)
-    for kind, hours in (max_hours or {}).items():
-        allowed[kind.strength] = hours * SECONDS_PER_HOUR
+    for annotation, hours in (max_hours or {}).items():
+        allowed[annotation.strength] = hours * SECONDS_PER_HOUR
 
     def fits(images: np.ndarray) -> bool:
         within = problem.new_labels(images) * problem.seconds <= allowed * (1 + 1e-9)

@@ -56,17 +56,19 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     slot = {share: index for index, share in enumerate(shares)}
     axes.set_title(title_of(panel.dataset))
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
-    for kind in (*AnnotationType, None):
-        own = sorted((p for p in panel.points if p.kind is kind), key=lambda p: p.mask_share)
+    for annotation in (*AnnotationType, None):
+        own = sorted(
+            (p for p in panel.points if p.annotation is annotation), key=lambda p: p.mask_share
+        )
         if own:
             axes.errorbar(
                 [slot[point.mask_share] for point in own],
                 [point.ap for point in own],
                 yerr=np.array([0 if math.isnan(p.ap_sd) else p.ap_sd for p in own]),
-                color=colour_of(kind),
-                marker=marker_of(kind),
-                markersize=8 if kind is AnnotationType.MASK else 4.6,
-                linestyle="none" if kind in (AnnotationType.MASK, None) else "solid",
+                color=colour_of(annotation),
+                marker=marker_of(annotation),
+                markersize=8 if annotation is AnnotationType.MASK else 4.6,
+                linestyle="none" if annotation in (AnnotationType.MASK, None) else "solid",
                 elinewidth=0.9,
                 capsize=2,
             )

@@ -35,9 +35,9 @@ def type_handles(info: ParetoInfo) -> list[Any]:
     """Legend entries of the annotation types that the picture shows."""
     from matplotlib.lines import Line2D
 
-    present = {point.kind for panel in info.panels for point in panel.points}
+    present = {point.annotation for panel in info.panels for point in panel.points}
     names: dict[AnnotationType | None, str] = {
-        **{kind: str(kind) for kind in AnnotationType},
+        **{annotation: str(annotation) for annotation in AnnotationType},
         AnnotationType.MASK: "masks on all",
         None: "mixed weak types",
     }
@@ -84,14 +84,14 @@ def fill_levels(points: Iterable[Point]) -> dict[float, float]:
     return {**fills, 1.0: 1.0}
 
 
-def colour_of(kind: AnnotationType | None) -> str:
+def colour_of(annotation: AnnotationType | None) -> str:
     """Colour of a weak type; mixtures have their own."""
-    return "#CC79A7" if kind is None else style.COLOURS[kind]
+    return "#CC79A7" if annotation is None else style.COLOURS[annotation]
 
 
-def marker_of(kind: AnnotationType | None) -> str:
+def marker_of(annotation: AnnotationType | None) -> str:
     """Marker of a weak type; mixtures have their own."""
-    return "P" if kind is None else style.MARKERS[kind]
+    return "P" if annotation is None else style.MARKERS[annotation]
 
 
 def tint(colour: str, amount: float) -> tuple[float, float, float]:

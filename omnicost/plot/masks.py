@@ -50,7 +50,7 @@ class MaskExample(NamedTuple):
 
     name: str
     image: np.ndarray  # (H, W, 3) uint8
-    kind: str  # annotation type
+    annotation: str  # annotation type
     class_names: tuple[str, ...]  # K, by class index
     truth: Drawn
     tags: tuple[str, ...] = ()  # of the type class
@@ -243,9 +243,9 @@ def _paint_label(axes: Axes, row: MasksRow) -> None:
 
 
 def _label_text(example: MaskExample) -> str:
-    if example.kind == "class":
+    if example.annotation == "class":
         return "class: " + ", ".join(example.tags)
-    return "no label" if example.kind == "none" else f"{example.kind} + class"
+    return "no label" if example.annotation == "none" else f"{example.annotation} + class"
 
 
 def _paint_prompts(axes: Axes, row: MasksRow) -> None:

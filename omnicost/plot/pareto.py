@@ -96,10 +96,12 @@ def title_of(dataset: str) -> str:
 
 def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
     fills = fill_levels(panel.points)
-    for kind in (*AnnotationType, None):
-        own = sorted((p for p in panel.points if p.kind is kind), key=lambda p: p.mask_share)
-        colour = colour_of(kind)
-        if own and kind is not None and kind is not AnnotationType.MASK:
+    for annotation in (*AnnotationType, None):
+        own = sorted(
+            (p for p in panel.points if p.annotation is annotation), key=lambda p: p.mask_share
+        )
+        colour = colour_of(annotation)
+        if own and annotation is not None and annotation is not AnnotationType.MASK:
             axes.plot(
                 axis.place(np.array([p.cost for p in own])), [p.ap for p in own], color=colour
             )
@@ -108,15 +110,15 @@ def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
 
 
 def _draw_point(axes: Axes, axis: CostAxis, point: Point, fill: float) -> None:
-    colour = colour_of(point.kind)
+    colour = colour_of(point.annotation)
     axes.errorbar(
         axis.place(point.cost),
         point.ap,
         yerr=None if math.isnan(point.ap_sd) else point.ap_sd,
-        fmt=marker_of(point.kind),
+        fmt=marker_of(point.annotation),
         color=colour,
         markerfacecolor=tint(colour, fill),
-        markersize=8 if point.kind is AnnotationType.MASK else 4.6,
+        markersize=8 if point.annotation is AnnotationType.MASK else 4.6,
         markeredgewidth=1.0,
         elinewidth=0.9,
         capsize=2,

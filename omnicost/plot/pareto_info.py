@@ -120,7 +120,7 @@ def info_frame(info: ParetoInfo) -> pd.DataFrame:
             "dataset": panel.dataset,
             "policy": str(point.policy),
             "mask_share": point.mask_share,
-            "annotation_type": "mixed" if point.kind is None else str(point.kind),
+            "annotation_type": "mixed" if point.annotation is None else str(point.annotation),
             info.cost_label.replace(" ", "_"): point.cost,
             "ap": point.ap,
             "ap_sd": None if math.isnan(point.ap_sd) else point.ap_sd,

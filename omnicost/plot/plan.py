@@ -68,18 +68,18 @@ def compute_plan_info(plan: Plan) -> PlanInfo:
     )
 
 
-def _type_curve(problem: Problem, kind: AnnotationType) -> Curve:
+def _type_curve(problem: Problem, annotation: AnnotationType) -> Curve:
     masks = problem.mask_grid(1.1)
     images = np.zeros((len(masks), len(problem.seconds)), dtype=np.int64)
     images[:, MASK] = masks
-    images[:, kind.strength] += problem.images - masks
+    images[:, annotation.strength] += problem.images - masks
     return _curve(problem, images)
 
 
 def _best_curve(problem: Problem) -> Curve:
     """The front, from the cheapest policy to the dearest; free plans are left to the type lines."""
-    kinds = [kind.strength for kind in problem.surface.types]
-    seconds = problem.seconds[[*kinds, *([MASK] if problem.masks_allowed else [])]]
+    strengths = [each.strength for each in problem.surface.types]
+    seconds = problem.seconds[[*strengths, *([MASK] if problem.masks_allowed else [])]]
     dearest = float(seconds.max()) * problem.images
     least = max(float(seconds.min()) * problem.images, dearest / 3000)
     budgets = np.geomspace(least * (1 + 1e-9), dearest, _POINTS) if dearest > 0 else [0.0]
@@ -96,7 +96,7 @@ def info_frame(info: PlanInfo) -> pd.DataFrame:
     """The picture's numbers, one row a point of a line."""
     import pandas as pd
 
-    lines = {**{str(kind): curve for kind, curve in info.types.items()}, "best": info.best}
+    lines = {**{str(each): curve for each, curve in info.types.items()}, "best": info.best}
     frames = [
         pd.DataFrame(
             {
@@ -146,14 +146,14 @@ def plot_plan(plan: Plan, path: Path) -> list[Path]:
 def _draw_lines(axes: Axes, info: PlanInfo) -> None:
     axes.plot(info.best.hours, info.best.percent, color="#111111", linewidth=3.2, alpha=0.18,
               solid_capstyle="butt", zorder=1, label="best for the money")  # fmt: skip
-    for kind, curve in info.types.items():
+    for annotation, curve in info.types.items():
         line = curve.tuned()
-        label = f"masks + {kind}"
-        axes.plot(line.hours, line.percent, color=style.COLOURS[kind], label=label)
+        label = f"masks + {annotation}"
+        axes.plot(line.hours, line.percent, color=style.COLOURS[annotation], label=label)
         if curve.hours[0] > 0:
             # Where the type stands alone, without a mask.
-            axes.plot(curve.hours[0], curve.percent[0], marker=style.MARKERS[kind],
-                      color=style.COLOURS[kind], markersize=4.6)  # fmt: skip
+            axes.plot(curve.hours[0], curve.percent[0], marker=style.MARKERS[annotation],
+                      color=style.COLOURS[annotation], markersize=4.6)  # fmt: skip
 
 
 def _draw_question(axes: Axes, info: PlanInfo) -> None:

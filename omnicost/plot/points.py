@@ -34,7 +34,7 @@ class Point(NamedTuple):
     seeds: int
 
     @property
-    def kind(self) -> AnnotationType | None:
+    def annotation(self) -> AnnotationType | None:
         """The weak type; mask at 100% masks; None for a mixture of weak types."""
         weak = self.policy.weak_types
         if not weak:

@@ -80,7 +80,7 @@ def _merged(training: Training, store: Store, train: Dataset) -> Merged:
 
 def _quality(training: Training, store: Store) -> dict[str, dict[str, Any]]:
     judged = by_role(training.plan.outputs, "calibration.")
-    return {kind: read_figures(store.path(key)) for kind, key in judged.items()}
+    return {each: read_figures(store.path(key)) for each, key in judged.items()}
 
 
 def pseudomasks_of(store: Store, inputs: dict[str, str]) -> PseudoMasks:

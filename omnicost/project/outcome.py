@@ -42,7 +42,7 @@ class TrainingOutcome(NamedTuple):
         """As lines for a terminal."""
         masks = ", ".join(f"{number} {source}" for source, number in self.instances.items())
         lines = [score_line(self.held_out), f"instances by source of their mask: {masks}"]
-        lines += [quality_line(kind, found) for kind, found in self.quality.items()]
+        lines += [quality_line(*each) for each in self.quality.items()]
         if self.empty:
             lines.append(unmasked_line(self.empty))
         lines.append(f"model: {self.folder} (omnicost predict {self.folder} PHOTOS)")
@@ -59,10 +59,11 @@ def score_line(held_out: HeldOutAp | None) -> str:
     return f"{told} on {held_out.images} held-out images with {held_out.instances} instances"
 
 
-def quality_line(kind: str, found: dict[str, Any]) -> str:
+def quality_line(annotation: str, found: dict[str, Any]) -> str:
     """How good the pseudo-masks of a weak type are."""
     figures = [f"{name} {spread_text(found[key])}" for key, name in QUALITY.items() if found[key]]
-    return f"pseudo-masks from {kind}: {', '.join(figures)} on {found['images']} images with masks"
+    told = f"{', '.join(figures)} on {found['images']} images with masks"
+    return f"pseudo-masks from {annotation}: {told}"
 
 
 def spread_text(figure: dict[str, float]) -> str:

@@ -61,8 +61,8 @@ def _content(
         "shares": _shares(outcome.labels),
         "instances": list(outcome.instances.items()),
         "level": f"{LEVEL:.0%}",
-        "quality": [_quality_row(kind, found) for kind, found in outcome.quality.items()],
-        "worst": [(kind, _data_uri(path)) for kind, path in pictures.items()],
+        "quality": [_quality_row(*each) for each in outcome.quality.items()],
+        "worst": [(annotation, _data_uri(path)) for annotation, path in pictures.items()],
         "without_mask": outcome.empty,
         "card": (training.request.out / CARD).read_text(),
         "settings": list(training.request.settings),
@@ -92,22 +92,22 @@ def _headlines(training: Training, outcome: TrainingOutcome) -> list[tuple[str, 
 
 def _shares(labels: Mapping[str, int]) -> list[dict[str, Any]]:
     total = sum(labels.values())
-    colours = {str(kind): colour for kind, colour in COLOURS.items()}
+    colours = {str(each): colour for each, colour in COLOURS.items()}
     return [
         {
-            "name": kind,
+            "name": annotation,
             "images": number,
             "share": round(100 * number / total, 2),
-            "colour": colours[kind],
+            "colour": colours[annotation],
         }
-        for kind, number in labels.items()
+        for annotation, number in labels.items()
         if number
     ]
 
 
-def _quality_row(kind: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+def _quality_row(annotation: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     known = (spread_text(found[key]) if found[key] else "-" for key in ("miou", "f1"))
-    return (kind, str(found["images"]), str(found["instances"]), *known)
+    return (annotation, str(found["images"]), str(found["instances"]), *known)
 
 
 def _data_uri(path: Path) -> str:

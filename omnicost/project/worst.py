@@ -37,17 +37,17 @@ def draw_worst(
         InputError: if a picture there is somebody else's.
     """
     drawn = {}
-    for kind, found in quality.items():
-        judged = store.manifest(training.plan.outputs[f"calibration.{kind}"])
+    for annotation, found in quality.items():
+        judged = store.manifest(training.plan.outputs[f"calibration.{annotation}"])
         parts = [store.path(key) for key in by_role(judged.inputs, "pseudomask.").values()]
         shown = list(_examples(train, parts, found["worst"][:SHOWN]))
-        path = folder / f"{kind}.png"
+        path = folder / f"{annotation}.png"
         refuse_to_replace(path, force=training.request.force)
         path.unlink(missing_ok=True)
         if shown:
             folder.mkdir(exist_ok=True)
             draw_masks(compute_masks_info(shown), path)
-            drawn[kind] = path
+            drawn[annotation] = path
     return drawn
 
 

@@ -93,14 +93,14 @@ def teacher_rows_of(plan: CellPlan, store: Store, sources: Sources) -> list[Teac
             variant=cell.variant or DEFAULT_VARIANT,
             config_hash=config_hash(cell, sources),
             schedule=cell.schedule,
-            annotation=kind,
+            annotation=annotation,
             miou=own.get("mIoU"),
             precision50=own.get("precision50"),
             recall50=own.get("recall50"),
             f1=own.get("f1_50"),
             images=len(dataset),
         )
-        for kind, own in figures.items()
+        for annotation, own in figures.items()
     ]
 
 

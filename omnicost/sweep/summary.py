@@ -126,11 +126,11 @@ def policy_name(policy: Policy) -> str:
     """``10% mask, 90% point``; ``point`` alone when it is all."""
     if len(policy.shares) == 1:
         return f"all {next(iter(policy))}"
-    return ", ".join(f"{share:.3g}% {kind}" for kind, share in _percents(policy))
+    return ", ".join(f"{share:.3g}% {each}" for each, share in _percents(policy))
 
 
 def _percents(policy: Policy) -> list[tuple[str, float]]:
-    return [(str(kind), 100 * share) for kind, share in reversed(policy.shares)]
+    return [(str(each), 100 * share) for each, share in reversed(policy.shares)]
 
 
 def _optional(value: float | None, form: str) -> str:

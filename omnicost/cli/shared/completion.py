@@ -17,7 +17,7 @@ def complete_types(incomplete: str) -> list[str]:
     from omnicost.annotation import AnnotationType
 
     before, comma, last = incomplete.rpartition(",")
-    left = [str(kind) for kind in AnnotationType if kind not in before.split(",")]
+    left = [str(each) for each in AnnotationType if each not in before.split(",")]
     return [f"{before}{comma}{name}" for name in _starting(left, last)]
 
 

@@ -200,14 +200,14 @@ def read_overheads(
     from omnicost.annotation import AnnotationType
     from omnicost.cost import Overheads
 
-    found = {kind: times.overheads.get(kind, Overheads()) for kind in AnnotationType}
+    found = {each: times.overheads.get(each, Overheads()) for each in AnnotationType}
     shares = {"review": review, "rework": rework, "idle": idle}
     given = [(name, part) for name, texts in shares.items() for part in _parts(texts)]
     given += [("setup_hours", part) for part in _parts(setup)]
     for name, text in given:
-        for kind, value in _by_type(text, name):
+        for annotation, value in _by_type(text, name):
             read = read_hours if name == "setup_hours" else read_share
-            found[kind] = found[kind].given(**{name: read(value, f"`{name}`")})
+            found[annotation] = found[annotation].given(**{name: read(value, f"`{name}`")})
     return found
 
 
@@ -220,11 +220,11 @@ def _parts(texts: list[str] | None) -> list[str]:
 def _by_type(text: str, name: str) -> Iterator[tuple[AnnotationType, str]]:
     from omnicost.annotation import AnnotationType
 
-    kind, found, value = text.partition("=")
+    annotation, found, value = text.partition("=")
     if found:
-        yield AnnotationType.parse(kind, f"`{name}`"), value.strip()
+        yield AnnotationType.parse(annotation, f"`{name}`"), value.strip()
     else:
-        yield from ((kind, text) for kind in AnnotationType)
+        yield from ((each, text) for each in AnnotationType)
 
 
 def read_team(

@@ -29,9 +29,9 @@ def brush_rle(mask: np.ndarray) -> list[int]:
     flat = np.asarray(mask, bool).ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths, words = _split(np.diff(starts, append=flat.size) * CHANNELS, flat[starts] * 255)
-    kinds = np.searchsorted([2**bits for bits in LENGTH_BITS], lengths)
-    sizes = np.array(LENGTH_BITS)[kinds]
-    codes = ((0b100 + kinds) << sizes | (lengths - 1)) << WORD_BITS | words
+    places = np.searchsorted([2**bits for bits in LENGTH_BITS], lengths)
+    sizes = np.array(LENGTH_BITS)[places]
+    codes = ((0b100 + places) << sizes | (lengths - 1)) << WORD_BITS | words
     head = [flat.size * CHANNELS, WORD_BITS - 1, *(bits - 1 for bits in LENGTH_BITS)]
     values = np.concatenate([head, codes])
     widths = np.concatenate([[32, 5, 4, 4, 4, 4], 3 + sizes + WORD_BITS])

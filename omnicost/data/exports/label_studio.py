@@ -35,15 +35,16 @@ TASKS_PER_FILE: Final = 200  # brush masks are long, and Label Studio reads an i
 
 
 def labelling_config(
-    class_names: tuple[str, ...], kinds: Collection[AnnotationType] = (AnnotationType.MASK,)
+    class_names: tuple[str, ...], types: Collection[AnnotationType] = (AnnotationType.MASK,)
 ) -> str:
-    """The project's labelling interface, which the tasks refer to: a control for each kind."""
+    """The project's labelling interface, which the tasks refer to: a control for each type."""
     picture = f'  <Image name="{PICTURE}" value="$image" zoom="true" zoomControl="true"/>\n'
-    return f"<View>\n{picture}{''.join(_control(kind, class_names) for kind in kinds)}</View>\n"
+    controls = "".join(_control(each, class_names) for each in types)
+    return f"<View>\n{picture}{controls}</View>\n"
 
 
-def _control(kind: AnnotationType, class_names: tuple[str, ...]) -> str:
-    tag, name = CONTROLS[kind]
+def _control(annotation: AnnotationType, class_names: tuple[str, ...]) -> str:
+    tag, name = CONTROLS[annotation]
     one, extra = ("Choice", ' choice="multiple"') if tag == "Choices" else ("Label", "")
     labels = "".join(f"    <{one} value={quoteattr(text)}/>\n" for text in class_names)
     return f'  <{tag} name="{name}" toName="{PICTURE}"{extra}>\n{labels}  </{tag}>\n'
@@ -70,7 +71,7 @@ def _result(drawn: Region, size: list[int], label: str, name: str) -> dict[str, 
     """One region of a prediction; coordinates are percent of the sides."""
     if drawn.rle is not None:
         return region(name, drawn.rle, label, drawn.score)
-    tag, control = CONTROLS[drawn.kind]
+    tag, control = CONTROLS[drawn.annotation]
     head = _head(name, control, tag.lower(), size, drawn.score)
     height, width = size
     if drawn.box is not None:
@@ -85,10 +86,10 @@ def _result(drawn: Region, size: list[int], label: str, name: str) -> dict[str, 
     return head | {"value": value | {tag.lower(): [label]}}
 
 
-def _head(name: str, control: str, kind: str, size: list[int], score: float) -> dict[str, Any]:
+def _head(name: str, control: str, form: str, size: list[int], score: float) -> dict[str, Any]:
     return {
         "id": hashlib.sha256(name.encode()).hexdigest()[:10],
-        "type": kind,
+        "type": form,
         "from_name": control,
         "to_name": PICTURE,
         "original_width": size[1],
@@ -145,13 +146,13 @@ def write_tasks(
         InputError: if they cannot be written.
     """
     dataset = labels.dataset
-    indices, kinds = list(range(len(dataset))), [AnnotationType.MASK]
+    indices, types = list(range(len(dataset))), [AnnotationType.MASK]
     if isinstance(labels, Merged):
         indices = np.flatnonzero(~labels.is_human).tolist()
     elif dataset.given is not None:
-        kinds = [kind for kind in CONTROLS if str(kind) in (dataset.types() or {})]
+        types = [each for each in CONTROLS if str(each) in (dataset.types() or {})]
     config = folder / CONFIG
-    write_texts(config, [labelling_config(dataset.class_names, kinds)])
+    write_texts(config, [labelling_config(dataset.class_names, types)])
     written = [config]
     for start in range(0, len(indices), tasks_per_file):
         chosen = indices[start : start + tasks_per_file]

@@ -82,9 +82,9 @@ class Merged:
         """The labelled instances that no pseudo-mask with a pixel was drawn for."""
         found = []
         for index in np.flatnonzero(~self.is_human).tolist():
-            kind = tuple(AnnotationType)[int(self.strengths[index])]
+            annotation = tuple(AnnotationType)[int(self.strengths[index])]
             drawn = {int(self.pseudo.annotation_ids[row]) for row in self.rows(index)}
-            found += unmasked(self.dataset, index, kind, drawn, self.noise, self.seed)
+            found += unmasked(self.dataset, index, annotation, drawn, self.noise, self.seed)
         return found
 
     def regions(self, index: int) -> list[Region]:

@@ -11,9 +11,9 @@ HUMAN = "human"  # source of what an annotator drew
 
 
 class Region(NamedTuple):
-    """One instance, or a tag: the shape that its kind says, and no other."""
+    """One instance, or a tag: the shape that its type says, and no other."""
 
-    kind: AnnotationType
+    annotation: AnnotationType
     class_index: int
     source: str
     score: float
@@ -44,21 +44,21 @@ class OwnLabels:
 
 def own_regions(dataset: Dataset, index: int) -> list[Region]:
     """What people drew in an image, crowds left out."""
-    kind = AnnotationType.MASK
+    annotation = AnnotationType.MASK
     if dataset.given is not None:
-        kind = tuple(AnnotationType)[int(dataset.given[index])]
+        annotation = tuple(AnnotationType)[int(dataset.given[index])]
     found = dataset.instances(index)
     first, end = dataset.columns.first_annotation[index : index + 2].tolist()
     kept = ~dataset.columns.is_crowd[first:end]
     points = None if dataset.columns.points is None else dataset.columns.points[first:end][kept]
     regions = []
     for n, class_index in enumerate(found.class_indices.tolist()):
-        region = Region(kind, class_index, HUMAN, 1.0)
-        if kind is AnnotationType.MASK:
+        region = Region(annotation, class_index, HUMAN, 1.0)
+        if annotation is AnnotationType.MASK:
             region = region._replace(rle=found.rles[n])
-        elif kind is AnnotationType.BOX:
+        elif annotation is AnnotationType.BOX:
             region = region._replace(box=tuple(found.boxes[n].tolist()))
-        elif kind is AnnotationType.POINT and points is not None:
+        elif annotation is AnnotationType.POINT and points is not None:
             region = region._replace(point=tuple(points[n].tolist()))
         regions.append(region)
     return regions

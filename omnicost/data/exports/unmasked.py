@@ -26,7 +26,7 @@ class Unmasked(NamedTuple):
 def unmasked(
     dataset: Dataset,
     index: int,
-    kind: AnnotationType,
+    annotation: AnnotationType,
     drawn: Collection[int],
     noise: AnnotatorNoise = PERFECT,
     seed: int = 0,
@@ -36,16 +36,16 @@ def unmasked(
     Args:
         dataset: with the labels.
         index: of the image.
-        kind: what it is labelled with.
+        annotation: what it is labelled with.
         drawn: ids of the annotations that have a mask with a pixel.
         noise: of the annotators, who may have missed some.
         seed: of the annotators.
     """
-    if kind not in GIVEN or not GIVEN[kind].of_instances:
+    if annotation not in GIVEN or not GIVEN[annotation].of_instances:
         return []
     # Perfect annotators label every instance; only of others it takes their label to know.
     labels = dataset.instances(index) if noise == PERFECT else (
-        weak_label(dataset, index, kind, noise, seed)
+        weak_label(dataset, index, annotation, noise, seed)
     )  # fmt: skip
     image_id = int(dataset.image_ids[index])
     pairs = zip(labels.annotation_ids.tolist(), labels.class_indices.tolist(), strict=True)

@@ -16,7 +16,7 @@ NEAREST: Final = 0.05  # two points on one thing are at most so many of the side
 def agreed(read: Sequence[Sequence[DrawnLabel]]) -> tuple[DrawnLabel, ...]:
     """What more than half of the annotators drew alike; each time the last annotator's drawing.
 
-    Alike: of one class and of one kind, boxes around them with an IoU of at least a half, or points
+    Alike: of one class and type, boxes around them with an IoU of at least a half, or points
     within a twentieth of the picture's sides. Pixels of brushes are compared by class only.
 
     Args:
@@ -35,7 +35,7 @@ def agreed(read: Sequence[Sequence[DrawnLabel]]) -> tuple[DrawnLabel, ...]:
 
 
 def _alike(one: DrawnLabel, other: DrawnLabel) -> bool:
-    if (one.class_name, one.kind) != (other.class_name, other.kind):
+    if (one.class_name, one.annotation) != (other.class_name, other.annotation):
         return False
     if one.point is not None and other.point is not None:
         return max(abs(a - b) for a, b in zip(one.point, other.point, strict=True)) <= NEAREST

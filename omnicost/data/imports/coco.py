@@ -23,7 +23,7 @@ def read_coco_export(paths: list[Path]) -> Export:
         faults = Faults(path, collect=True)
         file = read_coco(path, faults=faults)
         for fault in faults.found:
-            export.skip(fault.kind, f"{path.name}: {fault.item}: {fault.detail}")
+            export.skip(fault.name, f"{path.name}: {fault.item}: {fault.detail}")
         order = np.argsort(file.category_ids, kind="stable").tolist()
         export.class_names += [file.category_names[n] for n in order]
         _add(export, file)
@@ -34,13 +34,13 @@ def _add(export: Export, file: CocoFile) -> None:
     rows: list[list[int]] = [[] for _ in file.image_ids]
     for row, image in enumerate(file.image_indices.tolist()):
         rows[image].append(row)
-    kinds = tuple(AnnotationType)
+    types = tuple(AnnotationType)
     for image, name in enumerate(file.file_names):
         if not name:
             export.skip("image without file name", f"image {file.image_ids[image]}")
             continue
         height, width = file.image_sizes[image].tolist()
-        declared = AnnotationType.MASK if file.types is None else kinds[file.types[image]]
+        declared = AnnotationType.MASK if file.types is None else types[file.types[image]]
         drawn = [_drawn(export, file, row) for row in rows[image]]
         export.images.append(
             Labelled(
@@ -58,14 +58,14 @@ def _drawn(export: Export, file: CocoFile, row: int) -> DrawnLabel | None:
     if file.is_crowd[row]:
         export.skip("crowd region", f"annotation {number}")
         return None
-    kind = int(file.drawn[row])
-    if kind == MASK:
+    shape = int(file.drawn[row])
+    if shape == MASK:
         decode = partial(_mask, file.segmentations[row])
         return DrawnLabel(label, mask=decode, number=number)
-    if kind == BOX:
+    if shape == BOX:
         x, y, width, height = file.boxes[row].tolist()
         return DrawnLabel(label, box=(x, y, x + width, y + height), number=number)
-    if kind == POINT:
+    if shape == POINT:
         return DrawnLabel(label, point=tuple(file.points[row].tolist()), number=number)
     return DrawnLabel(label, number=number)
 

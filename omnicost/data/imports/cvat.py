@@ -93,16 +93,16 @@ def _add(
 
 
 def _drawn(export: Export, shape: Any, item: str) -> DrawnLabel | None:
-    kind, label = shape.tag, shape.get("label") or ""
+    form, label = shape.tag, shape.get("label") or ""
     if not label.strip():
         export.skip("shape without a label", item)
-    elif kind == "tag":
+    elif form == "tag":
         return DrawnLabel(label)
-    elif kind == "box":
+    elif form == "box":
         return DrawnLabel(label, box=_box(export, shape, item))
-    elif kind in ("polygon", "points"):
+    elif form in ("polygon", "points"):
         return _of_points(export, shape, item, label)
-    elif kind == "mask":
+    elif form == "mask":
         left, top, width, height = (
             int(_written(shape, k)) for k in ("left", "top", "width", "height")
         )
@@ -111,7 +111,7 @@ def _drawn(export: Export, shape: Any, item: str) -> DrawnLabel | None:
             raise ValueError("run lengths beyond the mask's frame")
         return DrawnLabel(label, mask=partial(_mask, runs, (left, top, width, height)))
     else:
-        known = f"{kind}, which is not read" if kind in _NOT_READ else f"{kind}, which is unknown"
+        known = f"{form}, which is not read" if form in _NOT_READ else f"{form}, which is unknown"
         export.skip(f"shape of type {known}", item)
     return None
 

@@ -37,7 +37,7 @@ class DrawnLabel:
     number: int | None = None
 
     @property
-    def kind(self) -> AnnotationType:
+    def annotation(self) -> AnnotationType:
         """What it draws."""
         if self.polygons is not None or self.mask is not None:
             return AnnotationType.MASK

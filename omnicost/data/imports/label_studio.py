@@ -50,7 +50,7 @@ def _image(
     export: Export, task: dict[str, Any], item: str, name: str, annotators: Annotators
 ) -> Labelled:
     said = task["data"].get("annotation_type")
-    known = {str(kind): kind for kind in AnnotationType}
+    known = {str(each): each for each in AnnotationType}
     declared = known.get(said) if isinstance(said, str) else None
     done = list(_done(export, task, item))
     read = [_regions(export, each, f"{item}, annotation {each.get('id')}") for each in done]
@@ -157,21 +157,21 @@ def _is_shape(part: dict[str, Any]) -> bool:
 def _shape(
     export: Export, part: dict[str, Any], item: str, label: str, number: int | None
 ) -> DrawnLabel | None:
-    value, kind = part["value"], str(part.get("type", "")).removesuffix("labels")
-    if kind == "brush":
+    value, form = part["value"], str(part.get("type", "")).removesuffix("labels")
+    if form == "brush":
         height, width = int(part["original_height"]), int(part["original_width"])
         rle = value["rle"]
         drawn = np.asfortranarray(brush_mask(rle, height, width), np.uint8)
         return DrawnLabel(label, mask=partial(_brush, mask_api.encode(drawn)), number=number)
-    if kind == "polygon":
+    if form == "polygon":
         outline = np.array(value["points"], np.float64).reshape(-1, 2) / PERCENT
         if len(outline) < 3:
             export.skip("polygon of fewer than three corners", item)
             return None
         return DrawnLabel(label, polygons=(tuple(outline.ravel().tolist()),), number=number)
-    if kind == "keypoint":
+    if form == "keypoint":
         return DrawnLabel(label, point=(value["x"] / PERCENT, value["y"] / PERCENT), number=number)
-    if kind == "rectangle":
+    if form == "rectangle":
         return DrawnLabel(label, box=_box(export, part, item), number=number)
     export.skip(f"region of type {part.get('type')}, which is not read", item)
     return None

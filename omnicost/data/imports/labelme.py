@@ -79,20 +79,20 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[DrawnL
 
 
 def _shape(export: Export, shape: Any, item: str) -> DrawnLabel | None:
-    label, kind = shape["label"], shape.get("shape_type") or "polygon"
+    label, form = shape["label"], shape.get("shape_type") or "polygon"
     if not isinstance(label, str) or not label.strip():
         export.skip("shape without a label", item)
         return None
     corners = np.array(shape["points"], np.float64).reshape(-1, 2)
-    if kind == "polygon" and len(corners) >= 3:
+    if form == "polygon" and len(corners) >= 3:
         return DrawnLabel(label, polygons=(tuple(corners.ravel().tolist()),))
-    if kind == "rectangle" and len(corners) in (2, 4):
+    if form == "rectangle" and len(corners) in (2, 4):
         return DrawnLabel(label, box=around(corners))
-    if kind == "point" and len(corners) == 1:
+    if form == "point" and len(corners) == 1:
         return DrawnLabel(label, point=tuple(corners[0].tolist()))
-    if kind == "mask" and len(corners) == 2:
+    if form == "mask" and len(corners) == 2:
         return DrawnLabel(label, mask=partial(_mask, shape["mask"], _whole(corners)))
-    export.skip(f"shape of type {kind} with {len(corners)} points, which is not read", item)
+    export.skip(f"shape of type {form} with {len(corners)} points, which is not read", item)
     return None
 
 

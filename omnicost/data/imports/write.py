@@ -97,7 +97,7 @@ def write_set(
     return Imported(
         form=export.form,
         images=len(content["images"]),
-        types={str(kind): types[kind] for kind in AnnotationType if types[kind]},
+        types={str(each): types[each] for each in AnnotationType if types[each]},
         instances=dict(builder.instances),
         classes=tuple(each["name"] for each in content["categories"]),
         skipped=tuple(export.skipped),
@@ -152,7 +152,7 @@ class _Builder:
         self.instances: Counter[str] = Counter()
         self.categories = self._categories()
         self.annotations: list[Record] = []
-        drawn = {each.kind for image in chosen.values() for each in image.drawn}
+        drawn = {each.annotation for image in chosen.values() for each in image.drawn}
         self.only_type = drawn.pop() if len(drawn) == 1 else AnnotationType.NONE
         numbers = [each.number for image in chosen.values() for each in image.drawn]
         self.keeps_numbers = None not in numbers and len(set(numbers)) == len(numbers)
@@ -219,11 +219,11 @@ class _Builder:
             return AnnotationType.NONE
         if labelled.declared is not None:
             return labelled.declared
-        kinds = {each.kind for each in kept}
-        shapes = [kind for kind in AnnotationType if kind in kinds - {AnnotationType.CLASS}]
+        types = {each.annotation for each in kept}
+        shapes = [each for each in AnnotationType if each in types - {AnnotationType.CLASS}]
         if shapes:
             return shapes[0]
-        return AnnotationType.CLASS if kinds else self.only_type
+        return AnnotationType.CLASS if types else self.only_type
 
     def _add(
         self,
@@ -250,7 +250,7 @@ class _Builder:
         category = self.categories[drawn.class_name]
         head = {"id": number, "image_id": image_id, "category_id": category}
         self.annotations.append(head | shape)
-        self.instances[str(drawn.kind)] += 1
+        self.instances[str(drawn.annotation)] += 1
         return True
 
 

@@ -93,8 +93,9 @@ def _instance(names: list[str], line: str) -> DrawnLabel | str:
     if len(line) > _LONGEST_LINE:
         return "line that is too long"
     try:
-        kind, *numbers = [float(each) for each in line.split()]
-        label = names[int(kind)] if kind.is_integer() and 0 <= kind < len(names) else None
+        class_index, *numbers = [float(each) for each in line.split()]
+        known = class_index.is_integer() and 0 <= class_index < len(names)
+        label = names[int(class_index)] if known else None
     except ValueError:
         return "line that is not numbers"
     if label is None:

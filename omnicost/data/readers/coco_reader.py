@@ -105,13 +105,13 @@ def require_pictures(file: CocoFile, faults: Faults) -> CocoFile:
     """
     nameless = np.array([not name for name in file.file_names], bool)
     sizeless = (file.image_sizes <= 0).any(axis=1)
-    for wrong, kind, what in (
+    for wrong, fault, what in (
         (nameless, "image without file name", "has no file_name"),
         (sizeless, "image without size", "has no height and width"),
     ):
         for index in np.flatnonzero(wrong).tolist():
             number = file.image_ids[index]
-            faults.add(kind, f"image {number}", f"image id {number}", what, "add it")
+            faults.add(fault, f"image {number}", f"image id {number}", what, "add it")
     return file.of_images(~(nameless | sizeless))
 
 

@@ -204,4 +204,4 @@ ADE20K: Final = MapFormat(PUBLISHED["ade20k"].categories, _ade20k_values, _ade20
 CITYSCAPES: Final = MapFormat(
     PUBLISHED["cityscapes"].categories, _cityscapes_values, _cityscapes_meaning
 )
-KINDS: Final = {"ade20k": ADE20K, "cityscapes": CITYSCAPES}
+MAP_FORMATS: Final = {"ade20k": ADE20K, "cityscapes": CITYSCAPES}

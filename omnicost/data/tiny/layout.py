@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from omnicost.data.tiny.kinds import KINDS
+from omnicost.data.tiny.designs import DESIGNS
 from omnicost.data.tiny.raster import PIXEL, Draws
 from omnicost.data.tiny.specs import WorldSpec
 
@@ -24,7 +24,7 @@ class Placement(NamedTuple):
     @property
     def foot(self) -> int:
         """The lowest line it stands on: the lower, the nearer."""
-        return self.centre[1] + self.side * KINDS[self.name].height // 200
+        return self.centre[1] + self.side * DESIGNS[self.name].height // 200
 
 
 def arrange(spec: WorldSpec, draws: Draws) -> list[Placement]:
@@ -51,7 +51,7 @@ def _pick(choices: tuple[int, ...], draws: Draws) -> int:
 
 
 def _pose(name: str, centre: tuple[int, int], side: int, draws: Draws) -> Placement:
-    tilt = KINDS[name].tilt
+    tilt = DESIGNS[name].tilt
     return Placement(name, centre, side, draws.integer(-tilt, tilt), draws.chance(50))
 
 
@@ -67,7 +67,7 @@ def _anywhere(spec: WorldSpec, name: str, placed: list[Placement], draws: Draws)
 
 def _beside(fellow: Placement, spec: WorldSpec, draws: Draws) -> tuple[int, int]:
     """A spot that overlaps an object of the same class."""
-    wide = fellow.side * KINDS[fellow.name].width // 100
+    wide = fellow.side * DESIGNS[fellow.name].width // 100
     across = wide * draws.integer(40, 80) // 100 * (1 if draws.chance(50) else -1)
     down = fellow.side * draws.integer(-25, 25) // 100
     edge = spec.size * PIXEL
@@ -104,7 +104,7 @@ def _on_street(spec: WorldSpec, name: str, placed: list[Placement], draws: Draws
         x = _beside(fellows[-1], spec, draws)[0]
     else:
         x = _clear_column(spec, [o for o in placed if abs(o.foot - foot) < 4 * PIXEL], draws)
-    return _pose(name, (x, foot - side * KINDS[name].height // 200), side, draws)
+    return _pose(name, (x, foot - side * DESIGNS[name].height // 200), side, draws)
 
 
 def _clear_column(spec: WorldSpec, row: list[Placement], draws: Draws) -> int:

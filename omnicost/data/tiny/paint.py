@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from omnicost.data.tiny.kinds import KINDS, wears
+from omnicost.data.tiny.designs import DESIGNS, wears
 from omnicost.data.tiny.layout import HORIZON_PERCENT, Placement
 from omnicost.data.tiny.parts import TONES
 from omnicost.data.tiny.raster import (
@@ -160,8 +160,8 @@ def draw_brush(style: Style, draws: Draws) -> Brush:
 
 def pose(placement: Placement) -> Pose:
     """How the parts of an object stand on the picture."""
-    kind = KINDS[placement.name]
-    sides = (placement.side * kind.width // 100, placement.side * kind.height // 100)
+    design = DESIGNS[placement.name]
+    sides = (placement.side * design.width // 100, placement.side * design.height // 100)
     return Pose(placement.centre, sides, placement.turn, placement.mirrored)
 
 
@@ -205,10 +205,10 @@ def mix(
 def _tints(name: str, alike: tuple[tuple[str, str], ...]) -> Ints:
     """Hue in degrees, saturation and value in 10,000ths of a class' parts, (P, 3)."""
     rows = []
-    for part in KINDS[name].parts:
+    for part in DESIGNS[name].parts:
         worn = wears(name, part)
-        kind, (saturation, value, turn) = KINDS[dict(alike).get(worn, worn)], TONES[part.tone]
-        rows.append((kind.hue + turn, kind.saturation * saturation, kind.value * value))
+        design, (saturation, value, turn) = DESIGNS[dict(alike).get(worn, worn)], TONES[part.tone]
+        rows.append((design.hue + turn, design.saturation * saturation, design.value * value))
     return np.array(rows, np.int64)
 
 

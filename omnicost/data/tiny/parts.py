@@ -20,8 +20,8 @@ class Part(NamedTuple):
     label: str | None = SELF
 
 
-class Kind(NamedTuple):
-    """A class of things.
+class Design(NamedTuple):
+    """How the things of a class look.
 
     Attributes:
         hue: degrees; the class' own.

@@ -8,7 +8,7 @@ without the tail, and of a rider the person without the bicycle.
 
 from __future__ import annotations
 
-from omnicost.data.tiny.parts import SELF, Kind, Part, bar, box, disc
+from omnicost.data.tiny.parts import SELF, Design, Part, bar, box, disc
 
 
 def _person(label: str | None = SELF) -> tuple[Part, ...]:
@@ -65,9 +65,9 @@ BELLY = [
     (29, 24), (25, 37), (14, 46), (0, 50), (-14, 46), (-25, 37),
     (-29, 24), (-25, 11), (-14, 2), (0, -2), (14, 2), (25, 11),
 ]  # fmt: skip
-NAMED: dict[str, Kind] = {
-    "person": Kind(325, 72, 82, 78, 120, 5, _person()),
-    "rider": Kind(
+NAMED: dict[str, Design] = {
+    "person": Design(325, 72, 82, 78, 120, 5, _person()),
+    "rider": Design(
         308, 74, 84, 105, 125, 4,
         (
             Part(disc(-28, 34, 18), "dark", "bicycle"),
@@ -84,7 +84,7 @@ NAMED: dict[str, Kind] = {
             Part([(-7, -39), (-3, -49), (13, -50), (20, -40)], "deep"),
         ),
     ),
-    "car": Kind(
+    "car": Design(
         220, 78, 86, 125, 108, 5,
         (
             Part([(-30, -4), (-18, -27), (18, -27), (32, -4)], "bright"),
@@ -95,7 +95,7 @@ NAMED: dict[str, Kind] = {
             *_wheels(-28, 28, y=19, radius=13),
         ),
     ),
-    "truck": Kind(
+    "truck": Design(
         238, 74, 80, 138, 116, 3,
         (
             Part(box(-50, -32, 16, 18), "bright"),
@@ -105,7 +105,7 @@ NAMED: dict[str, Kind] = {
             *_wheels(-34, -8, 34, y=20, radius=12),
         ),
     ),
-    "bus": Kind(
+    "bus": Design(
         50, 84, 92, 140, 110, 3,
         (
             Part([(-48, -30), (48, -30), (50, -22), (50, 22), (-50, 22), (-50, -22)]),
@@ -117,8 +117,8 @@ NAMED: dict[str, Kind] = {
             *_wheels(-30, 22, y=22, radius=11),
         ),
     ),
-    "bicycle": Kind(150, 76, 78, 112, 112, 4, _bicycle(SELF)),
-    "bird": Kind(
+    "bicycle": Design(150, 76, 78, 112, 112, 4, _bicycle(SELF)),
+    "bird": Design(
         196, 76, 90, 96, 96, 14,
         (
             Part([(-50, -10), (-24, -2), (-22, 12)], "deep"),
@@ -131,7 +131,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(30, -23, 4), "dark"),
         ),
     ),
-    "cat": Kind(
+    "cat": Design(
         32, 74, 88, 92, 108, 5,
         (
             Part(bar(20, 36, 44, 8, 6), "deep"),
@@ -144,7 +144,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(11, -22, 5), "dark"),
         ),
     ),
-    "dog": Kind(
+    "dog": Design(
         18, 76, 74, 116, 100, 5,
         (
             Part(bar(-36, -8, -48, -34, 6), "deep"),
@@ -158,7 +158,7 @@ NAMED: dict[str, Kind] = {
             Part([(14, -40), (27, -38), (22, -10), (13, -14)], "dark"),
         ),
     ),
-    "boat": Kind(
+    "boat": Design(
         0, 80, 86, 118, 120, 6,
         (
             Part(bar(0, 20, 0, -50, 3), "dark"),
@@ -168,7 +168,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-44, 18, 44, 24), "deep"),
         ),
     ),
-    "umbrella": Kind(
+    "umbrella": Design(
         285, 70, 84, 118, 112, 12,
         (
             Part(bar(0, -20, 0, 46, 3), "grey", None),
@@ -178,7 +178,7 @@ NAMED: dict[str, Kind] = {
             Part([(-20, 2), (-18, -42), (0, -48), (18, -42), (20, 2)], "bright"),
         ),
     ),
-    "bottle": Kind(
+    "bottle": Design(
         126, 76, 74, 58, 118, 10,
         (
             Part(box(-11, -42, 11, -16), "bright"),
@@ -187,7 +187,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-14, -50, 14, -40), "dark"),
         ),
     ),
-    "cup": Kind(
+    "cup": Design(
         166, 76, 82, 88, 82, 6,
         (
             Part(SAUCER, "grey", None),
@@ -197,7 +197,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(-6, -36, 32, 9), "pale"),
         ),
     ),
-    "chair": Kind(
+    "chair": Design(
         250, 68, 86, 76, 116, 5,
         (
             Part(box(-34, 10, -24, 50), "deep"),
@@ -207,7 +207,7 @@ NAMED: dict[str, Kind] = {
             Part([(-36, 0), (32, 0), (42, 18), (-42, 18)], "cool"),
         ),
     ),
-    "kite": Kind(
+    "kite": Design(
         76, 82, 90, 82, 124, 20,
         (
             Part(bar(0, 14, 8, 32, 3), "grey", None),
@@ -218,7 +218,7 @@ NAMED: dict[str, Kind] = {
             Part([(-34, -18), (0, -22), (34, -18), (0, -12)], "bright"),
         ),
     ),
-    "sofa": Kind(
+    "sofa": Design(
         264, 68, 80, 134, 92, 3,
         (
             Part(box(-42, -34, 42, 16)),
@@ -229,7 +229,7 @@ NAMED: dict[str, Kind] = {
             Part(box(38, -10, 50, 40), "cool"),
         ),
     ),
-    "bed": Kind(
+    "bed": Design(
         236, 62, 86, 138, 88, 3,
         (
             Part(box(-50, -38, -40, 40), "deep"),
@@ -239,7 +239,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-38, -24, -14, -6), "pale"),
         ),
     ),
-    "table": Kind(
+    "table": Design(
         26, 72, 70, 124, 86, 3,
         (
             Part(box(-40, -14, -30, 44), "deep"),
@@ -248,7 +248,7 @@ NAMED: dict[str, Kind] = {
             Part([(-36, -34), (36, -34), (50, -12), (-50, -12)], "bright"),
         ),
     ),
-    "cabinet": Kind(
+    "cabinet": Design(
         38, 70, 64, 94, 122, 2,
         (
             Part(box(-42, -46, 42, 46)),
@@ -258,7 +258,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-8, 24, 8, 30), "pale"),
         ),
     ),
-    "lamp": Kind(
+    "lamp": Design(
         60, 76, 95, 82, 118, 5,
         (
             Part(disc(0, 44, 26, 6), "grey", None),
@@ -267,7 +267,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-42, -6, 42, 2), "deep"),
         ),
     ),
-    "streetlight": Kind(
+    "streetlight": Design(
         70, 70, 90, 66, 140, 3,
         (
             Part(bar(-24, 50, -24, -38, 5), "grey"),
@@ -276,7 +276,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-4, -28, 42, -20), "pale"),
         ),
     ),
-    "window": Kind(
+    "window": Design(
         190, 52, 92, 88, 106, 2,
         (
             Part(box(-46, -46, 46, 46), "deep"),
@@ -287,7 +287,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-50, 42, 50, 50), "grey", None),
         ),
     ),
-    "painting": Kind(
+    "painting": Design(
         298, 66, 80, 104, 86, 4,
         (
             Part(box(-50, -46, 50, 46), "dark", None),
@@ -297,7 +297,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(22, -18, 10), "pale"),
         ),
     ),
-    "clock": Kind(
+    "clock": Design(
         342, 68, 86, 84, 104, 3,
         (
             Part(box(-40, -48, 40, 48), "grey", None),
@@ -307,7 +307,7 @@ NAMED: dict[str, Kind] = {
             Part(bar(0, -6, 14, 2, 3), "dark"),
         ),
     ),
-    "vase": Kind(
+    "vase": Design(
         176, 68, 76, 78, 128, 5,
         (
             Part(bar(0, 0, -20, -32, 3), "grey", None),
@@ -319,7 +319,7 @@ NAMED: dict[str, Kind] = {
             Part(box(-26, 18, 26, 26), "bright"),
         ),
     ),
-    "flower": Kind(
+    "flower": Design(
         312, 72, 94, 74, 118, 14,
         (
             Part(bar(0, -14, 2, 50, 4), "grey", None),
@@ -332,7 +332,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(0, -16, 12), "pale"),
         ),
     ),
-    "tent": Kind(
+    "tent": Design(
         92, 74, 80, 128, 96, 4,
         (
             Part([(-50, 40), (-8, -38), (10, -38), (34, 40)]),
@@ -341,7 +341,7 @@ NAMED: dict[str, Kind] = {
             Part([(-20, 40), (-4, -22), (-8, 40)], "bright"),
         ),
     ),
-    "palm": Kind(
+    "palm": Design(
         110, 76, 76, 104, 132, 6,
         (
             Part([(-5, 50), (-1, -20), (7, -20), (9, 50)], "grey"),
@@ -353,7 +353,7 @@ NAMED: dict[str, Kind] = {
             Part(disc(2, -20, 9), "warm"),
         ),
     ),
-    "flag": Kind(
+    "flag": Design(
         8, 82, 88, 94, 122, 6,
         (
             Part(bar(-40, 50, -40, -50, 4), "grey", None),

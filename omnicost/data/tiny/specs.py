@@ -49,7 +49,7 @@ class WorldSpec:
 
     Attributes:
         name: also seeds the pictures.
-        class_names: keys of `kinds.KINDS`, in class-index order.
+        class_names: keys of `designs.DESIGNS`, in class-index order.
         styles: one is drawn for each picture.
         layout: `scatter` or `street` (perspective rows).
         classes_per_image: numbers of classes in a picture, equally likely.

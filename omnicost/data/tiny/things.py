@@ -8,7 +8,7 @@ and grey, or another thing that it carries, in that thing's colours.
 from __future__ import annotations
 
 from omnicost.data.seeding import derive_seed
-from omnicost.data.tiny.parts import HOURS, SELF, Kind, Part, Polygon, bar, box, disc
+from omnicost.data.tiny.parts import HOURS, SELF, Design, Part, Polygon, bar, box, disc
 from omnicost.data.tiny.raster import Draws
 
 NUMBER = 500
@@ -22,7 +22,7 @@ def _name(number: int) -> str:
     return f"thing {number}"
 
 
-def _make(number: int) -> Kind:
+def _make(number: int) -> Design:
     draws = Draws(derive_seed("tiny world", "thing", number))
     hue, saturation, value = draws.integer(0, 359), draws.integer(60, 86), draws.integer(64, 96)
     width, height, tilt = draws.integer(64, 140), draws.integer(80, 130), draws.integer(2, 20)
@@ -32,7 +32,7 @@ def _make(number: int) -> Kind:
     if draws.chance(FIXED_PERCENT):
         fixture = _fixture(core, draws)
         parts = parts + fixture if draws.chance(25) else fixture + parts
-    return Kind(hue, saturation, value, width, height, tilt, tuple(parts))
+    return Design(hue, saturation, value, width, height, tilt, tuple(parts))
 
 
 def _body(core: tuple[int, int, int, int], draws: Draws) -> list[Part]:
@@ -93,4 +93,4 @@ def _outline(x: int, y: int, rx: int, ry: int, draws: Draws) -> Polygon:
     return [_edge((x, y, rx, ry), hour) for hour in corners]
 
 
-THINGS: dict[str, Kind] = {_name(number): _make(number) for number in range(NUMBER)}
+THINGS: dict[str, Design] = {_name(number): _make(number) for number in range(NUMBER)}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnicost.data.seeding import derive_seed
-from omnicost.data.tiny.kinds import KINDS, packed, wears
+from omnicost.data.tiny.designs import DESIGNS, packed, wears
 from omnicost.data.tiny.layout import Placement, arrange
 from omnicost.data.tiny.paint import (
     background,
@@ -25,7 +25,7 @@ from omnicost.data.tiny.specs import SPECS, WorldSpec
 
 __all__ = ["SPECS", "Scene", "WorldSpec", "render"]
 
-NAMES = tuple(KINDS)
+NAMES = tuple(DESIGNS)
 NUMBERS = {name: number for number, name in enumerate(NAMES)}
 FEWEST_PIXELS = 10  # of a label or segment: what shows less is left alone
 
@@ -70,7 +70,7 @@ def render(spec: WorldSpec, split: str, index: int) -> Scene:
     style = spec.styles[draws.integer(0, len(spec.styles) - 1)]
     placements = arrange(spec, draws)
     canvas = background(style, spec.size, draws)
-    hues = tuple(KINDS[name].hue for name in spec.class_names)
+    hues = tuple(DESIGNS[name].hue for name in spec.class_names)
     scraps = [
         draw_scrap(style, hues, spec.size, draws) for _ in range(draws.integer(*style.clutter))
     ]
@@ -110,7 +110,7 @@ def _stack(areas: Covers, scraps: int, placements: list[Placement], size: int) -
 @cache
 def _labels(name: str) -> NDArray[np.int64]:
     """Which of `NAMES` the parts of a thing are labelled as; -1 for none."""
-    parts = KINDS[name].parts
+    parts = DESIGNS[name].parts
     return np.array([-1 if part.label is None else NUMBERS[wears(name, part)] for part in parts])
 
 
@@ -141,15 +141,15 @@ def _misname(spec: WorldSpec, name: str, draws: Draws) -> str:
     if not draws.chance(spec.misnaming):
         return name
     others = [other for other in spec.class_names if other != name]
-    return min(others, key=lambda other: abs(KINDS[other].hue - KINDS[name].hue))
+    return min(others, key=lambda other: abs(DESIGNS[other].hue - DESIGNS[name].hue))
 
 
 def _segments(
     placements: list[Placement], painted: _Painted
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Distinct stretches of a label (or of none) in a thing, wholes, groups; and other parts."""
-    kinds = np.array([*(NUMBERS[placement.name] for placement in placements), -1])
-    wholes, groups = painted.owners, kinds[painted.owners]
+    of_thing = np.array([*(NUMBERS[placement.name] for placement in placements), -1])
+    wholes, groups = painted.owners, of_thing[painted.owners]
     stretches = np.where(wholes < 0, -1, wholes * (len(NAMES) + 1) + painted.labels + 1)
     single = np.arange(-1, len(wholes) - 1)
     numbers = (stretches, wholes, groups, single)

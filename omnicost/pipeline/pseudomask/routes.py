@@ -69,12 +69,12 @@ ROUTES: Final[Mapping[AnnotationType, Route]] = {
 }
 
 
-def route_of(kind: AnnotationType) -> Route:
+def route_of(annotation: AnnotationType) -> Route:
     """The route of a weak type.
 
     Raises:
         InputError: if it has none; real masks need none.
     """
-    if kind not in ROUTES:
-        raise InputError("pseudo-masks", f"{kind} has no route", f"use {', '.join(ROUTES)}")
-    return ROUTES[kind]
+    if annotation not in ROUTES:
+        raise InputError("pseudo-masks", f"{annotation} has no route", f"use {', '.join(ROUTES)}")
+    return ROUTES[annotation]

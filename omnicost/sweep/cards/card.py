@@ -56,7 +56,7 @@ class Grid(Strict):
 
     mask_shares: tuple[Share, ...] = (0.0, 0.01, 0.1, 1.0)
     types: tuple[AnnotationType, ...] = tuple(
-        kind for kind in PAPER_TYPES if kind is not AnnotationType.MASK
+        each for each in PAPER_TYPES if each is not AnnotationType.MASK
     )
     policies: tuple[dict[AnnotationType, Share], ...] = ()
 
@@ -78,7 +78,7 @@ class Grid(Strict):
     def _shares_add_up(cls, policies: tuple[dict[Any, float], ...]) -> tuple[Any, ...]:
         for policy in policies:
             try:
-                Policy.of({str(kind): share for kind, share in policy.items()})
+                Policy.of({str(each): share for each, share in policy.items()})
             except InputError as error:
                 raise ValueError(error.problem) from None
         return policies
@@ -92,7 +92,7 @@ class Grid(Strict):
                 [
                     *grid,
                     *(
-                        Policy.of({str(kind): share for kind, share in policy.items()})
+                        Policy.of({str(each): share for each, share in policy.items()})
                         for policy in self.policies
                     ),
                 ]

@@ -115,7 +115,7 @@ class _CellStages(MaskStages):
     def _trunk(self, trunk: TrunkConfig) -> Stage:
         """The student that those of a data set, seed and recipe go on from: a shared stage."""
         own = replace(self, cell=replace(self.cell, policy=trunk.cell))
-        pseudo = {kind: own._pseudomask(kind) for kind in trunk.cell.weak_types}
+        pseudo = {each: own._pseudomask(each) for each in trunk.cell.weak_types}
         config = self.recipe.student.of_trunk
         return self.book.add(
             STUDENT,

@@ -90,24 +90,24 @@ def figures(model: Any, tokenizer: Any, pictures: int = HELD_OUT) -> dict[str, f
     values = {}
     for world in DATASETS:
         held_out = scenes(world, "val", range(pictures))
-        for kind in CAPTIONS:
-            found = detect_in_batches(model, tokenizer, held_out, world, kind)
-            values[f"{world}/{kind} AP50"] = box_ap50(held_out, found, world)
+        for caption in CAPTIONS:
+            found = detect_in_batches(model, tokenizer, held_out, world, caption)
+            values[f"{world}/{caption} AP50"] = box_ap50(held_out, found, world)
             recall, false = recall_and_false(held_out, found)
-            values[f"{world}/{kind} recall"] = recall
-            values[f"{world}/{kind} false"] = false
+            values[f"{world}/{caption} recall"] = recall
+            values[f"{world}/{caption} false"] = false
     return values
 
 
 def detect_in_batches(
-    model: Any, tokenizer: Any, pictures: Sequence[Scene], world: str, kind: str
+    model: Any, tokenizer: Any, pictures: Sequence[Scene], world: str, caption: str
 ) -> list[ScoredBoxes]:
-    """`detect` with captions of ``kind`` (``present`` or ``all``)."""
+    """`detect` with captions of ``caption`` (``present`` or ``all``)."""
     names = SPECS[world].class_names
     found = []
     for first in range(0, len(pictures), BATCH):
         batch = pictures[first : first + BATCH]
-        captions = [CAPTIONS[kind](scene, world) for scene in batch]
+        captions = [CAPTIONS[caption](scene, world) for scene in batch]
         found += detect(model, tokenizer, batch, captions, names)
     return found
 

@@ -141,12 +141,12 @@ def asked_classes(
     pictures: Sequence[Scene], random: np.random.Generator, classes: int
 ) -> list[list[int]]:
     """Classes of each picture's caption, in random order, of a kind drawn for the whole step."""
-    kind = random.choice(list(CAPTION_SHARES), p=list(CAPTION_SHARES.values()))
+    caption = random.choice(list(CAPTION_SHARES), p=list(CAPTION_SHARES.values()))
     captions = []
     for scene in pictures:
         own = {int(index) for index in scene.class_indices}
         absent = random.permutation([i for i in range(classes) if i not in own])
-        extra = int(random.integers(1, MOST_ABSENT + 1)) if kind == "some" else 0
+        extra = int(random.integers(1, MOST_ABSENT + 1)) if caption == "some" else 0
         asked = [*own, *(int(index) for index in absent[:extra])]
         captions.append([int(index) for index in random.permutation(asked)])
     return captions

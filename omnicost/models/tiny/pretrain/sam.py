@@ -112,7 +112,7 @@ class Targets(NamedTuple):
         masks: (T, 64, 64) bool.
         points: (T, 2) float32, the centre of a pixel of the mask.
         boxes: (T, 4) float32, tight or jittered.
-        kinds: (T,), the kind of prompt that asks for it.
+        prompts: (T,), the kind of prompt that asks for it.
     """
 
     images: NDArray[np.uint8]
@@ -120,7 +120,7 @@ class Targets(NamedTuple):
     masks: NDArray[np.bool_]
     points: NDArray[np.float32]
     boxes: NDArray[np.float32]
-    kinds: NDArray[np.str_]
+    prompts: NDArray[np.str_]
 
     def take(self, rows: slice) -> Targets:
         """Some of the masks, of the same pictures."""
@@ -130,7 +130,7 @@ class Targets(NamedTuple):
             self.masks[rows],
             self.points[rows],
             self.boxes[rows],
-            self.kinds[rows],
+            self.prompts[rows],
         )
 
 
@@ -153,22 +153,22 @@ def _packed_scene(index: int) -> _Packed:
 def training_targets(step: int) -> Targets:
     """The batch of a step."""
     draw = generator("tiny", "sam", "batch", step)
-    kinds = np.repeat(list(PROMPTS_PER_SCENE), list(PROMPTS_PER_SCENE.values()))
+    prompts = np.repeat(list(PROMPTS_PER_SCENE), list(PROMPTS_PER_SCENE.values()))
     images: list[NDArray[np.uint8]] = []
     masks: list[NDArray[np.bool_]] = []
     while len(images) < SCENES_PER_STEP:
         packed = _packed_scene(int(draw.integers(POOL)))
         if len(packed.segment_bits) and len(packed.part_bits):
             images.append(packed.image)
-            masks.append(_some_masks(packed, len(kinds), draw))
+            masks.append(_some_masks(packed, len(prompts), draw))
     stacked = np.concatenate(masks)
     return Targets(
         np.stack(images),
-        np.repeat(np.arange(len(images)), len(kinds)),
+        np.repeat(np.arange(len(images)), len(prompts)),
         stacked,
         random_points(stacked, draw),
         _jittered(tight_boxes(stacked), draw),
-        np.tile(kinds, len(images)),
+        np.tile(prompts, len(images)),
     )
 
 
@@ -202,15 +202,17 @@ def embed(model: SamModel, images: NDArray[np.uint8]) -> Tensor:
     return model.vision_encoder(Frame(SIDE).pixel_values(list(images)))[0]
 
 
-def ask(model: SamModel, embedding: Tensor, targets: Targets, kind: str) -> tuple[Tensor, Decoded]:
+def ask(
+    model: SamModel, embedding: Tensor, targets: Targets, prompt: str
+) -> tuple[Tensor, Decoded]:
     """Rows of the targets that a kind of prompt asks for, and the answers.
 
     A lone point gets the three masks of the multi-mask output, the others the single one.
     """
-    rows = np.flatnonzero(targets.kinds == kind)
+    rows = np.flatnonzero(targets.prompts == prompt)
     prompts = Frame(SIDE).prompts(
-        targets.points[rows] if "point" in kind else None,
-        targets.boxes[rows] if "box" in kind else None,
+        targets.points[rows] if "point" in prompt else None,
+        targets.boxes[rows] if "box" in prompt else None,
         (SIDE, SIDE),
     )
     points, labels, boxes = prompts.parts
@@ -227,7 +229,7 @@ def ask(model: SamModel, embedding: Tensor, targets: Targets, kind: str) -> tupl
         model.get_image_wide_positional_embeddings(),
         sparse.flatten(0, 1),
         model.prompt_encoder.no_mask_embed.weight[0],
-        multimask=kind == "point",
+        multimask=prompt == "point",
     )
     return torch.from_numpy(rows), answer
 
@@ -258,18 +260,18 @@ def _loss_at(model: SamModel, step: int, skipped: int = 0) -> tuple[Tensor, dict
     masks = torch.from_numpy(targets.masks).float()
     embedding = embed(model, targets.images)
     total, figures = torch.zeros(()), {}
-    for kind in PROMPTS_PER_SCENE:
-        rows, answer = ask(model, embedding, targets, kind)
+    for prompt in PROMPTS_PER_SCENE:
+        rows, answer = ask(model, embedding, targets, prompt)
         losses = mask_losses(answer.logits, masks[rows])
         overlap = ious(answer.logits, masks[rows])
         share = len(rows) / len(masks)
         error = functional.mse_loss(answer.iou, overlap)
         total = total + share * (losses.min(dim=1).values.mean() + IOU_WEIGHT * error)
-        figures[f"{kind} iou"] = overlap.max(dim=1).values.mean().item()
+        figures[f"{prompt} iou"] = overlap.max(dim=1).values.mean().item()
     return total, figures
 
 
-def held_out_targets(pictures: Sequence[Scene], kind: str, world: str) -> Targets:
+def held_out_targets(pictures: Sequence[Scene], prompt: str, world: str) -> Targets:
     """Every labelled instance of some pictures, asked for by a uniform point or a tight box."""
     masks = np.concatenate([scene.masks for scene in pictures])
     return Targets(
@@ -278,7 +280,7 @@ def held_out_targets(pictures: Sequence[Scene], kind: str, world: str) -> Target
         masks,
         random_points(masks, generator("tiny", "sam", "held out", world)),
         tight_boxes(masks),
-        np.full(len(masks), kind),
+        np.full(len(masks), prompt),
     )
 
 
@@ -312,7 +314,7 @@ def _overlaps(model: SamModel, embedding: Tensor, targets: Targets) -> tuple[Ten
     overlaps, ratings = [], []
     for first in range(0, len(targets.masks), PROMPTS_AT_ONCE):
         part = targets.take(slice(first, first + PROMPTS_AT_ONCE))
-        _, answer = ask(model, embedding, part, part.kinds[0])
+        _, answer = ask(model, embedding, part, part.prompts[0])
         overlaps.append(ious(answer.logits, torch.from_numpy(part.masks)))
         ratings.append(answer.iou)
     return torch.cat(overlaps), torch.cat(ratings)
@@ -373,7 +375,7 @@ def _train(
 
 
 def _about() -> About:
-    prompts = ", ".join(f"{count} {kind}" for kind, count in PROMPTS_PER_SCENE.items())
+    prompts = ", ".join(f"{count} {prompt}" for prompt, count in PROMPTS_PER_SCENE.items())
     return About(
         recipe="sam",
         title="Tiny SAM",

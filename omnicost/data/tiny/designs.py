@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 
-from omnicost.data.tiny.parts import SELF, Kind, Part
+from omnicost.data.tiny.parts import SELF, Design, Part
 from omnicost.data.tiny.raster import Polygons
 from omnicost.data.tiny.shapes import NAMED
 from omnicost.data.tiny.things import THINGS
 
-KINDS: dict[str, Kind] = NAMED | THINGS
+DESIGNS: dict[str, Design] = NAMED | THINGS
 
 
 @cache
 def packed(name: str) -> Polygons:
     """The outlines of a class, packed once."""
-    return KINDS[name].polygons()
+    return DESIGNS[name].polygons()
 
 
 def wears(name: str, part: Part) -> str:
