@@ -32,8 +32,8 @@ def batch() -> sam.Targets:
 
 def test_a_batch_asks_as_the_recipe_says(batch: sam.Targets) -> None:
     """Every picture is asked for the same number of masks by each kind of prompt."""
-    for kind, count in sam.PROMPTS_PER_SCENE.items():
-        assert (np.bincount(batch.scene_index[batch.kinds == kind]) == count).all()
+    for prompt, count in sam.PROMPTS_PER_SCENE.items():
+        assert (np.bincount(batch.scene_index[batch.prompts == prompt]) == count).all()
     assert len(batch.images) == sam.SCENES_PER_STEP
 
 
@@ -96,11 +96,11 @@ def test_positions_are_coded_at_scale_one_and_not_trained(untrained: sam.SamMode
 def test_a_lone_point_gets_three_masks(untrained: sam.SamModel, batch: sam.Targets) -> None:
     """Points are answered by the multi-mask output, boxes with or without a point by the other."""
     embedding = sam.embed(untrained, batch.images)
-    for kind, masks in (("point", 3), ("box", 1), ("point_box", 1)):
-        rows, answer = sam.ask(untrained, embedding, batch, kind)
+    for prompt, masks in (("point", 3), ("box", 1), ("point_box", 1)):
+        rows, answer = sam.ask(untrained, embedding, batch, prompt)
         assert answer.logits.shape == (len(rows), masks, sam.SIDE, sam.SIDE)
         assert answer.iou.shape == (len(rows), masks)
-        assert (batch.kinds[rows.numpy()] == kind).all()
+        assert (batch.prompts[rows.numpy()] == prompt).all()
 
 
 def test_only_the_best_of_three_learns(untrained: sam.SamModel, batch: sam.Targets) -> None:
