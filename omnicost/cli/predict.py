@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omnicost.cli.shared.output import JsonOption, print_json
 from omnicost.cli.shared.progress import progress_bar
+
+if TYPE_CHECKING:
+    from omnicost.project.model_folder import ModelDescription
 
 _FOR_CORRECTION = 0.5  # tasks show what is more likely there than not
 _FOR_EVALUATION = 0.05
@@ -67,27 +70,11 @@ def predict(
       omnicost predict model/ new-photos/ --format label-studio --out tasks/
       omnicost predict model/ new-photos/ --format cvat --out annotations.xml
     """
-    from omnicost.data.exports.label_studio import refuse_tasks
-    from omnicost.errors import InputError
-    from omnicost.files import refuse_to_replace
     from omnicost.plain_text import visible
-    from omnicost.project import predictions
-    from omnicost.project.predict import (
-        PARTS_HEAD,
-        PredictOptions,
-        list_photos,
-        predict_folder,
-        summary,
-    )
+    from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
-    head = predictions.RESULTS_HEAD if form is PredictionFormat.RESULTS else ""
     parts = out.with_name(f".{out.name}.parts")
-    refuse_to_replace(out, inputs=(ids,), force=force, head=head)
-    refuse_to_replace(parts, head=PARTS_HEAD)
-    if form is PredictionFormat.LABEL_STUDIO:
-        refuse_tasks(out, force)
-    elif out.is_dir():
-        raise InputError(out, "is a folder", "name the file to write")
+    _refuse(out, parts, form, ids, force)
     is_corrected = form in (PredictionFormat.LABEL_STUDIO, PredictionFormat.CVAT)
     default = _FOR_CORRECTION if is_corrected else _FOR_EVALUATION
     least = default if least_score is None else least_score
@@ -96,14 +83,7 @@ def predict(
     with progress_bar("predicting") as progress:
         options = PredictOptions(least, batch, device or _best_device())
         description = predict_folder(model, listed, parts, options, progress)
-    if form is PredictionFormat.LABEL_STUDIO:
-        written = predictions.write_tasks(out, description, parts, image_prefix)
-    elif form is PredictionFormat.CVAT:
-        written = predictions.write_cvat(out, description, parts)
-    elif form is PredictionFormat.RESULTS:
-        written = predictions.write_results(out, description, parts)
-    else:
-        written = predictions.write_coco(out, description, parts)
+    written = _write(out, parts, form, description, image_prefix)
     done = summary(parts)
     parts.unlink()
     told = {"pictures": done.pictures, "instances": done.instances, "skipped": list(done.skipped)}
@@ -113,6 +93,41 @@ def predict(
     typer.echo(f"{done.instances} instances in {done.pictures} pictures: {out}")
     for line in done.skipped:
         typer.echo(f"skipped: {visible(line)}", err=True)
+
+
+def _refuse(out: Path, parts: Path, form: PredictionFormat, ids: Path | None, force: bool) -> None:
+    """Keep what is not ours: the file or the folder's files, and where the scratch file goes."""
+    from omnicost.data.exports.label_studio import refuse_tasks
+    from omnicost.errors import InputError
+    from omnicost.files import refuse_to_replace
+    from omnicost.project.predict import PARTS_HEAD
+    from omnicost.project.predictions import RESULTS_HEAD
+
+    head = RESULTS_HEAD if form is PredictionFormat.RESULTS else ""
+    refuse_to_replace(out, inputs=(ids,), force=force, head=head)
+    refuse_to_replace(parts, head=PARTS_HEAD)
+    if form is PredictionFormat.LABEL_STUDIO:
+        refuse_tasks(out, force)
+    elif out.is_dir():
+        raise InputError(out, "is a folder", "name the file to write")
+
+
+def _write(
+    out: Path,
+    parts: Path,
+    form: PredictionFormat,
+    description: ModelDescription,
+    image_prefix: str,
+) -> list[Path]:
+    from omnicost.project import predictions
+
+    if form is PredictionFormat.LABEL_STUDIO:
+        return predictions.write_tasks(out, description, parts, image_prefix)
+    if form is PredictionFormat.CVAT:
+        return predictions.write_cvat(out, description, parts)
+    if form is PredictionFormat.RESULTS:
+        return predictions.write_results(out, description, parts)
+    return predictions.write_coco(out, description, parts)
 
 
 def _best_device() -> str:
