@@ -38,3 +38,8 @@ def plain_cell(text: str) -> str:
     """A text that no spreadsheet runs as a formula: an apostrophe before what looks like one."""
     text = text.replace("\r", "\\r")  # which the csv module leaves unquoted
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def text_of_cell(cell: str) -> str:
+    """The text that `plain_cell` wrote, without the apostrophe that shields it."""
+    return cell.removeprefix("'")

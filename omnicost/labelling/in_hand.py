@@ -12,6 +12,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.coco import load_json
 from omnicost.errors import InputError, short
 from omnicost.labelling.images import ImageList, read_table, repeated
+from omnicost.plain_text import text_of_cell
 
 SET_FILE: Final = "instances.json"  # of a set in one file, beside its images
 
@@ -54,8 +55,7 @@ def manifest_types(path: Path) -> dict[str, AnnotationType]:
     """
     rows = read_table(path, "annotation_type", "give a manifest.csv of a plan")
     column = "file_name" if "file_name" in rows[0] else "row"
-    # A manifest shields names that a spreadsheet would take for a formula.
-    names = [(row.get(column) or str(n)).removeprefix("'") for n, row in enumerate(rows)]
+    names = [text_of_cell(row.get(column) or str(n)) for n, row in enumerate(rows)]
     if twice := repeated(names):
         raise InputError(path, f"names {short(twice)} twice", "keep one of its rows")
     return {

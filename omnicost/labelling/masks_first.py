@@ -8,6 +8,7 @@ import numpy as np
 
 from omnicost.errors import InputError
 from omnicost.labelling.images import ImageList, read_table
+from omnicost.plain_text import text_of_cell
 
 
 def read_masks_first(path: Path, images: ImageList) -> np.ndarray:
@@ -23,7 +24,7 @@ def read_masks_first(path: Path, images: ImageList) -> np.ndarray:
     if images.names is None:
         raise InputError(path, "names images", "give `images`, a folder or a COCO-format file")
     rows = read_table(path, "file_name", "give review.csv of omnicost review")
-    named = [(row.get("file_name") or "").removeprefix("'") for row in rows]
+    named = [text_of_cell(row.get("file_name") or "") for row in rows]
     known = images.places(named, path)
     places = np.full(images.count, len(named), np.int64)
     for rank, name in enumerate(named):
