@@ -33,15 +33,15 @@ def float32_products(precision: Precision) -> Iterator[None]:
     tell torch.compile what it is once `fp32_precision` is set; and processors have TF32 too, which
     `set_float32_matmul_precision` would turn on.
     """
-    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [dtype.allow_tf32 for dtype in kinds]
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
     try:
-        for dtype in kinds:
-            dtype.allow_tf32 = precision != "fp32"
+        for backend in backends:
+            backend.allow_tf32 = precision != "fp32"
         yield
     finally:
-        for dtype, old in zip(kinds, before, strict=True):
-            dtype.allow_tf32 = old
+        for backend, old in zip(backends, before, strict=True):
+            backend.allow_tf32 = old
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:

@@ -184,8 +184,8 @@ def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
             for place, size in enumerate(SIZES)
         },
         f"{name}_per_class": {
-            name: _percent(tally.values[tally.classes == place])
-            for place, name in enumerate(dataset.class_names)
+            class_name: _percent(tally.values[tally.classes == place])
+            for place, class_name in enumerate(dataset.class_names)
         },
     }
 
