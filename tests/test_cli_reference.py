@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from omnicost.cli.reference import commands, render
+from omnicost.cli.shared.verbs import EXAMPLE
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "cli.md"
 VERBS = dict(commands())
+NARROW = 78  # what a terminal of 80 columns has left
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -18,6 +20,9 @@ def test_verb_has_help_and_example(name: str) -> None:
     assert f"{name}" in command.help, f"the example of {name} does not call it"
     silent = [param.name for param in command.params if not param.help and param.name != "help"]
     assert not silent, f"{name}: {silent} lack help"
+    prose, _, example = command.help.partition(EXAMPLE)
+    assert all("\n" not in part for part in prose.strip().split("\n\n")), "its lines are broken"
+    assert max(map(len, example.splitlines())) <= NARROW, "its example wraps"
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -1,6 +1,7 @@
 """A model folder and photos to predictions: resumable, exact, nothing lost."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> N
     assert "damaged picture" in done.skipped[0]
     numbers = [each["id"] for each in annotations]
     assert numbers == list(range(1, done.instances + 1))
+
+
+def test_what_is_no_file_is_told(model: Path, photos: Path, tmp_path: Path) -> None:
+    """A link that leads nowhere and a pipe are one line each; a folder is no picture."""
+    (photos / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "folder.png").mkdir()
+    parts = tmp_path / "parts"
+    predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
+    done = predict.summary(parts)
+    assert done.pictures == 10
+    assert [line.partition(":")[0] for line in done.skipped] == ["gone.png", "pipe.png"]
 
 
 def test_company_changes_nothing(model: Path, photos: Path, tmp_path: Path) -> None:

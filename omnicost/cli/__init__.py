@@ -8,8 +8,9 @@ import typer
 
 from omnicost import __version__
 from omnicost.cli.shared.door import one_line_errors
+from omnicost.cli.shared.verbs import Verbs
 
-app = typer.Typer(
+app = Verbs(
     name="omnicost",
     help="Measure, price and plan weak labels for instance segmentation.",
     no_args_is_help=True,

@@ -11,13 +11,14 @@ import typer
 from omnicost.cli.shared.output import JsonOption, print_json
 from omnicost.cli.shared.output import console as new_console
 from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared.verbs import Verbs
 from omnicost.labelling.annotators import Annotators
 
 if TYPE_CHECKING:
     from omnicost.coco import Fault
     from omnicost.data.check import Report
 
-data = typer.Typer(name="data", help="Check, count and make data sets.", no_args_is_help=True)
+data = Verbs(name="data", help="Check, count and make data sets.", no_args_is_help=True)
 
 FolderArgument = Annotated[
     Path,
@@ -212,7 +213,7 @@ def import_(
     Example:
       omnicost data import export.json --images photos/ --out labelled/
       omnicost data import yolo/ --images yolo/images --out labelled/
-      omnicost data import annotations.xml --manifest out/manifest.csv --out labelled/
+      omnicost data import cvat.xml --manifest out/manifest.csv --out labelled/
     """
     from omnicost.data.imports.photos import Photos
     from omnicost.data.imports.read import read_export

@@ -74,7 +74,7 @@ def export(
 
     \b
     Example:
-      omnicost export ~/coco --cell coco/mask=0.1,point=0.9/seed=0 --out merged.json
+      omnicost export ~/coco --cell coco/mask=0.1,point=0.9/seed=0 --out all.json
       omnicost export ~/coco --cell coco/mask=0.1,point=0.9/seed=0 \\
         --format label-studio --out tasks/ --image-prefix https://my.host/
       omnicost export ~/coco --policy mask=0.1,point=0.9 \\

@@ -73,9 +73,9 @@ def plan(
     Example:
       omnicost plan --dataset coco --images 20000 --budget 500h --manifest out/
       omnicost plan --dataset coco --target 95% --types point,box,mask
-      omnicost plan --annotations a.json --like coco,ade20k --budget 900usd --wage 9
-      omnicost plan --dataset coco --images 20000 --budget 500h --annotators 6 --weeks 3
-      omnicost plan --results rows.jsonl --budget 40h --confidence 0.9 --page plan.html
+      omnicost plan --annotations a.json --like coco --budget 900usd --wage 9
+      omnicost plan --dataset coco --budget 500h --annotators 6 --weeks 3
+      omnicost plan --results rows.jsonl --budget 40h --page plan.html
     """
     from omnicost import api
 

@@ -17,6 +17,7 @@ from omnicost.cli.shared.cells import (
 )
 from omnicost.cli.shared.inputs import CurrencyOption, WageOption
 from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.verbs import Verbs
 from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from omnicost.results import Row
     from omnicost.sweep.lookup import StoredMasks
 
-plot = typer.Typer(name="plot", help="Draw results.", no_args_is_help=True)
+plot = Verbs(name="plot", help="Draw results.", no_args_is_help=True)
 
 ResultsOption = Annotated[
     list[Path] | None,

@@ -6,8 +6,8 @@ is out of date.
 
 from __future__ import annotations
 
-import inspect
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from omnicost.cli import app
+from omnicost.cli.shared.verbs import EXAMPLE
 
 _HEADER = (
     "# Command line\n\n"
@@ -52,10 +53,10 @@ def _section(name: str, command: Any) -> str:
 
 
 def _help(command: Any) -> str:
-    text = inspect.cleandoc(command.help or "")
-    intro, _, examples = text.partition("\b\n")
-    indented = "\n".join(f"    {line}".rstrip() for line in examples.splitlines()[1:])
-    return intro.strip() + (f"\n\nExample:\n\n{indented}" if indented else "")
+    intro, _, examples = (command.help or "").partition(EXAMPLE)
+    prose = "\n\n".join(textwrap.fill(part, 100) for part in intro.strip().split("\n\n"))
+    indented = "\n".join(f"    {line}".rstrip() for line in examples.splitlines())
+    return prose + (f"\n\nExample:\n\n{indented}" if indented else "")
 
 
 def _metavar(param: Any) -> str:

@@ -10,12 +10,13 @@ import typer
 
 from omnicost.cli.shared.output import JsonOption, print_json
 from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.verbs import Verbs
 from omnicost.errors import StageError
 
 if TYPE_CHECKING:
     from omnicost.engine.store import Store
 
-store = typer.Typer(name="store", help="Look after finished stages.", no_args_is_help=True)
+store = Verbs(name="store", help="Look after finished stages.", no_args_is_help=True)
 
 FolderOption = Annotated[Path, typer.Option("--store", help="Folder of the store.")]
 

@@ -102,10 +102,10 @@ def sweep(
       omnicost sweep coco --data ~/coco --dry-run
       omnicost sweep coco --data ~/coco --address auto --seeds 3
       omnicost sweep demo --decide --regret 0.3
-      omnicost sweep coco --data ~/coco --decide --budgets 50h,500h --device-hours 800
+      omnicost sweep coco --decide --budgets 50h,500h --device-hours 800
       omnicost sweep demo --forecast
       omnicost sweep mine.yaml --teacher-only
-      omnicost sweep mine.yaml --only mask=0.1,type=point --set recipe.teacher.steps=500
+      omnicost sweep mine.yaml --only type=point --set recipe.teacher.steps=500
     """
     if list_cards or schema:
         _describe(schema, as_json)

@@ -63,7 +63,7 @@ def train(
     Example:
       omnicost train labelled/ --out model/ --smoke
       omnicost train labelled/ --out model/ --base paper --address auto
-      omnicost train labelled/ --out model/ --start facebook/mask2former-swin-tiny-coco-instance
+      omnicost train labelled/ --out model/ --start tiny
     """
     from omnicost.engine.store import Store
     from omnicost.project.finish import refuse_outputs

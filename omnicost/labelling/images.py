@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ class ImageList:
         records: COCO image records; None where there are none.
         categories: COCO categories, for the lists.
         folder: where the names are; None if they were not found on disk.
+        unreadable: names of pictures in the folder that are no files: pipes, devices, links that
+            lead nowhere.
     """
 
     source: str
@@ -37,6 +39,7 @@ class ImageList:
     records: Sequence[Mapping[str, Any]] | None = None
     categories: Sequence[Mapping[str, Any]] = ()
     folder: Path | None = None
+    unreadable: Sequence[str] = ()
 
     @property
     def class_names(self) -> list[str]:
@@ -143,15 +146,24 @@ def _counted(text: str) -> ImageList:
 
 
 def _listed(folder: Path) -> ImageList:
-    names = sorted(path.relative_to(folder).as_posix() for path in _pictures(folder))
+    names, unreadable = picture_names(folder)
     if not names:
         raise InputError("`images`", f"no pictures in {folder}", "check the folder")
-    return ImageList(source=str(folder), count=len(names), names=names, folder=folder)
+    return ImageList(str(folder), len(names), names, folder=folder, unreadable=unreadable)
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    return (path for path in found if path.is_file())
+def picture_names(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the pictures of a folder and of those inside it: files, and what is none."""
+    names: list[str] = []
+    unreadable: list[str] = []
+    for path in folder.rglob("*"):
+        if path.suffix.lower() not in PICTURES:
+            continue
+        if path.is_file():
+            names.append(path.relative_to(folder).as_posix())
+        elif not path.is_dir():
+            unreadable.append(path.relative_to(folder).as_posix())
+    return sorted(names), sorted(unreadable)
 
 
 def _from_coco(path: Path) -> ImageList:

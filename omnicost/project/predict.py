@@ -62,7 +62,7 @@ class Done(NamedTuple):
 
 
 def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
-    """The pictures of a folder and of those inside it, by name.
+    """The pictures of a folder and of those inside it, by name, unreadable ones too.
 
     Args:
         ids: COCO-format file whose ids they get, by file name; else they count from 1.
@@ -72,7 +72,8 @@ def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
     """
     if not folder.is_dir():
         raise InputError(folder, "is no folder", "name a folder of pictures")
-    names = read_images(str(folder)).names or ()
+    listed = read_images(str(folder))
+    names = sorted([*(listed.names or ()), *listed.unreadable])
     known = {name: n for n, name in enumerate(names, 1)} if ids is None else _ids_of(ids)
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from omnicost.errors import InputError
-from omnicost.labelling.images import PICTURES
+from omnicost.labelling.images import PICTURES, picture_names
 
 UPLOAD: Final = re.compile(
     r"^[0-9a-f]{8}-"
@@ -28,8 +28,7 @@ class Photos:
         if not folder.is_dir():
             raise InputError(folder, "no such folder", "name the folder of the photos")
         self.folder = folder
-        found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-        self.names = sorted(p.relative_to(folder).as_posix() for p in found if p.is_file())
+        self.names, _ = picture_names(folder)
         if not self.names:
             raise InputError(folder, "holds no picture", "name the folder of the photos")
         self._by: dict[str, dict[str, list[str]]] = {}
