@@ -44,7 +44,8 @@ check: $(READY)
 audit: $(READY)
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
-	build/audit/bin/pip-audit --progress-spinner off --path $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")
+	build/audit/bin/pip-audit --progress-spinner off --format json \
+	  --path $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])") | $(BIN)/python analysis/audit.py
 
 format: $(READY)
 	$(BIN)/ruff format .
