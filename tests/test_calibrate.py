@@ -19,14 +19,14 @@ real = pytest.mark.skipif(not REAL.exists(), reason="needs real data beside the 
 
 
 def timings(
-    seconds: np.ndarray, kind: str = "box", counts: float | np.ndarray = 1.0, who: object = "a"
+    seconds: np.ndarray, label: str = "box", counts: float | np.ndarray = 1.0, who: object = "a"
 ) -> Timings:
     rows = len(seconds)
     people = np.array([who] * rows if isinstance(who, str) else list(who), dtype=object)
     return Timings(
         np.asarray(seconds, dtype=float),
         np.broadcast_to(np.asarray(counts, dtype=float), (rows,)).copy(),
-        np.array([kind] * rows, dtype=object),
+        np.array([label] * rows, dtype=object),
         people,
         np.full(rows, np.nan),
         np.array(["label"] * rows, dtype=object),
@@ -36,8 +36,8 @@ def timings(
 def test_mean_is_seconds_over_annotations() -> None:
     """Several annotations in a row share its time."""
     result = calibrate(timings(np.array([10.0, 30.0, 20.0]), counts=np.array([1.0, 3.0, 2.0])))
-    assert result.kinds["box"].seconds == pytest.approx(10.0)
-    assert result.kinds["box"].annotations == 6
+    assert result.labels["box"].seconds == pytest.approx(10.0)
+    assert result.labels["box"].annotations == 6
 
 
 def test_idle_rows_are_dropped_and_counted() -> None:
@@ -50,7 +50,7 @@ def test_idle_rows_are_dropped_and_counted() -> None:
     assert result.idle["box"].hours == pytest.approx(1.0, abs=0.1)
     kept = calibrate(timings(seconds), drop_idle=False)
     assert kept.idle["box"].rows == 0
-    assert kept.kinds["box"].seconds > 2 * result.kinds["box"].seconds
+    assert kept.labels["box"].seconds > 2 * result.labels["box"].seconds
 
 
 def test_slow_annotators_are_not_idle() -> None:
@@ -109,7 +109,7 @@ def test_equal_annotators_have_next_to_no_spread_between() -> None:
 
 def test_few_rows_are_warned_about() -> None:
     """Eight rows of one annotator are weak evidence, and the spreads stay assumptions."""
-    result = calibrate(timings(np.linspace(5, 9, 8), kind="mask"))
+    result = calibrate(timings(np.linspace(5, 9, 8), label="mask"))
     assert any("only 8 rows" in line for line in result.warnings)
     assert any("stays an assumption" in line for line in result.warnings)
     assert result.log_sd["mask"] == 0.64
@@ -132,7 +132,7 @@ def test_yaml_reads_back_with_intervals(tmp_path: Path) -> None:
 
 def test_further_points_scale_with_the_first() -> None:
     """A timed point sets both point times, at their published ratio."""
-    times = calibrate(timings(np.full(40, 4.8), kind="point")).labelling_times("pilot")
+    times = calibrate(timings(np.full(40, 4.8), label="point")).labelling_times("pilot")
     assert times.point_first.seconds == 4.8
     assert times.point_further.seconds == pytest.approx(1.8)
     assert "scaled" in times.point_further.source
@@ -163,7 +163,7 @@ def test_label_studio_export(tmp_path: Path) -> None:
     path = tmp_path / "export.json"
     path.write_text(json.dumps(tasks))
     found = read_timings(path)
-    assert found.kinds.tolist() == ["box", "mask", "point", "class"]
+    assert found.labels.tolist() == ["box", "mask", "point", "class"]
     assert found.counts.tolist() == [2, 1, 1, 1]
     assert found.annotators.tolist() == ["3", "x@y", "3", "3"]
     assert dict(found.unused) == {
@@ -183,7 +183,7 @@ def test_delimited_text(tmp_path: Path, separator: str) -> None:
     found = read_timings(path)
     assert found.seconds.tolist() == [14, 60]
     assert found.counts.tolist() == [2, 1]
-    assert found.kinds.tolist() == ["box", "mask"]
+    assert found.labels.tolist() == ["box", "mask"]
     assert found.annotators.tolist() == ["ann", "bob"]
     assert dict(found.unused) == {"without a time": 1}
 
@@ -192,14 +192,14 @@ def test_text_without_header(tmp_path: Path) -> None:
     """Two columns without names are an image and its seconds."""
     path = tmp_path / "log.txt"
     path.write_text("2007_005509 17.222\n2007_003876 9.185\n")
-    assert read_timings(path, ReadOptions(kind="point")).seconds.tolist() == [17.222, 9.185]
+    assert read_timings(path, ReadOptions(label="point")).seconds.tolist() == [17.222, 9.185]
 
 
 def test_files_join() -> None:
     """Several logs are one."""
-    joined = concatenate([timings(np.array([1.0])), timings(np.array([2.0, 3.0]), kind="mask")])
+    joined = concatenate([timings(np.array([1.0])), timings(np.array([2.0, 3.0]), label="mask")])
     assert joined.seconds.tolist() == [1, 2, 3]
-    assert joined.kinds.tolist() == ["box", "mask", "mask"]
+    assert joined.labels.tolist() == ["box", "mask", "mask"]
 
 
 @real
@@ -208,26 +208,26 @@ def test_real_export_and_its_csv_agree() -> None:
     export = calibrate(read_timings(REAL / "label_studio_export_boxes.json"))
     table = calibrate(read_timings(REAL / "rabbit_labelstudio_box_lead_time.csv"))
     assert export.idle["box"].longest_seconds == 951.85
-    assert export.kinds["box"].seconds == pytest.approx(table.kinds["box"].seconds)
-    assert 8 < export.kinds["box"].seconds < 12
+    assert export.labels["box"].seconds == pytest.approx(table.labels["box"].seconds)
+    assert 8 < export.labels["box"].seconds < 12
     raw = calibrate(read_timings(REAL / "label_studio_export_boxes.json"), drop_idle=False)
-    assert raw.kinds["box"].annotations == 126
+    assert raw.labels["box"].annotations == 126
 
 
 @real
 def test_real_point_times_have_the_published_spread() -> None:
     """All 18,605 point times: mean 10.9 s and log sd 0.64, the default of every time."""
-    found = read_timings(REAL / "pascal_amt_point_times.txt", ReadOptions(kind="point"))
+    found = read_timings(REAL / "pascal_amt_point_times.txt", ReadOptions(label="point"))
     result = calibrate(found, drop_idle=False)
     assert len(found) == 18_605
-    assert result.kinds["point"].seconds == pytest.approx(10.9, abs=0.05)
+    assert result.labels["point"].seconds == pytest.approx(10.9, abs=0.05)
     assert result.log_sd["point"] == pytest.approx(0.64, abs=0.005)
 
 
 @real
 def test_real_seconds_per_image_by_method() -> None:
     """One method of a log, with the instances of an image given."""
-    options = ReadOptions(kind="mask", only=("method", "Manual"), per_row=20)
+    options = ReadOptions(label="mask", only=("method", "Manual"), per_row=20)
     found = read_timings(REAL / "micro_sam_organoids_seconds_per_image.csv", options)
     assert found.seconds.tolist() == [428, 659]
     assert found.counts.tolist() == [20, 20]
@@ -275,7 +275,7 @@ def test_review_rework_and_set_up_come_from_their_rows() -> None:
     rows = replace(rows, activities=np.array(["label", "review", "rework", "setup"], dtype=object))
     result = calibrate(rows)
     found = result.overheads[AnnotationType.BOX]
-    assert result.kinds["box"].seconds == 100
+    assert result.labels["box"].seconds == 100
     assert found.review == pytest.approx(20 / 110, abs=1e-4)
     assert found.rework == pytest.approx(0.1)
     assert found.setup_hours == pytest.approx(1.0)

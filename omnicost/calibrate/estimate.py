@@ -10,7 +10,7 @@ import numpy as np
 
 from omnicost.calibrate.learning import find_learning
 from omnicost.calibrate.overheads import find_overheads
-from omnicost.calibrate.timings import KINDS, Timings
+from omnicost.calibrate.timings import LABELS, Timings
 from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, OverheadsByType
 from omnicost.cost.times import ANNOTATION_LOG_SD, Learning
 from omnicost.errors import InputError
@@ -58,18 +58,18 @@ class Calibration:
     """What a log says about labelling times.
 
     Attributes:
-        kinds: estimate of each kind that was timed.
-        annotators: estimate of each kind and annotator.
-        log_sd: spread of single annotations of each kind.
+        labels: estimate of each label that was timed.
+        annotators: estimate of each label and annotator.
+        log_sd: spread of single annotations of each label.
         project_log_sd: spread between annotators, where there are enough of them.
-        idle: what the idle filter dropped, by kind.
+        idle: what the idle filter dropped, by label.
         kept_hours: hours of labelling that the estimates rest on.
         overheads: review, rework, idle and set-up time of types whose rows show them.
-        learning: of kinds whose rows show it.
+        learning: of labels whose rows show it.
         warnings: what to be careful about, one line each.
     """
 
-    kinds: Mapping[str, Estimate]
+    labels: Mapping[str, Estimate]
     annotators: Mapping[tuple[str, str], Estimate]
     log_sd: Mapping[str, float]
     project_log_sd: Mapping[str, float]
@@ -84,8 +84,10 @@ class Calibration:
 
         Further points that were not timed themselves scale with the first ones.
         """
-        data: dict[str, Any] = {CONSTANT_OF[kind]: self._time(kind, source) for kind in self.kinds}
-        if "point" in self.kinds and "point_further" not in self.kinds:
+        data: dict[str, Any] = {
+            CONSTANT_OF[label]: self._time(label, source) for label in self.labels
+        }
+        if "point" in self.labels and "point_further" not in self.labels:
             data["point_further"] = self._further_point(source)
         if self.project_log_sd:
             data["project_log_sd"] = dict(self.project_log_sd) | {
@@ -93,18 +95,18 @@ class Calibration:
             }
         if self.overheads:
             data["overheads"] = {
-                str(kind): one.model_dump() for kind, one in self.overheads.items()
+                str(label): one.model_dump() for label, one in self.overheads.items()
             }
         return LabellingTimes.from_mapping(data, source)
 
-    def _time(self, kind: str, source: str) -> dict[str, Any]:
-        people = {who: row for (what, who), row in self.annotators.items() if what == kind and who}
+    def _time(self, label: str, source: str) -> dict[str, Any]:
+        people = {who: row for (what, who), row in self.annotators.items() if what == label and who}
         return {
-            "seconds": round(self.kinds[kind].seconds, 4),
+            "seconds": round(self.labels[label].seconds, 4),
             "source": source,
-            "log_sd": round(self.log_sd[kind], 4),
-            "measured": _measured(self.kinds[kind]),
-            "learning": self.learning.get(kind),
+            "log_sd": round(self.log_sd[label], 4),
+            "measured": _measured(self.labels[label]),
+            "learning": self.learning.get(label),
             "annotators": {
                 who: {"seconds": round(row.seconds, 4), **_measured(row)}
                 for who, row in people.items()
@@ -115,7 +117,7 @@ class Calibration:
         default = LabellingTimes()
         ratio = default.point_further.seconds / default.point_first.seconds
         return {
-            "seconds": round(self.kinds["point"].seconds * ratio, 4),
+            "seconds": round(self.labels["point"].seconds * ratio, 4),
             "source": f"{source}, scaled from the first point by the published ratio",
             "log_sd": round(self.log_sd["point"], 4),
         }
@@ -146,45 +148,47 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
         idle_rows[labelled] = find_idle(timings.select(labelled))
     kept = timings.select(labelled & ~idle_rows)
     rng = np.random.default_rng(seed)
-    kinds = [kind for kind in KINDS if (kept.kinds == kind).any()]
-    estimates = {kind: _estimate(kept.select(kept.kinds == kind), rng) for kind in kinds}
+    labels = [label for label in LABELS if (kept.labels == label).any()]
+    estimates = {label: _estimate(kept.select(kept.labels == label), rng) for label in labels}
     people = {
-        (kind, who): _estimate(kept.select((kept.kinds == kind) & (kept.annotators == who)), rng)
-        for kind in kinds
-        for who in sorted(set(kept.annotators[kept.kinds == kind]))
+        (label, who): _estimate(kept.select((kept.labels == label) & (kept.annotators == who)), rng)
+        for label in labels
+        for who in sorted(set(kept.annotators[kept.labels == label]))
     }
     between = {
-        kind: sd
-        for kind in kinds
-        if kind != "point_further" and (sd := _between(kind, people, estimates)) is not None
+        label: sd
+        for label in labels
+        if label != "point_further" and (sd := _between(label, people, estimates)) is not None
     }
     return Calibration(
-        kinds=estimates,
+        labels=estimates,
         annotators=people,
-        log_sd={kind: _single_log_sd(kept.select(kept.kinds == kind)) for kind in kinds},
+        log_sd={label: _single_log_sd(kept.select(kept.labels == label)) for label in labels},
         project_log_sd=between,
-        idle={kind: _idle(timings.select((timings.kinds == kind) & idle_rows)) for kind in kinds},
+        idle={
+            label: _idle(timings.select((timings.labels == label) & idle_rows)) for label in labels
+        },
         kept_hours=float(kept.seconds.sum()) / SECONDS_PER_HOUR,
         overheads=find_overheads(timings, idle_rows),
         learning={
-            kind: learning
-            for kind in kinds
-            if (learning := find_learning(kept.select(kept.kinds == kind)))
+            label: learning
+            for label in labels
+            if (learning := find_learning(kept.select(kept.labels == label)))
         },
         warnings=_warnings(estimates, people, between),
     )
 
 
 def find_idle(timings: Timings) -> np.ndarray:
-    """Rows far above what their annotator takes for one annotation of that kind: (T,) bool.
+    """Rows far above what their annotator takes for one such annotation: (T,) bool.
 
     The logarithm's distance from the annotator's median, in robust standard deviations of the
-    kind; only long rows are idle.
+    label; only long rows are idle.
     """
     idle = np.zeros(len(timings), dtype=bool)
-    for kind in set(timings.kinds):
-        rows = np.flatnonzero(timings.kinds == kind)
-        residuals = _residuals(timings.select(timings.kinds == kind))
+    for label in set(timings.labels):
+        rows = np.flatnonzero(timings.labels == label)
+        residuals = _residuals(timings.select(timings.labels == label))
         sd = max(MAD_TO_SD * float(np.median(np.abs(residuals))), LEAST_LOG_SD)
         idle[rows] = residuals > IDLE_CUT * sd
     return idle
@@ -249,7 +253,7 @@ def _single_log_sd(rows: Timings) -> float:
 
 
 def _between(
-    kind: str,
+    label: str,
     people: Mapping[tuple[str, str], Estimate],
     estimates: Mapping[str, Estimate],
 ) -> float | None:
@@ -258,13 +262,13 @@ def _between(
     None with fewer than `LEAST_ANNOTATORS`. The noise of the overall mean is added back: a project
     pays for that error as well.
     """
-    own = [row for (what, who), row in people.items() if what == kind and who and row.rows >= 5]
+    own = [row for (what, who), row in people.items() if what == label and who and row.rows >= 5]
     if len(own) < LEAST_ANNOTATORS:
         return None
     logs = np.log([row.seconds for row in own])
     noise = np.mean([_log_error(row) ** 2 for row in own])
     between = max(float(logs.var(ddof=1) - noise), 0.0)
-    return round(min(float(np.sqrt(between + _log_error(estimates[kind]) ** 2)), 3.0), 4)
+    return round(min(float(np.sqrt(between + _log_error(estimates[label]) ** 2)), 3.0), 4)
 
 
 def _log_error(row: Estimate) -> float:
@@ -284,13 +288,13 @@ def _warnings(
     between: Mapping[str, float],
 ) -> tuple[str, ...]:
     lines = []
-    for kind, row in estimates.items():
+    for label, row in estimates.items():
         if row.rows < LEAST_ROWS:
-            lines.append(f"{kind}: only {row.rows} rows (want {LEAST_ROWS}); weak evidence")
-        if kind not in between and kind != "point_further":
-            known = len([1 for what, who in people if what == kind and who])
+            lines.append(f"{label}: only {row.rows} rows (want {LEAST_ROWS}); weak evidence")
+        if label not in between and label != "point_further":
+            known = len([1 for what, who in people if what == label and who])
             lines.append(
-                f"{kind}: {known or 'no'} known annotator{'' if known == 1 else 's'} "
+                f"{label}: {known or 'no'} known annotator{'' if known == 1 else 's'} "
                 f"(want {LEAST_ANNOTATORS}); the project-wide spread stays an assumption"
             )
     return tuple(lines)

@@ -15,7 +15,7 @@ from omnicost.errors import InputError, short
 
 MOST_SECONDS: Final = 1e9  # decades: no annotation takes them
 # https://labelstud.io/guide/export: `type` of one result.
-_LABEL_STUDIO_KINDS: Final[Mapping[str, str]] = {
+_LABEL_STUDIO_TYPES: Final[Mapping[str, str]] = {
     "choices": "class",
     "taxonomy": "class",
     "keypoint": "point",
@@ -47,7 +47,7 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
                 unused[row] += 1
                 continue
             rows.append(row)
-            if row.kind == "class" and options.per_row is None:
+            if row.label == "class" and options.per_row is None:
                 notes["each answer counts as one tag; give the classes asked with `per_row`"] = None
     return _timings(rows, unused, notes)
 
@@ -55,7 +55,7 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
 class _Row(NamedTuple):
     seconds: float
     annotations: float
-    kind: str
+    label: str
     annotator: str
     ended: float
     activity: str
@@ -73,25 +73,25 @@ def _export_row(annotation: Any, options: ReadOptions, where: str) -> _Row | str
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 <= seconds <= MOST_SECONDS:
         raise InputError(where, f"lead_time is {short(seconds)}", "use seconds of 0 or more")
-    kinds = Counter(
-        _LABEL_STUDIO_KINDS[result["type"]]
+    labels = Counter(
+        _LABEL_STUDIO_TYPES[result["type"]]
         for result in annotation["result"]
-        if isinstance(result, dict) and result.get("type") in _LABEL_STUDIO_KINDS
+        if isinstance(result, dict) and result.get("type") in _LABEL_STUDIO_TYPES
     )
-    if not kinds:
+    if not labels:
         return "with nothing drawn"
     # A tag beside a shape is the shape's class, not a label of its own.
-    drawn = [kind for kind in kinds if kind != "class"] or list(kinds)
+    drawn = [label for label in labels if label != "class"] or list(labels)
     if len(drawn) > 1:
         return "with several kinds of shape"
-    kind = options.kind or drawn[0]
-    count = float(kinds[drawn[0]])
+    label = options.label or drawn[0]
+    count = float(labels[drawn[0]])
     if drawn == ["class"]:
         count = options.per_row or 1.0
     return _Row(
         float(seconds),
         count,
-        kind,
+        label,
         _annotator(annotation.get("completed_by")),
         moment(annotation.get("created_at")),
         "label" if annotation.get("parent_annotation") is None else "rework",
@@ -110,11 +110,11 @@ def _timings(
     notes: Iterable[str],
 ) -> Timings:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
-    seconds, counts, kinds, annotators, ended, activities = columns
+    seconds, counts, labels, annotators, ended, activities = columns
     return Timings(
         np.array(seconds, dtype=np.float64),
         np.array(counts, dtype=np.float64),
-        np.array(kinds, dtype=object),
+        np.array(labels, dtype=object),
         np.array(annotators, dtype=object),
         np.array(ended, dtype=np.float64),
         np.array(activities, dtype=object),

@@ -18,7 +18,7 @@ LEAST_T: Final = 3.0
 
 
 def find_learning(rows: Timings) -> Learning | None:
-    """The learning of one kind's rows, in the order in which they ended; None if none shows.
+    """The learning in the rows of one label, in the order in which they ended; None if none shows.
 
     Least squares of the log seconds of one annotation on `exp(-hours worked / H)`, each annotator
     with a level of their own, over several H.

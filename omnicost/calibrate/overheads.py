@@ -18,9 +18,9 @@ LEAST_HOURS: Final = 2.0
 """Work under which one long pause would pass for a habit."""
 
 
-def kind_type(kind: str) -> AnnotationType:
-    """The annotation type that a kind of row belongs to."""
-    return AnnotationType(kind.removesuffix("_further"))
+def type_of(label: str) -> AnnotationType:
+    """The annotation type that a timed label belongs to."""
+    return AnnotationType(label.removesuffix("_further"))
 
 
 def find_overheads(timings: Timings, idle_rows: np.ndarray) -> Mapping[AnnotationType, Overheads]:
@@ -34,7 +34,7 @@ def find_overheads(timings: Timings, idle_rows: np.ndarray) -> Mapping[Annotatio
         timings: all rows.
         idle_rows: (T,) bool, those that the idle filter dropped.
     """
-    types = np.array([kind_type(kind) for kind in timings.kinds], dtype=object)
+    types = np.array([type_of(label) for label in timings.labels], dtype=object)
     gaps = session_gaps(timings)
     shown = set(timings.activities)
     found = {}

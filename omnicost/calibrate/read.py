@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omnicost.calibrate.export import read_lead_times
 from omnicost.calibrate.table import read_timing_table
-from omnicost.calibrate.timings import KINDS, ReadOptions, Timings
+from omnicost.calibrate.timings import LABELS, ReadOptions, Timings
 from omnicost.errors import InputError
 
 
@@ -17,8 +17,8 @@ def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timing
         InputError: naming file, field, value and remedy.
     """
     options = options or ReadOptions()
-    if options.kind is not None and options.kind not in KINDS:
-        raise InputError("`kind`", f"unknown type {options.kind!r}", f"use {', '.join(KINDS)}")
+    if options.label is not None and options.label not in LABELS:
+        raise InputError("`label`", f"unknown type {options.label!r}", f"use {', '.join(LABELS)}")
     timings = (
         read_lead_times(path, options)
         if _looks_like_json(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from omnicost.calibrate.timings import ACTIVITIES, KINDS, ReadOptions, Timings, moment
+from omnicost.calibrate.timings import ACTIVITIES, LABELS, ReadOptions, Timings, moment
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def read_timing_table(path: Path | str, options: ReadOptions) -> Timings:
     """A row a timed piece of work; columns by their names, or as the options say."""
     table = _only(_parse_table(path), options.only, path)
     columns = _find_columns(table, options, path)
-    kinds = _kinds(table, columns, options, path)
+    labels = _labels(table, columns, options, path)
     seconds = _numbers(table, columns["seconds"], path)
     counts = _numbers(table, columns["count"], path) if columns["count"] else _ones(table, options)
     annotators = table[columns["annotator"]].astype(str) if columns["annotator"] else None
@@ -40,7 +40,7 @@ def read_timing_table(path: Path | str, options: ReadOptions) -> Timings:
     reasons = {why: int(rows.sum()) for why, rows in unused.items() if rows.any()}
     ended = _moments(table, columns["ended"])
     activities = _activities(table, columns["activity"], path)
-    read = Timings(seconds, counts, kinds, named, ended, activities, reasons, tuple(notes))
+    read = Timings(seconds, counts, labels, named, ended, activities, reasons, tuple(notes))
     return read.select(used)
 
 
@@ -118,7 +118,7 @@ def _choices(table: pd.DataFrame) -> str:
     return f"its columns are {', '.join(map(str, table.columns))}"
 
 
-def _kinds(
+def _labels(
     table: pd.DataFrame,
     columns: Mapping[str, str | None],
     options: ReadOptions,
@@ -126,17 +126,17 @@ def _kinds(
 ) -> np.ndarray:
     counted = (columns["count"] or "").lower()
     implied = {"n_boxes": "box", "n_masks": "mask", "n_points": "point"}.get(counted)
-    if options.kind or (columns["type"] is None and implied):
-        return np.array([options.kind or implied] * len(table), dtype=object)
+    if options.label or (columns["type"] is None and implied):
+        return np.array([options.label or implied] * len(table), dtype=object)
     if columns["type"] is None:
-        remedy = f"say what was drawn with `kind`, one of {', '.join(KINDS)}"
+        remedy = f"say what was drawn with `label`, one of {', '.join(LABELS)}"
         raise InputError(path, "has no column of annotation types", remedy)
-    kinds = table[columns["type"]].astype(str).str.strip().str.lower()
-    unknown = kinds[~kinds.isin(KINDS)]
+    labels = table[columns["type"]].astype(str).str.strip().str.lower()
+    unknown = labels[~labels.isin(LABELS)]
     if len(unknown):
         problem = f"{columns['type']} is {unknown.iloc[0]!r} in row {unknown.index[0] + 1}"
-        raise InputError(path, problem, f"use {', '.join(KINDS)}")
-    return np.array(list(kinds), dtype=object)
+        raise InputError(path, problem, f"use {', '.join(LABELS)}")
+    return np.array(list(labels), dtype=object)
 
 
 def _moments(table: pd.DataFrame, column: str | None) -> np.ndarray:

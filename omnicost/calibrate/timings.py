@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-KINDS: Final = ("class", "point", "point_further", "box", "mask")
+LABELS: Final = ("class", "point", "point_further", "box", "mask")
 """What rows can time: tags, first (or any) points, further points, boxes, masks."""
 ACTIVITIES: Final = ("label", "review", "rework", "setup")
 """What the time of a row went into."""
@@ -18,12 +18,12 @@ ACTIVITIES: Final = ("label", "review", "rework", "setup")
 
 @dataclass(frozen=True, eq=False)
 class Timings:
-    """T timed pieces of work, each of one or more annotations of one kind by one annotator.
+    """T timed pieces of work, each of one or more labels of one name by one annotator.
 
     Attributes:
         seconds: (T,) float64, of the whole piece.
         counts: (T,) float64, annotations in it.
-        kinds: (T,) text, of `KINDS`.
+        labels: (T,) text, of `LABELS`.
         annotators: (T,) text; empty where unknown.
         ended: (T,) float64, seconds since 1970 at which each ended; NaN where unknown.
         activities: (T,) text, of `ACTIVITIES`.
@@ -33,7 +33,7 @@ class Timings:
 
     seconds: np.ndarray
     counts: np.ndarray
-    kinds: np.ndarray
+    labels: np.ndarray
     annotators: np.ndarray
     ended: np.ndarray
     activities: np.ndarray
@@ -49,7 +49,7 @@ class Timings:
             self,
             seconds=self.seconds[kept],
             counts=self.counts[kept],
-            kinds=self.kinds[kept],
+            labels=self.labels[kept],
             annotators=self.annotators[kept],
             ended=self.ended[kept],
             activities=self.activities[kept],
@@ -61,13 +61,13 @@ class ReadOptions:
     """How to read a file where it does not say so itself.
 
     Attributes:
-        kind: what all rows time, of `KINDS`.
+        label: what all rows time, of `LABELS`.
         seconds, count, annotator, type, ended, activity: column names.
         per_row: annotations in a row where no column counts them.
         only: column and value of the rows to use.
     """
 
-    kind: str | None = None
+    label: str | None = None
     seconds: str | None = None
     count: str | None = None
     annotator: str | None = None
@@ -87,7 +87,7 @@ def concatenate(parts: Sequence[Timings]) -> Timings:
     return Timings(
         seconds=np.concatenate([part.seconds for part in parts]),
         counts=np.concatenate([part.counts for part in parts]),
-        kinds=np.concatenate([part.kinds for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
         annotators=np.concatenate([part.annotators for part in parts]),
         ended=np.concatenate([part.ended for part in parts]),
         activities=np.concatenate([part.activities for part in parts]),

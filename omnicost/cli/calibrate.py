@@ -27,7 +27,7 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="YAML to write, for --times.")
     ] = None,
-    kind: Annotated[
+    label: Annotated[
         str | None,
         typer.Option("--type", help="What was timed: class, point, point_further, box or mask."),
     ] = None,
@@ -83,7 +83,7 @@ def calibrate(
         refuse_to_replace(out, inputs=files, force=force)
 
     options = ReadOptions(
-        kind=kind,
+        label=label,
         seconds=seconds_column,
         count=count_column,
         annotator=annotator_column,
@@ -141,11 +141,11 @@ def _table(result: Calibration) -> Table:
     for heading in ("s each", "95% interval", "log sd", "rows", "annotations", "published"):
         table.add_column(heading, justify="right")
     published = _published()
-    for kind, row in result.kinds.items():
+    for label, row in result.labels.items():
         table.add_row(
-            Text(kind, style="bold"), *_cells(row, f"{result.log_sd[kind]:.2f}"), published[kind]
+            Text(label, style="bold"), *_cells(row, f"{result.log_sd[label]:.2f}"), published[label]
         )
-        people = [(who, own) for (what, who), own in result.annotators.items() if what == kind]
+        people = [(who, own) for (what, who), own in result.annotators.items() if what == label]
         if len(people) > 1:
             for who, own in people[:_MOST_ANNOTATORS]:
                 table.add_row(f"  {who or 'unknown'}", *_cells(own, ""), "")
@@ -159,7 +159,7 @@ def _published() -> dict[str, str]:
     from omnicost.cost import LabellingTimes
 
     times = LabellingTimes()
-    return {kind: f"{getattr(times, name).seconds:g}" for kind, name in CONSTANT_OF.items()}
+    return {label: f"{getattr(times, name).seconds:g}" for label, name in CONSTANT_OF.items()}
 
 
 def _cells(row: Estimate, log_sd: str) -> list[str]:
@@ -175,20 +175,20 @@ def _cells(row: Estimate, log_sd: str) -> list[str]:
 
 def _findings(result: Calibration, timings: Timings) -> list[str]:
     lines = []
-    for kind, idle in result.idle.items():
+    for label, idle in result.idle.items():
         if idle.rows:
             share = f"{idle.rows:,} row{'s' if idle.rows > 1 else ''}, {idle.hours:.2f} h"
             lines.append(
-                f"{kind}: dropped as idle: {share} (longest {idle.longest_seconds:,.0f} s)"
+                f"{label}: dropped as idle: {share} (longest {idle.longest_seconds:,.0f} s)"
             )
     lines.append(f"kept {result.kept_hours:.2f} h of work")
     lines += [f"left out: {count:,} rows {why}" for why, count in timings.unused.items()]
     spreads = result.project_log_sd.items()
-    lines += [f"{kind}: log sd between annotators {sd:.2f}" for kind, sd in spreads]
-    lines += [f"{kind}: {_overhead_line(one)}" for kind, one in result.overheads.items()]
-    for kind, one in result.learning.items():
+    lines += [f"{label}: log sd between annotators {sd:.2f}" for label, sd in spreads]
+    lines += [f"{label}: {_overhead_line(one)}" for label, one in result.overheads.items()]
+    for label, one in result.learning.items():
         lines.append(
-            f"{kind}: learning: first labels take {1 + one.extra:.2f} times as long, "
+            f"{label}: learning: first labels take {1 + one.extra:.2f} times as long, "
             f"most of it gone after {2 * one.hours:g} h"
         )
     return lines + [f"note: {as_options(note)}" for note in timings.notes]
@@ -211,10 +211,10 @@ def _overhead_line(one: Overheads) -> str:
 def _payload(result: Calibration, timings: Timings, source: str) -> dict[str, Any]:
     return {
         "times": result.labelling_times(source).model_dump(mode="json", by_alias=True),
-        "idle": {kind: idle._asdict() for kind, idle in result.idle.items()},
+        "idle": {label: idle._asdict() for label, idle in result.idle.items()},
         "kept_hours": result.kept_hours,
-        "overheads": {str(kind): one.model_dump() for kind, one in result.overheads.items()},
-        "learning": {kind: one.model_dump() for kind, one in result.learning.items()},
+        "overheads": {str(label): one.model_dump() for label, one in result.overheads.items()},
+        "learning": {label: one.model_dump() for label, one in result.learning.items()},
         "left_out": dict(timings.unused),
         "notes": list(timings.notes),
         "warnings": list(result.warnings),

@@ -36,7 +36,7 @@ def refuse_outputs(request: TrainRequest) -> None:
     Raises:
         InputError: naming the first.
     """
-    pictures = (f"{WORST}/{kind}.png" for kind in AnnotationType)
+    pictures = (f"{WORST}/{annotation}.png" for annotation in AnnotationType)
     for name in (MERGED, FIGURES, PAGE, *pictures):
         refuse_to_replace(request.out / name, force=request.force)
     refuse_to_replace_model(request.out, request.force)

@@ -180,8 +180,8 @@ def doubt_of(merged: Merged, index: int, prediction: Prediction, mask_seconds: f
         for row, rating, agreement in zip(rows, ratings.tolist(), agreements.tolist(), strict=True)
     ]
     for n in unseen:
-        score, kind = float(prediction.scores[n]), int(prediction.class_indices[n])
-        found.append(InstanceDoubt(-1, kind, UNSEEN, 0.0, 0.0, score))
+        score, class_index = float(prediction.scores[n]), int(prediction.class_indices[n])
+        found.append(InstanceDoubt(-1, class_index, UNSEEN, 0.0, 0.0, score))
     found.sort(key=lambda each: -each.gain)
     gain = sum(each.gain for each in found)
     return Doubt(index, tuple(found), GLANCE_SECONDS * max(1, len(found)) + mask_seconds * gain)
@@ -312,8 +312,8 @@ def _drawn_row(dataset: Dataset, class_of: dict[int, int], record: dict[str, Any
 
 def _empty_row(dataset: Dataset, names: dict[str, int], label: dict[str, Any]) -> _Row:
     size = dataset.sizes[dataset.index_of(label["image_id"])].tolist()
-    kind = names[label["class_name"]]
-    return _Row(label["image_id"], label["annotation_id"], kind, 0.0, EMPTY, empty(*size))
+    class_index = names[label["class_name"]]
+    return _Row(label["image_id"], label["annotation_id"], class_index, 0.0, EMPTY, empty(*size))
 
 
 def _pseudo_masks(rows: Sequence[_Row], quality: Mapping[str, Mapping[str, Any]]) -> PseudoMasks:

@@ -84,7 +84,7 @@ def line_of(error: Exception) -> str:
 
 
 # Parameters whose options are called otherwise.
-_OPTIONS: Final = {"kind": "--type", "settings": "--set", "seconds": "--seconds-column"}
+_OPTIONS: Final = {"label": "--type", "settings": "--set", "seconds": "--seconds-column"}
 _PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
