@@ -7,16 +7,15 @@ third of the steps at hand; all cells from a shared trunk of 0.7 of a student (e
 more); decided from a trunk, and the same with a fifth of the hours of all cells. A trunk's
 students are off by what two seeds of the tiny world were (`TRUNK_TRIAL`): a plan does not know.
 
-    python analysis/decide.py                 # about 10 minutes; --repeats 20 for a look
-    python analysis/decide.py --json out.json --plot out.png
-    python analysis/decide.py --rows results/tiny/demo.jsonl --regret 0.3   # on students of a sweep
+    python -m analysis.decide                 # about 10 minutes; --repeats 20 for a look
+    python -m analysis.decide --json out.json --plot out.png
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +25,10 @@ from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import prior_belief, weakest
 from omnicost.decide.campaign import Campaign, Limits, TrueScores, decided, listed
-from omnicost.decide.choose import next_students
-from omnicost.decide.front import Front, Score
 from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.published import PUBLISHED
-from omnicost.results import paper_rows, read_rows
+from omnicost.results import paper_rows
 
 NOISE_SDS: Final = (0.4, 1.0)
 SHORT: Final = 1 / 3  # of a student's hours
@@ -76,7 +73,7 @@ def campaigns(dataset: str, noise_sd: float, seed: int) -> Iterator[tuple[str, C
     trunk = Prices.alike(np.full(count, 1 - TRUNK), SEEDS, TRUNK)
     every = [PricedStudent(cell, 0) for cell in range(count)]
     half = np.random.default_rng(seed).permutation(count)[: count // 2].tolist()
-    design = [cell for cell, policy in zip(every, policies, strict=True) if _is_cheap(policy)]
+    design = [cell for cell, policy in zip(every, policies, strict=True) if is_cheap(policy)]
     fifth = Limits(device_hours=FIFTH * count)
 
     yield "all cells", listed(belief, worth, truth, own, every, seed)
@@ -90,45 +87,9 @@ def campaigns(dataset: str, noise_sd: float, seed: int) -> Iterator[tuple[str, C
     yield "decided, trunk, a fifth", decided(belief, worth, trunked, trunk, fifth, seed)
 
 
-def _is_cheap(policy: Policy) -> bool:
+def is_cheap(policy: Policy) -> bool:
+    """Whether a cell belongs to the fixed cheap design."""
     return not policy.weak_types or (str(weakest(policy)), policy.mask_share) in FIXED
-
-
-def replay(path: Path, regret: float) -> Iterator[str]:
-    """Deciding on the rows of a sweep with several seeds: a line a student, then what it lost.
-
-    The truth is every cell's mean over the seeds; students of a cell are met in their order.
-    """
-    rows = read_rows(path)
-    policies = list(dict.fromkeys(row.policy for row in rows))
-    seeds = sorted({row.seed for row in rows})
-    students = {PricedStudent(policies.index(r.policy), seeds.index(r.seed)): r for r in rows}
-    seconds = np.array(
-        [students[PricedStudent(cell, 0)].seconds_per_image for cell in range(len(policies))]
-    )
-    front = Front(
-        name=rows[0].dataset,
-        schedule=rows[0].schedule,
-        policies=tuple(policies),
-        worth=plan_worth(seconds, spread_budgets(seconds)),
-        prices=Prices.alike(np.ones(len(policies)), len(seeds)),
-        seeds=len(seeds),
-    )
-    scores: list[Score] = []
-    while not scores or front.regret(scores) >= regret:
-        belief, spread = front.believe(scores)
-        offers = front.offers([score.student for score in scores], frozenset())
-        chosen = next_students(belief, front.worth, spread.own_sd, offers, 1)
-        if not chosen:
-            break
-        student = PricedStudent(*chosen[0].offer[:2])
-        scores.append(Score(student, students[student].ap))
-        told = f"{policies[student.coordinate]} seed {seeds[student.seed]}: {scores[-1].ap:.1f}"
-        yield f"{len(scores)}\t{told}\texpected regret {front.regret(scores):.2f}"
-    believed = front.believe(scores)[0].expected_ap
-    true = np.array([np.mean([r.ap for r in rows if r.policy == each]) for each in policies])
-    lost = front.worth.regret(believed, true).mean()
-    yield f"{len(scores)} of {len(rows)} students; plans lose {lost:.2f} AP"
 
 
 def summarise(repeats: int) -> list[dict[str, Any]]:
@@ -140,52 +101,58 @@ def summarise(repeats: int) -> list[dict[str, Any]]:
             for seed in range(repeats):
                 for way, campaign in campaigns(dataset, noise_sd, seed):
                     ways.setdefault(way, []).append(campaign)
-            table += [_line(dataset, noise_sd, way, ends) for way, ends in ways.items()]
+            told = {"dataset": dataset, "noise_sd": noise_sd}
+            table += [{**told, **means_of(way, ends)} for way, ends in ways.items()]
     return table
 
 
-def _line(dataset: str, noise_sd: float, way: str, ends: list[Campaign]) -> dict[str, Any]:
+def means_of(way: str, ends: Sequence[Campaign]) -> dict[str, Any]:
+    """Means of campaigns that went one way, and the 90th percentile of their true regret."""
     values = np.array(ends)
     means = dict(zip(Campaign._fields, values.mean(0).round(3).tolist(), strict=True))
     p90 = float(np.quantile(values[:, Campaign._fields.index("true_regret")], 0.9))
-    return {
-        "dataset": dataset,
-        "noise_sd": noise_sd,
-        "way": way,
-        **means,
-        "regret_p90": round(p90, 3),
-    }
+    return {"way": way, **means, "regret_p90": round(p90, 3)}
 
 
-def draw(table: list[dict[str, Any]], path: Path) -> None:
-    """True regret against device-hours: a panel for each noise, a mark for each data set."""
+def draw(tables: Mapping[str, Sequence[Mapping[str, Any]]], cells: int, path: Path) -> None:
+    """True regret against device-hours: a panel for each title, a mark for each data set.
+
+    Args:
+        cells: as many as have a student each where all are trained; a line stands there.
+    """
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(NOISE_SDS), figsize=(11, 4.4), sharey=True)
-    ways = list(dict.fromkeys(line["way"] for line in table))
-    for panel, noise_sd in zip(panels, NOISE_SDS, strict=True):
+    width = 1.5 + 4.75 * len(tables)
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(width, 4.4), sharey=True, squeeze=False, layout="constrained"
+    )
+    panels = list(axes[0])
+    lines = [line for table in tables.values() for line in table]
+    ways = list(dict.fromkeys(line["way"] for line in lines))
+    marks = dict(zip(dict.fromkeys(line["dataset"] for line in lines), "osD", strict=False))
+    for panel, (title, table) in zip(panels, tables.items(), strict=True):
         for line in table:
-            if line["noise_sd"] == noise_sd:
-                mark = "osD"[list(PUBLISHED).index(line["dataset"])]
-                colour = f"C{ways.index(line['way'])}"
-                panel.plot(line["device_hours"], line["true_regret"], mark, color=colour)
-        panel.set(
-            title=f"spread of a student {noise_sd:g} AP",
-            xlabel="device-hours, in full students",
-        )
-        panel.axvline(13, color="0.8", linewidth=0.8, zorder=0)
+            place = line["device_hours"], line["true_regret"]
+            panel.plot(*place, marks[line["dataset"]], color=f"C{ways.index(line['way'])}")
+        panel.set(title=title, xlabel="device-hours, in full students")
+        panel.axvline(cells, color="0.8", linewidth=0.8, zorder=0)
         panel.spines[["top", "right"]].set_visible(False)
+        panel.set_xlim(left=0)
     panels[0].set_ylabel("AP lost by plans (mean over 20 budgets)")
     panels[0].set_ylim(bottom=0)
-    for panel in panels:
-        panel.set_xlim(left=0)
     named = [(way, "s", f"C{number}") for number, way in enumerate(ways)]
-    named += [(name, mark, "0.4") for name, mark in zip(PUBLISHED, "osD", strict=True)]
-    for name, mark, colour in named:
+    for name, mark, colour in [*named, *((name, mark, "0.4") for name, mark in marks.items())]:
         panels[-1].plot([], [], mark, color=colour, label=name)
     panels[-1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
-    figure.tight_layout()
     figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def show(table: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table, tabs between its columns."""
+    print("\t".join(table[0]))
+    for line in table:
+        print("\t".join(map(str, line.values())))
 
 
 def main() -> None:
@@ -194,21 +161,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--rows", type=Path, help="of a sweep, whose students are met in turn")
-    parser.add_argument("--regret", type=float, default=0.15)
     options = parser.parse_args()
-    if options.rows:
-        print(*replay(options.rows, options.regret), sep="\n")
-        return
     table = summarise(options.repeats)
-    heads = ("dataset", "noise_sd", "way", *Campaign._fields, "regret_p90")
-    print("\t".join(heads))
-    for line in table:
-        print("\t".join(str(line[head]) for head in heads))
+    show(table)
     if options.json:
         options.json.write_text(json.dumps({"repeats": options.repeats, "rows": table}, indent=1))
     if options.plot:
-        draw(table, options.plot)
+        panels = {
+            f"spread of a student {noise_sd:g} AP": [
+                line for line in table if line["noise_sd"] == noise_sd
+            ]
+            for noise_sd in NOISE_SDS
+        }
+        draw(panels, len(paper_rows("coco")), options.plot)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from analysis import claims, f1_law, variants  # noqa: E402
+from analysis import claims, decide_rows, f1_law, variants  # noqa: E402
 from analysis.__main__ import PARTS, report, rows_line  # noqa: E402
 from analysis.claims import CLAIMS, Found, Measured, contrast, of_paper, pooled_spread  # noqa: E402
 from analysis.figures.examples import load_examples, save_examples  # noqa: E402
@@ -291,6 +291,30 @@ def test_a_gallery_is_drawn_from_its_file(gallery: Any, tmp_path: Path) -> None:
     save_examples(tmp_path / "tiny" / f"figure{gallery.number}.npz", [example])
     assert "](" in make(Results(tmp_path), tmp_path).body
     assert (tmp_path / f"figure{gallery.number}.png").stat().st_size
+
+
+def test_campaigns_on_recorded_students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With students that do not scatter all cells leave hardly a regret, deciding takes fewer, and
+    a trunk costs what it says. Ways whose cards were not run are left out."""
+    monkeypatch.setattr(decide_rows, "HALVES", 2)
+    rows = world("tiny-coco", "coco", 0.6, seeds=2, noise=0.0)
+    short = [row.model_copy(update={"ap": 0.8 * row.ap, "schedule": "tiny-short"}) for row in rows]
+    trunk = [row.model_copy(update={"variant": "none-0.7"}) for row in rows]
+    for row in rows:
+        append_row(tmp_path / "tiny-coco.jsonl", row)
+    ways = {line["way"]: line for line in decide_rows.summarise(tmp_path, regret=0.15)}
+    assert set(ways) == {"all cells", "random half", "fixed design", "decided"}
+    assert ways["all cells"]["device_hours"] == 13
+    assert ways["all cells"]["true_regret"] < 0.1
+    assert ways["decided"]["students"] < 13
+    for name, others in (("tiny-short", short), ("tiny-trunk", [*rows[:2], *trunk])):
+        for row in others:
+            append_row(tmp_path / f"{name}.jsonl", row)
+    ways = {line["way"]: line for line in decide_rows.summarise(tmp_path, regret=0.15)}
+    assert ways["all cells, trunk"]["device_hours"] == pytest.approx(0.7 + 13 * 0.3)
+    assert ways["decided, trunk, a fifth"]["device_hours"] <= 0.2 * 13
+    assert ways["decided, short too"]["students"] > 0
+    assert "decided, trunk" in ways
 
 
 def test_variants_are_compared_seed_by_seed() -> None:
