@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from omnicost.errors import InputError
+from omnicost.errors import InputError, StageError
 from omnicost.models import checkpoint
 
 
@@ -92,6 +92,21 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"checkpoint.safetensors.*damaged.*delete it"):
             checkpoint.load(tmp_path)
         assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_spoils_no_checkpoint(tmp_path: Path, bad: float) -> None:
+    """The loss may be one all the same; the checkpoint before it stays."""
+    net, optimizer = trained(fused=True)
+    step(net, optimizer)
+    checkpoint.save(tmp_path, {"done": 1}, {"model": net.state_dict()}, optimizer)
+    net.weight.grad = torch.full_like(net.weight, bad)
+    optimizer.step()
+    with pytest.raises(StageError, match="a gradient was no number"):
+        checkpoint.save(tmp_path, {"done": 2}, {"model": net.state_dict()}, optimizer)
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert saved.state == {"done": 1}
 
 
 def test_tied_weights_are_saved(tmp_path: Path) -> None:

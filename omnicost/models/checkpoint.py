@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from omnicost.errors import InputError
+from omnicost.errors import InputError, StageError
 from omnicost.files import whole_file
 
 FILE: Final = "checkpoint.safetensors"
@@ -62,7 +62,11 @@ def save(
         groups: tensors by group and name, such as ``{"model": model.state_dict()}``.
         optimizer: its moments are kept too.
         scaler: and its scale.
+
+    Raises:
+        StageError: as `require_numbers`; the last checkpoint that was good stays.
     """
+    require_numbers(optimizer)
     moments = {
         f"{place}/{name}": value
         for place, each in optimizer.state_dict()["state"].items()
@@ -76,6 +80,22 @@ def save(
     state = dict(state) if scaler is None else {**state, "scaler": scaler.state_dict()}
     with whole_file(work / FILE) as part:
         save_file(tensors, part, {"state": json.dumps(state)})
+
+
+def require_numbers(optimizer: torch.optim.Optimizer) -> None:
+    """See that no gradient was a NaN or infinite: moments keep what one step brought for good.
+
+    The loss says so a step later, or never after the last one.
+
+    Raises:
+        StageError: if one was.
+    """
+    moments = [value for each in optimizer.state.values() for value in each.values()]
+    if moments and not torch.stack([value.isfinite().all().cpu() for value in moments]).all():
+        raise StageError(
+            "a gradient was no number though its loss was one: lower the learning rate, or train "
+            "with precision fp32"
+        )
 
 
 def load(work: Path) -> Checkpoint | None:

@@ -191,6 +191,7 @@ def train_loop(
         if world.rank == 0 and done % config.checkpoint_every == 0 and done < len(batches):
             state = {"step": done, "identity": identity}
             checkpoint.save(work, state, {"model": student.state_dict()}, optimizer, scaler)
+    checkpoint.require_numbers(optimizer)
 
 
 def restore_weights(work: Path, identity: dict[str, Any], student: Student) -> Checkpoint | None:

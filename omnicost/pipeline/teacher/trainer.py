@@ -91,6 +91,7 @@ class Trainer:
                 state = {"done": done, "unlogged": losses}
                 groups = {"value": self.parameters}
                 checkpoint.save(self.work, state, groups, self.optimizer, self.scaler)
+        checkpoint.require_numbers(self.optimizer)
 
     def _take_up(self) -> tuple[int, list[float]]:
         """Steps done and losses not yet logged; 0 and none when there is nothing to take up."""
