@@ -20,6 +20,7 @@ from omnicost.sweep.candidates import Side, sides
 from omnicost.sweep.cards.card import Cell, Decide
 from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.estimate import StageTimings
+from omnicost.sweep.progress import duration
 from omnicost.sweep.rows import read_metrics
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import CellPlan
@@ -191,7 +192,7 @@ class Decider:
                 side.plans[PricedStudent(offer.coordinate, offer.seed)].target.id,
                 offer.hours,
                 gain / offer.hours,
-                f"expected to lower regret by {gain:.2f} AP for {offer.hours:.2g} device-hours",
+                f"{gain:.2f} AP less regret for {duration(SECONDS_PER_HOUR * offer.hours)}",
             )
             for offer, gain in chosen
         ]
@@ -284,7 +285,7 @@ class Decider:
                 told.append(f"{short}failed")
             elif student in scored:
                 told.append(short + self._reasons.get(target, "was in the store"))
-        return "; ".join(told) or (f"not run: {self._why}" if self._why else "not run")
+        return "; ".join(dict.fromkeys(told)) or (f"not run: {self._why}" if self._why else "not run")
 
     @staticmethod
     def _share(side: Side, student: PricedStudent) -> float:
