@@ -285,7 +285,8 @@ class Decider:
                 told.append(f"{short}failed")
             elif student in scored:
                 told.append(short + self._reasons.get(target, "was in the store"))
-        return "; ".join(dict.fromkeys(told)) or (f"not run: {self._why}" if self._why else "not run")
+        unasked = f"not run: {self._why}" if self._why else "not run"
+        return "; ".join(dict.fromkeys(told)) or unasked
 
     @staticmethod
     def _share(side: Side, student: PricedStudent) -> float:
