@@ -7,7 +7,7 @@ third of the steps at hand; all cells from a shared trunk of 0.7 of a student (e
 more); decided from a trunk, and the same with a fifth of the hours of all cells. A trunk's
 students are off by what two seeds of the tiny world were (`TRUNK_TRIAL`): a plan does not know.
 
-    python -m analysis.decide                 # about 10 minutes; --repeats 20 for a look
+    python -m analysis.decide                 # 10 minutes of a core; --repeats 20 for a look
     python -m analysis.decide --json out.json --plot out.png
 """
 
