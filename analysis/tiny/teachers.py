@@ -262,6 +262,7 @@ def main(
     if show:
         Console(width=140).print(draw_table(compute_table_info(read(rows))))
         return
+    torch.set_num_threads(1)  # as a sweep tunes them; two beside other work wait for each other
     config, root = tiny_config(changes or []), cache.resolve()
     names, wanted = datasets.split(","), (map(float, shares.split(",")), kinds.split(","))
     benches: dict[str, Bench] = {}
