@@ -1,8 +1,9 @@
 """Recipes of one card compared seed by seed: how much AP a change gains, with an interval.
 
-Cells of one policy and seed share images, labels and weights; their difference is free of what a
-seed has in common. Intervals are Student's, at 95%, over seeds; of all policies, over the means of
-each seed, since what a seed's policies share (images, teachers) makes their differences alike.
+Cells of one data set, policy and seed share images, labels and weights; their difference is free
+of what a seed has in common. Intervals are Student's, at 95%, over seeds; of all policies, over the
+means of each seed, since what a seed's policies share (images, teachers) makes their differences
+alike.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from analysis.recorded import Results, Section, written
 from omnicost.annotation import Policy
 from omnicost.results import Row
 
-BASES: Final = {"tiny-assignment": "random", "tiny-robust": "plain"}
+BASES: Final = {"tiny-assignment": "random", "tiny-robust": "plain", "tiny-trunk": "own"}
 
 
 class Pair(NamedTuple):
-    """A cell of the changed recipe less that of the base: of one policy and seed."""
+    """A cell of the changed recipe less that of the base."""
 
+    dataset: str
     policy: Policy
     seed: int
     ap: float
@@ -34,11 +36,11 @@ class Pair(NamedTuple):
 
 def pairs(rows: Sequence[Row], base: str, variant: str) -> list[Pair]:
     """The differences in AP of the cells that both recipes have."""
-    at = {(row.policy, row.seed, row.variant): row.ap for row in rows}
+    at = {(row.dataset, row.policy, row.seed, row.variant): row.ap for row in rows}
     return [
-        Pair(policy, seed, ap - at[policy, seed, base])
-        for (policy, seed, name), ap in at.items()
-        if name == variant and (policy, seed, base) in at
+        Pair(dataset, policy, seed, ap - at[dataset, policy, seed, base])
+        for (dataset, policy, seed, name), ap in at.items()
+        if name == variant and (dataset, policy, seed, base) in at
     ]
 
 
@@ -55,7 +57,8 @@ def gain(differences: Sequence[float]) -> Found | None:
 
 
 def table(rows: Sequence[Row], base: str) -> pd.DataFrame:
-    """A row a policy and one of all: the gain of each recipe over the base, seeds in brackets."""
+    """A row a policy, one a data set and one of all: gain of each recipe over the base, pairs in
+    brackets."""
     variants = sorted({row.variant for row in rows} - {base})
     found = {variant: pairs(rows, base, variant) for variant in variants}
     policies = sorted({row.policy for row in rows}, key=lambda p: (p.mask_share, str(p)))
@@ -64,15 +67,19 @@ def table(rows: Sequence[Row], base: str) -> pd.DataFrame:
         | {v: _told([p.ap for p in found[v] if p.policy == policy]) for v in variants}
         for policy in policies
     ]
+    datasets = sorted({row.dataset for row in rows})
+    for dataset in datasets if len(datasets) > 1 else ():
+        own = {v: [p for p in found[v] if p.dataset == dataset] for v in variants}
+        lines.append({"policy": dataset} | {v: _told(seed_means(own[v])) for v in variants})
     lines.append({"policy": "all"} | {v: _told(seed_means(found[v])) for v in variants})
     return pd.DataFrame(lines)
 
 
 def seed_means(found: Sequence[Pair]) -> list[float]:
-    """Each seed's mean over the policies, of seeds that have as many as any."""
-    by_seed: dict[int, list[float]] = defaultdict(list)
+    """Means over the policies of each data set's seed, where as many were run as of any."""
+    by_seed: dict[tuple[str, int], list[float]] = defaultdict(list)
     for each in found:
-        by_seed[each.seed].append(each.ap)
+        by_seed[each.dataset, each.seed].append(each.ap)
     most = max(map(len, by_seed.values()), default=0)
     return [float(np.mean(own)) for own in by_seed.values() if len(own) == most]
 
@@ -83,14 +90,17 @@ def _told(differences: Sequence[float]) -> str:
 
 
 def make(results: Results, out: Path) -> Section:
-    """Where masks go, and students that trust pseudo-masks less, against the defaults."""
+    """Where masks go, students that trust pseudo-masks less, trunks: against the defaults."""
     parts = []
     for card, base in BASES.items():
         rows = results.students(card)
         told = written(table(rows, base), out, card) if rows else "no rows yet."
         parts.append(f"**{card}**, AP over {base}:\n\n{told}")
     note = (
-        "AP gained over the default by cells of one policy and seed, with the 95% interval over "
-        "seeds; how many in brackets."
+        "AP gained over the default by cells of one data set, policy and seed, with the 95% "
+        "interval over these; how many in brackets."
     )
-    return Section("The paper's future work", "\n\n".join([note, *parts]))
+    return Section(
+        "Recipes side by side: the paper's future work, and a shared trunk",
+        "\n\n".join([note, *parts]),
+    )
