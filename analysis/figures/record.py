@@ -8,6 +8,7 @@ Needs the sweep's packages and a store in which the cards named below have run:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,10 @@ from omnicost.data import Dataset, open_dataset
 from omnicost.engine.graph import by_role
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
-from omnicost.errors import MissingError
+from omnicost.errors import InputError, MissingError
 from omnicost.pipeline.mask_examples import examples
 from omnicost.plot.masks import MaskExample
-from omnicost.sweep.lookup import find_masks
+from omnicost.sweep.lookup import StoredMasks, find_masks
 
 # The paper's rows: points and boxes on COCO, points on the others, all tuned on 1%.
 TUNED = (
@@ -31,15 +32,24 @@ TUNED = (
     ("tiny-cityscapes", "mask=0.01,point=0.99"),
 )
 REFINED = (("tiny-coco", "mask=0.1,point=0.9"),)
+ALIASES = ("", "/own", "/plain")  # of tiny-trunk and tiny-robust
 CLASS_PROMPTS = "pseudo-masks mask=0.1,point=0.9 tiny-coco"  # of the card tiny-table5
 
 
 def of_cells(store: Store, cells: tuple[tuple[str, str], ...], count: int) -> Iterator[MaskExample]:
     """Some images of finished cells, with the released teacher's masks before the tuned one's."""
     for dataset, policy in cells:
-        found = find_masks(store, f"{dataset}/{policy}/seed=0")
+        found = _masks_of(store, f"{dataset}/{policy}/seed=0")
         data = _opened(store, dataset)
         yield from examples(data, found.after, found.before, found.detections, images=count)
+
+
+def _masks_of(store: Store, name: str) -> StoredMasks:
+    """A cell's masks, also where another card made it first, under its own name of the recipe."""
+    for alias in ALIASES:
+        with suppress(InputError):
+            return find_masks(store, name + alias)
+    return find_masks(store, name)
 
 
 def of_class_prompts(store: Store, count: int) -> Iterator[MaskExample]:
