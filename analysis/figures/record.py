@@ -41,7 +41,8 @@ def of_cells(store: Store, cells: tuple[tuple[str, str], ...], count: int) -> It
     for dataset, policy in cells:
         found = _masks_of(store, f"{dataset}/{policy}/seed=0")
         data = _opened(store, dataset)
-        yield from examples(data, found.after, found.before, found.detections, images=count)
+        for example in examples(data, found.after, found.before, found.detections, images=count):
+            yield example._replace(name=f"{dataset}  {Path(example.name).stem}")
 
 
 def _masks_of(store: Store, name: str) -> StoredMasks:
