@@ -5,7 +5,7 @@ ways: all 13 cells; half of them at random; a fixed cheap design (all masks, and
 with 0 and 10% of masks); decided one at a time (`omnicost.decide`); decided with schedules of a
 third of the steps at hand; all cells from a shared trunk of 0.7 of a student (each costs 0.3
 more); decided from a trunk, and the same with a fifth of the hours of all cells. A trunk's
-students are off by what two seeds of the tiny world were (`TRUNK_TRIAL`): a plan does not know.
+students are off by what those of the card tiny-trunk were: a plan does not know.
 
     python -m analysis.decide                 # 10 minutes of a core; --repeats 20 for a look
     python -m analysis.decide --json out.json --plot out.png
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from analysis.recorded import RESULTS
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import prior_belief, weakest
@@ -28,7 +30,7 @@ from omnicost.decide.campaign import Campaign, Limits, TrueScores, decided, list
 from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.published import PUBLISHED
-from omnicost.results import paper_rows
+from omnicost.results import paper_rows, read_rows
 
 NOISE_SDS: Final = (0.4, 1.0)
 SHORT: Final = 1 / 3  # of a student's hours
@@ -36,37 +38,36 @@ TRUNK: Final = 0.7
 FIFTH: Final = 0.2  # of the hours of all cells
 SEEDS: Final = 3  # most students of a cell
 FIXED: Final = {("point", 0.0), ("box", 0.0), ("point", 0.1), ("box", 0.1)}
-# AP with and without a trunk on no labels: tiny world, 315 of 450 steps, two seeds (LOG.md).
-TRUNK_TRIAL: Final = {
-    ("none", 0.0): (27.4, 26.9),
-    ("class", 0.0): (27.0, 27.0),
-    ("point", 0.0): (27.3, 27.6),
-    ("box", 0.0): (29.8, 30.0),
-    ("point", 0.1): (28.6, 28.8),
-    ("box", 0.1): (29.6, 31.1),
-    ("mask", 1.0): (31.0, 31.5),
-}
+OWN: Final = "own"  # variants of the card tiny-trunk
+TRUNKED: Final = "none-0.7"
 
 
-def trunk_bias(policy: Policy) -> float:
-    """By how much log AP is off after a trunk: as tried, or as the nearest that was tried."""
-    kind, share = str(weakest(policy)), policy.mask_share
-    tried = {cell: float(np.log(ap / own)) for cell, (ap, own) in TRUNK_TRIAL.items()}
-    with_masks = np.mean([tried["point", 0.1], tried["box", 0.1]])
-    few = tried.get((kind, 0.0), 0.0)
-    tenth = tried.get((kind, 0.1), with_masks)
-    return float(tried.get((kind, share), tenth if share == 0.1 else (few + tenth) / 2))
+def trunk_bias() -> dict[Policy, float]:
+    """By how much log AP is off after a trunk of no labels: mean over tiny data sets and seeds."""
+    rows = read_rows(RESULTS / "tiny" / "tiny-trunk.jsonl")
+    ap = {(row.dataset, row.policy, row.seed, row.variant): row.ap for row in rows}
+    off: dict[Policy, list[float]] = defaultdict(list)
+    for (dataset, policy, seed, variant), found in ap.items():
+        if variant == TRUNKED:
+            off[policy].append(float(np.log(found / ap[dataset, policy, seed, OWN])))
+    return {policy: float(np.mean(each)) for policy, each in off.items()}
 
 
-def campaigns(dataset: str, noise_sd: float, seed: int) -> Iterator[tuple[str, Campaign]]:
-    """One campaign of each way; device-hours in units of one student."""
+def campaigns(
+    dataset: str, noise_sd: float, seed: int, bias: Mapping[Policy, float]
+) -> Iterator[tuple[str, Campaign]]:
+    """One campaign of each way; device-hours in units of one student.
+
+    Args:
+        bias: of each cell's log AP after a trunk.
+    """
     rows = paper_rows(dataset)
     policies = [row.policy for row in rows]
     seconds = np.array([seconds_per_image(each, dataset_stats(dataset)) for each in policies])
     worth = plan_worth(seconds, spread_budgets(seconds))
     count, no_luck = len(rows), (0.0,) * SEEDS
     truth = TrueScores(np.array([row.ap for row in rows]), noise_sd)
-    trunked = truth._replace(bias=np.array([trunk_bias(policy) for policy in policies]))
+    trunked = truth._replace(bias=np.array([bias[policy] for policy in policies]))
     belief, shorter = prior_belief(policies, (), no_luck), prior_belief(policies, [SHORT], no_luck)
     own = Prices.alike(np.ones(count), SEEDS)
     short = Prices.alike(np.append(np.ones(count), np.full(count, SHORT)), SEEDS)
@@ -94,12 +95,12 @@ def is_cheap(policy: Policy) -> bool:
 
 def summarise(repeats: int) -> list[dict[str, Any]]:
     """Mean and 90th percentile of every way, data set and noise."""
-    table = []
+    table, bias = [], trunk_bias()
     for dataset in PUBLISHED:
         for noise_sd in NOISE_SDS:
             ways: dict[str, list[Campaign]] = {}
             for seed in range(repeats):
-                for way, campaign in campaigns(dataset, noise_sd, seed):
+                for way, campaign in campaigns(dataset, noise_sd, seed, bias):
                     ways.setdefault(way, []).append(campaign)
             told = {"dataset": dataset, "noise_sd": noise_sd}
             table += [{**told, **means_of(way, ends)} for way, ends in ways.items()]

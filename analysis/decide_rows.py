@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.decide import FIFTH, SHORT, TRUNK, draw, is_cheap, means_of, show
+from analysis.decide import FIFTH, SHORT, TRUNK, TRUNKED, draw, is_cheap, means_of, show
 from omnicost.annotation import Policy
 from omnicost.decide.campaign import Campaign, Limits
 from omnicost.decide.choose import next_students
@@ -31,7 +31,7 @@ from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.results import Row, read_rows
 
 DATASETS: Final = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
-SHORT_CARD, TRUNK_CARD, TRUNK_VARIANT = "tiny-short", "tiny-trunk", "none-0.7"
+SHORT_CARD, TRUNK_CARD = "tiny-short", "tiny-trunk"
 HALVES: Final = 20
 
 Students = Mapping[PricedStudent, float]
@@ -86,7 +86,7 @@ def read_world(folder: Path, dataset: str) -> World:
         truth,
         full=_students(policies, rows),
         short=_students(policies, _others(folder, SHORT_CARD, dataset), first=len(policies)),
-        trunk=_students(policies, _others(folder, TRUNK_CARD, dataset, TRUNK_VARIANT)),
+        trunk=_students(policies, _others(folder, TRUNK_CARD, dataset, TRUNKED)),
     )
 
 
