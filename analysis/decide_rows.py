@@ -1,10 +1,10 @@
 """How many students does a plan need? Campaigns on real students of the tiny worlds.
 
 The ways are those of `analysis.decide`, each score that of a recorded student: of the full
-schedule, of a third of its steps (card tiny-short) or after a trunk (card tiny-trunk). The truth is
-every cell's mean over the seeds of the full schedule, the campaign's own students among them, so
-that a way with many seeds is judged a little too well. Students of a cell are met in the order of
-their seeds, from each seed on; the random half is drawn 20 times.
+schedule, of a third of its steps (card tiny-short) or after a trunk (card tiny-trunk; of those the
+best is drawn). The truth is every cell's mean over the seeds of the full schedule, the campaign's
+own students among them, so that a way with many seeds is judged a little too well. Students of a
+cell are met in the order of their seeds, from each seed on; the random half is drawn 20 times.
 
     python -m analysis.decide_rows                                # rows of results/tiny, a minute
     python -m analysis.decide_rows --json out.json --plot out.png
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.decide import FIFTH, SHORT, TRUNK, TRUNKED, draw, is_cheap, means_of, show
+from analysis.decide import FIFTH, SHORT, TRUNKED, draw, is_cheap, means_of, show
 from omnicost.annotation import Policy
 from omnicost.decide.campaign import Campaign, Limits
 from omnicost.decide.choose import next_students
@@ -45,7 +45,7 @@ class World:
     truth: np.ndarray
     full: Students
     short: Students
-    trunk: Students
+    trunks: Mapping[str, Students]
 
     @property
     def cells(self) -> int:
@@ -74,6 +74,7 @@ def read_world(folder: Path, dataset: str) -> World:
     policies = tuple(dict.fromkeys(row.policy for row in rows))
     seconds = np.array([_first(rows, policy).seconds_per_image for policy in policies])
     truth = np.array([np.mean([row.ap for row in rows if row.policy == p]) for p in policies])
+    trunked = _others(folder, TRUNK_CARD, dataset)
     front = Front(
         name=dataset,
         schedule=rows[0].schedule,
@@ -86,7 +87,10 @@ def read_world(folder: Path, dataset: str) -> World:
         truth,
         full=_students(policies, rows),
         short=_students(policies, _others(folder, SHORT_CARD, dataset), first=len(policies)),
-        trunk=_students(policies, _others(folder, TRUNK_CARD, dataset, TRUNKED)),
+        trunks={
+            variant: _students(policies, [row for row in trunked if row.variant == variant])
+            for variant in sorted({row.variant for row in trunked if row.trunk})
+        },
     )
 
 
@@ -94,11 +98,10 @@ def _first(rows: Sequence[Row], policy: Policy) -> Row:
     return next(row for row in rows if row.policy == policy)
 
 
-def _others(folder: Path, card: str, dataset: str, variant: str | None = None) -> list[Row]:
+def _others(folder: Path, card: str, dataset: str) -> list[Row]:
     """Rows of another card on the data set; none where it was not run."""
     path = folder / f"{card}.jsonl"
-    rows = read_rows(path) if path.exists() else []
-    return [r for r in rows if r.dataset == dataset and variant in (None, r.variant)]
+    return [row for row in read_rows(path) if row.dataset == dataset] if path.exists() else []
 
 
 def _students(policies: Sequence[Policy], rows: Sequence[Row], first: int = 0) -> Students:
@@ -127,14 +130,16 @@ def campaigns(world: World, regret: float) -> Iterator[tuple[str, Campaign]]:
             both = {**full, **_from_seed(world.short, start)}
             front = world.way(both, np.append(ones, SHORT * ones), (SHORT,))
             yield "decided, short too", _decided(world, front, both, limits)
-    for start in range(_seeds(world.trunk)):
-        trunk = _from_seed(world.trunk, start)
-        front = world.way(trunk, (1 - TRUNK) * ones, trunk_hours=TRUNK)
-        first = [student for student in trunk if student.seed == 0]
-        yield "all cells, trunk", _listed(world, front, trunk, first)
-        yield "decided, trunk", _decided(world, front, trunk, limits)
-        fifth = replace(limits, device_hours=FIFTH * world.cells)
-        yield "decided, trunk, a fifth", _decided(world, front, trunk, fifth)
+    for variant, students in world.trunks.items():
+        share = float(variant.rpartition("-")[2])
+        for start in range(_seeds(students)):
+            trunk = _from_seed(students, start)
+            front = world.way(trunk, (1 - share) * ones, trunk_hours=share)
+            first = [student for student in trunk if student.seed == 0]
+            yield f"all cells, trunk {variant}", _listed(world, front, trunk, first)
+            yield f"decided, trunk {variant}", _decided(world, front, trunk, limits)
+            fifth = replace(limits, device_hours=FIFTH * world.cells)
+            yield f"decided, trunk {variant}, a fifth", _decided(world, front, trunk, fifth)
 
 
 def _from_seed(students: Students, start: int) -> Students:
@@ -213,7 +218,8 @@ def main() -> None:
         options.json.write_text(json.dumps({"regret": options.regret, "rows": table}, indent=1))
     if options.plot:
         cells = max(read_world(options.rows, line["dataset"]).cells for line in table)
-        draw({"students of the tiny worlds": table}, cells, options.plot)
+        shown = [each for each in table if "trunk" not in each["way"] or TRUNKED in each["way"]]
+        draw({"students of the tiny worlds": shown}, cells, options.plot)
 
 
 if __name__ == "__main__":

@@ -299,7 +299,9 @@ def test_campaigns_on_recorded_students(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(decide_rows, "HALVES", 2)
     rows = world("tiny-coco", "coco", 0.6, seeds=2, noise=0.0)
     short = [row.model_copy(update={"ap": 0.8 * row.ap, "schedule": "tiny-short"}) for row in rows]
-    trunk = [row.model_copy(update={"variant": "none-0.7"}) for row in rows]
+    trunk = [
+        row.model_copy(update={"variant": "none-0.7", "trunk": "0.7 on none=1"}) for row in rows
+    ]
     for row in rows:
         append_row(tmp_path / "tiny-coco.jsonl", row)
     ways = {line["way"]: line for line in decide_rows.summarise(tmp_path, regret=0.15)}
@@ -311,10 +313,10 @@ def test_campaigns_on_recorded_students(tmp_path: Path, monkeypatch: pytest.Monk
         for row in others:
             append_row(tmp_path / f"{name}.jsonl", row)
     ways = {line["way"]: line for line in decide_rows.summarise(tmp_path, regret=0.15)}
-    assert ways["all cells, trunk"]["device_hours"] == pytest.approx(0.7 + 13 * 0.3)
-    assert ways["decided, trunk, a fifth"]["device_hours"] <= 0.2 * 13
+    assert ways["all cells, trunk none-0.7"]["device_hours"] == pytest.approx(0.7 + 13 * 0.3)
+    assert ways["decided, trunk none-0.7, a fifth"]["device_hours"] <= 0.2 * 13
     assert ways["decided, short too"]["students"] > 0
-    assert "decided, trunk" in ways
+    assert "decided, trunk none-0.7" in ways
 
 
 def test_variants_are_compared_seed_by_seed() -> None:
