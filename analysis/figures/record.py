@@ -8,7 +8,6 @@ Needs the sweep's packages and a store in which the cards named below have run:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +18,11 @@ from omnicost.data import Dataset, open_dataset
 from omnicost.engine.graph import by_role
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
-from omnicost.errors import InputError, MissingError
+from omnicost.errors import MissingError
 from omnicost.pipeline.mask_examples import examples
 from omnicost.plot.masks import MaskExample
 from omnicost.sweep.lookup import StoredMasks, find_masks
+from omnicost.sweep.rows import SOURCE_PREFIX
 
 # The paper's rows: points and boxes on COCO, points on the others, all tuned on 1%.
 TUNED = (
@@ -46,10 +46,11 @@ def of_cells(store: Store, cells: tuple[tuple[str, str], ...], count: int) -> It
 
 
 def _masks_of(store: Store, name: str) -> StoredMasks:
-    """A cell's masks, also where another card made it first, under its own name of the recipe."""
-    for alias in ALIASES:
-        with suppress(InputError):
-            return find_masks(store, name + alias)
+    """A cell's masks, under whichever name a card first made its student: all share the masks."""
+    names = {f"student {name}{alias}" for alias in ALIASES}
+    for found in store.manifests():
+        if found.label in names:
+            return find_masks(store, SOURCE_PREFIX + found.key)
     return find_masks(store, name)
 
 
@@ -63,7 +64,7 @@ def of_class_prompts(store: Store, count: int) -> Iterator[MaskExample]:
 def _lone_points(store: Store, kind: str) -> StageManifest:
     """Pseudo-masks of points that GroundingDINO had no part in, by the teacher's kind."""
     for found in store.manifests():
-        teacher = found.inputs.get("teacher.mask")
+        teacher = found.inputs.get("teacher.mask") or found.inputs.get("teacher.point")
         if found.label == CLASS_PROMPTS and not by_role(found.inputs, "detections.") and teacher:
             told = store.manifest(teacher).label
             if told.startswith(f"teacher {kind} ") and told.endswith("seed=0"):
