@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.recorded import RESULTS
+from analysis.variants import BASES, pairs
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import prior_belief, weakest
@@ -38,20 +39,17 @@ TRUNK: Final = 0.7
 FIFTH: Final = 0.2  # of the hours of all cells
 SEEDS: Final = 3  # most students of a cell
 FIXED: Final = {("point", 0.0), ("box", 0.0), ("point", 0.1), ("box", 0.1)}
-OWN: Final = "own"  # variants of the card tiny-trunk
-TRUNKED: Final = (
-    "masks-0.7"  # of five that were tried it moves the front least (LOG.md, 2026-11-26)
-)
+TRUNK_CARD: Final = "tiny-trunk"
+# Of the card's five trunks the one that moves the front least (LOG.md, 2026-11-26).
+TRUNKED: Final = "masks-0.7"
 
 
 def trunk_bias() -> dict[Policy, float]:
     """By how much log AP is off after a trunk: mean over tiny data sets and seeds."""
-    rows = read_rows(RESULTS / "tiny" / "tiny-trunk.jsonl")
-    ap = {(row.dataset, row.policy, row.seed, row.variant): row.ap for row in rows}
+    rows = read_rows(RESULTS / "tiny" / f"{TRUNK_CARD}.jsonl")
     off: dict[Policy, list[float]] = defaultdict(list)
-    for (dataset, policy, seed, variant), found in ap.items():
-        if variant == TRUNKED:
-            off[policy].append(float(np.log(found / ap[dataset, policy, seed, OWN])))
+    for pair in pairs(rows, BASES[TRUNK_CARD], TRUNKED):
+        off[pair.policy].append(float(np.log1p(pair.ap / pair.base_ap)))
     return {policy: float(np.mean(each)) for policy, each in off.items()}
 
 

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.decide import FIFTH, SHORT, TRUNKED, draw, is_cheap, means_of, show
+from analysis.decide import FIFTH, SHORT, TRUNK_CARD, TRUNKED, draw, is_cheap, means_of, show
+from analysis.recorded import RESULTS, TINY_SETS
 from omnicost.annotation import Policy
 from omnicost.decide.campaign import Campaign, Limits
 from omnicost.decide.choose import next_students
@@ -30,8 +31,7 @@ from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.results import Row, read_rows
 
-DATASETS: Final = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
-SHORT_CARD, TRUNK_CARD = "tiny-short", "tiny-trunk"
+SHORT_CARD: Final = "tiny-short"
 HALVES: Final = 20
 
 Students = Mapping[PricedStudent, float]
@@ -161,7 +161,7 @@ def _decided(world: World, front: Front, students: Students, limits: Limits) -> 
         belief, spread = front.believe(scores)
         taken = [score.student for score in scores]
         left = limits.device_hours - _hours(front, scores)
-        offers = front.offers(taken, _paid(front, scores))
+        offers = front.offers(taken, front.prices.needed(score.student for score in scores))
         offers = [each for each in offers if PricedStudent(*each[:2]) in students]
         offers = [each for each in offers if each.hours <= left]
         picked = next_students(belief, front.worth, spread.own_sd, offers, 1)
@@ -172,12 +172,13 @@ def _decided(world: World, front: Front, students: Students, limits: Limits) -> 
     return _ended(world, front, scores)
 
 
-def _paid(front: Front, scores: Sequence[Score]) -> frozenset[str]:
-    return frozenset[str]().union(*(front.prices.stages[score.student] for score in scores))
-
-
 def _hours(front: Front, scores: Sequence[Score]) -> float:
-    return float(sum(front.prices.hours[key] for key in _paid(front, scores)))
+    return float(
+        sum(
+            front.prices.hours[key]
+            for key in front.prices.needed(score.student for score in scores)
+        )
+    )
 
 
 def _ended(world: World, front: Front, scores: Sequence[Score]) -> Campaign:
@@ -194,7 +195,7 @@ def _ended(world: World, front: Front, scores: Sequence[Score]) -> Campaign:
 def summarise(folder: Path, regret: float) -> list[dict[str, Any]]:
     """Mean and 90th percentile of every way on every data set that was swept."""
     table = []
-    for dataset in DATASETS:
+    for dataset in TINY_SETS:
         if not (folder / f"{dataset}.jsonl").exists():
             continue
         ways: dict[str, list[Campaign]] = {}
@@ -207,7 +208,7 @@ def summarise(folder: Path, regret: float) -> list[dict[str, Any]]:
 def main() -> None:
     """Print the table; write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=Path, default=Path("results/tiny"), help="of the cards")
+    parser.add_argument("--rows", type=Path, default=RESULTS / "tiny", help="of the cards")
     parser.add_argument("--regret", type=float, default=0.15, help="expected, in AP, to stop at")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -217,7 +218,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps({"regret": options.regret, "rows": table}, indent=1))
     if options.plot:
-        cells = max(read_world(options.rows, line["dataset"]).cells for line in table)
+        cells = max(int(line["students"]) for line in table if line["way"] == "all cells")
         shown = [each for each in table if "trunk" not in each["way"] or TRUNKED in each["way"]]
         draw({"students of the tiny worlds": shown}, cells, options.plot)
 

@@ -32,15 +32,16 @@ class Pair(NamedTuple):
     policy: Policy
     seed: int
     ap: float
+    base_ap: float
 
 
 def pairs(rows: Sequence[Row], base: str, variant: str) -> list[Pair]:
     """The differences in AP of the cells that both recipes have."""
     at = {(row.dataset, row.policy, row.seed, row.variant): row.ap for row in rows}
     return [
-        Pair(dataset, policy, seed, ap - at[dataset, policy, seed, base])
+        Pair(dataset, policy, seed, ap - base_ap, base_ap)
         for (dataset, policy, seed, name), ap in at.items()
-        if name == variant and (dataset, policy, seed, base) in at
+        if name == variant and (base_ap := at.get((dataset, policy, seed, base))) is not None
     ]
 
 

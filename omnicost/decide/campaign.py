@@ -91,7 +91,7 @@ def decided(
     rng = np.random.default_rng(seed)
     scores = Scores(truth, belief.seeds, rng)
     taken, hours = list(done), 0.0
-    paid = frozenset[str]().union(*(prices.stages[student] for student in done))
+    paid = prices.needed(done)
     while not belief.measured or expected_regret(belief, worth, rng) >= limits.regret:
         offers = [Offer(*student, prices.of(student, paid)) for student in prices.first_of(taken)]
         offers = [each for each in offers if hours + each.hours <= limits.device_hours]
@@ -120,8 +120,7 @@ def listed(
     for student in students:
         score = scores.of(student)
         belief = belief.after(student.coordinate, score, truth.noise_sd, student.seed)
-    paid = frozenset[str]().union(*(prices.stages[student] for student in students))
-    hours = float(sum(prices.hours[key] for key in paid))
+    hours = float(sum(prices.hours[key] for key in prices.needed(students)))
     return _ended(belief, worth, truth, len(students), hours, rng)
 
 

@@ -30,6 +30,10 @@ class Prices:
     stages: Mapping[PricedStudent, frozenset[str]]
     hours: Mapping[str, float]
 
+    def needed(self, students: Iterable[PricedStudent]) -> frozenset[str]:
+        """Stages that any of the students needs."""
+        return frozenset[str]().union(*(self.stages[student] for student in students))
+
     def of(self, student: PricedStudent, done: Set[str]) -> float:
         """Device-hours that a student still takes."""
         left = sum(self.hours[key] for key in self.stages[student] - done)
