@@ -38,6 +38,13 @@ class Cell(NamedTuple):
     """One setting and what each seed gave; a recorded figure of the paper is one value."""
 
     values: tuple[float, ...]
+    seeds: tuple[int, ...] = (0,)
+
+    @classmethod
+    def of(cls, by_seed: Mapping[int, float]) -> Cell:
+        """The values in the order of their seeds."""
+        seeds = tuple(sorted(by_seed))
+        return cls(tuple(by_seed[seed] for seed in seeds), seeds)
 
     @property
     def mean(self) -> float:
@@ -51,7 +58,7 @@ class Cell(NamedTuple):
         return f"{self.mean:.{digits}f} ± {np.std(self.values, ddof=1):.{digits}f}"
 
 
-NOTHING: Final = Cell(())
+NOTHING: Final = Cell((), ())
 Cells = Mapping[Policy, Cell]
 
 
@@ -86,9 +93,7 @@ def cells_of(rows: Iterable[Row], figure: str = "ap") -> dict[Policy, Cell]:
         value = getattr(row, figure)
         if value is not None:
             values.setdefault(row.policy, {})[row.seed] = value
-    return {
-        policy: Cell(tuple(own[seed] for seed in sorted(own))) for policy, own in values.items()
-    }
+    return {policy: Cell.of(own) for policy, own in values.items()}
 
 
 def by_variant(rows: Iterable[Row]) -> dict[str, dict[Policy, Cell]]:

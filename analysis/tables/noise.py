@@ -20,7 +20,7 @@ def make(results: Results, out: Path) -> Section:
     faulty = by_variant(results.students("tiny-noise"))
     if not faulty:
         return Section(title, "No rows yet.")
-    pool = [cell for cells in faulty.values() for cell in cells.values()]
+    pool = [cell for cells in (clean, *faulty.values()) for cell in cells.values()]
     lines = []
     for variant, cells in faulty.items():
         line = {"fault": variant}
@@ -31,5 +31,8 @@ def make(results: Results, out: Path) -> Section:
             found = contrast(terms, pool)
             line[f"{kind}, against perfect labels"] = "-" if found is None else found.span()
         lines.append(line)
-    note = "AP on tiny-coco without masks, and its difference with a 95% interval."
+    note = (
+        "AP on tiny-coco without masks, and its difference with a 95% interval. A fault that a "
+        "type cannot have shows how far students of two machines differ."
+    )
     return Section(title, f"{note}\n\n{written(pd.DataFrame(lines), out, 'noise')}")

@@ -56,7 +56,7 @@ def tiny_teachers(rows: list[dict[str, Any]]) -> dict[Setting, Cell]:
             and row["policy"].get("mask", 0.0) == setting.mask_share
         }
         if values:
-            found[setting] = Cell(tuple(values[seed] for seed in sorted(values)))
+            found[setting] = Cell.of(values)
     return found
 
 
