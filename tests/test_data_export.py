@@ -357,6 +357,23 @@ def test_a_strangers_file_is_kept(tmp_path: Path) -> None:
     assert "is an input of this command" in str(done.exception)
 
 
+@pytest.mark.parametrize("verb", ["imported", "written"])
+def test_labels_of_people_are_kept(tmp_path: Path, verb: str) -> None:
+    """An imported set, one of 0.3 too, is replaced with --force only, as input or not."""
+    photos = label_exports.photos(tmp_path / "photos")
+    (tmp_path / "in.xml").write_text(label_exports.cvat())
+    write_set(read_export(tmp_path / "in.xml"), Photos(photos), tmp_path / "set")
+    own = tmp_path / "set" / "instances.json"
+    own.write_text(own.read_text().replace("imported by", f"{verb} by", 1))
+    other = tmp_path / "other.json"
+    other.write_text(own.read_text())
+    arguments = ["export", str(tmp_path / "set"), "--split", "all", "--out"]
+    done = CliRunner().invoke(app, [*arguments, str(own)])
+    assert "is an input of this command" in str(done.exception)
+    done = CliRunner().invoke(app, [*arguments, str(other)])
+    assert "was not written by omnicost" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("form", "name"),
     [
