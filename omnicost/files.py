@@ -166,12 +166,12 @@ def refuse_to_replace(
     for given in inputs:
         if given is not None and given.exists() and given.samefile(out):
             raise InputError(out, "is an input of this command", "name another file, or `force`")
-    if out.is_file() and not _is_ours(out, head):
+    if out.is_file() and not is_ours(out, head):
         problem = "exists and was not written by omnicost"
         raise InputError(out, problem, "name another file, or `force`")
 
 
-def _is_ours(path: Path, head: str) -> bool:
+def is_ours(path: Path, head: str) -> bool:
     """Whether a file is empty, bears the mark near an end, or begins as our files do."""
     try:
         with path.open("rb") as file:
