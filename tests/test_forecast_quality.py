@@ -50,7 +50,6 @@ def test_better_pseudo_masks_are_worth_more_in_every_draw() -> None:
     assert surface.types == tuple(w for w in WEAK_TYPES if str(w) in F1)
     drawn = surface.draws_at(0.0)
     assert (drawn[:, -1] > drawn[:, 0]).mean() > 0.95
-    assert surface.fewest_tested == 40
     # Beyond what was tried, masks help as they do on the paper's data sets, less and less surely.
     box = surface.types.index(AnnotationType.BOX)
     assert surface.at(3000.0)[box] > surface.at(40.0)[box]

@@ -405,6 +405,15 @@ def test_like_says_weak_and_a_pilot_less_so() -> None:
         gather(5000, rng, like=["coco"])
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_fewest_tested_masks_are_the_fewest(name: str) -> None:
+    """1% of a data set's images; of a project like others, the fewest of any of them."""
+    rng = np.random.default_rng(0)
+    assert gather(1000, rng, name, draws=50).tested[0] == round(0.01 * BUILT_IN[name].images)
+    like = gather(1000, rng, like=["coco", "cityscapes"], draws=50)
+    assert like.tested[0] == round(0.01 * BUILT_IN["cityscapes"].images)
+
+
 def test_extrapolation_is_flagged() -> None:
     """More masks than any student had, and fewer than any teacher had, are said."""
     many = make_plan(Question(9000.0), BUILT_IN["cityscapes"].with_images(30_000),
