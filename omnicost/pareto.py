@@ -20,6 +20,8 @@ _ROUNDING: Final = 1e-12
 def is_dominated(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Whether another point costs no more, is worth no less, and is better in one of the two.
 
+    Every point is compared with every other, which suits some thousands of them.
+
     Args:
         cost: ``(..., N)``.
         value: ``(..., N)``; vectorised over the leading axes.
@@ -31,8 +33,7 @@ def is_dominated(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     less, more = cost[..., None, :], value[..., None, :]  # of the others, along the last axis
     no_worse = (less <= cost[..., None]) & (more >= value[..., None])
     better = (less < cost[..., None]) | (more > value[..., None])
-    dominated: np.ndarray = (no_worse & better).any(axis=-1)
-    return dominated
+    return np.any(no_worse & better, axis=-1)
 
 
 def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
