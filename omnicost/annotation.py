@@ -99,16 +99,20 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str, where: object = "policy") -> Policy:
-        """A policy from text such as ``mask=0.1,point=0.9``."""
+        """A policy from text such as ``mask=0.1,point=0.9``; each type once."""
         shares: dict[AnnotationType | str, float] = {}
         for part in text.split(","):
             name, _, share = part.partition("=")
             try:
-                shares[name.strip()] = float(share)
+                number = float(share)
             except ValueError:
                 raise InputError(
                     where, f"{part.strip()!r} is not type=share", "write mask=0.1,point=0.9"
                 ) from None
+            annotation = AnnotationType.parse(name, where)
+            if annotation in shares:
+                raise InputError(where, f"names {annotation} twice", "give each type one share")
+            shares[annotation] = number
         return cls.of(shares, where)
 
     def __getitem__(self, annotation: AnnotationType) -> float:

@@ -20,6 +20,8 @@ _ROUNDING: Final = 1e-12
 def is_dominated(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Whether another point costs no more, is worth no less, and is better in one of the two.
 
+    Every point is compared with every other, which suits some thousands of them.
+
     Args:
         cost: ``(..., N)``.
         value: ``(..., N)``; vectorised over the leading axes.
@@ -28,21 +30,10 @@ def is_dominated(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
         ``(..., N)`` bool. Equal points do not dominate each other.
     """
     cost, value = _points(cost, value)
-    order = np.lexsort((-value, cost), axis=-1)
-    sorted_cost = np.take_along_axis(cost, order, -1)
-    sorted_value = np.take_along_axis(value, order, -1)
-    best = np.maximum.accumulate(sorted_value, axis=-1)
-    # Best value among strictly cheaper points: that before the first point of equal cost.
-    same = np.zeros(cost.shape, dtype=bool)
-    same[..., 1:] = sorted_cost[..., 1:] == sorted_cost[..., :-1]
-    index = np.broadcast_to(np.arange(cost.shape[-1]), cost.shape)
-    first = np.maximum.accumulate(np.where(same, 0, index), axis=-1)
-    cheaper = np.take_along_axis(best, np.maximum(first - 1, 0), -1)
-    by_cheaper = (first > 0) & (cheaper >= sorted_value)
-    by_equal_cost = np.take_along_axis(sorted_value, first, -1) > sorted_value
-    dominated = np.empty(cost.shape, dtype=bool)
-    np.put_along_axis(dominated, order, by_cheaper | by_equal_cost, -1)
-    return dominated
+    less, more = cost[..., None, :], value[..., None, :]  # of the others, along the last axis
+    no_worse = (less <= cost[..., None]) & (more >= value[..., None])
+    better = (less < cost[..., None]) | (more > value[..., None])
+    return np.any(no_worse & better, axis=-1)
 
 
 def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Final
 _TURNING: Final = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t")
+_SHIELDED: Final = ("=", "+", "-", "@", "\t", "'")
 
 
 def is_plain(text: str) -> bool:
@@ -35,11 +35,15 @@ def _spelled(character: str) -> str:
 
 
 def plain_cell(text: str) -> str:
-    """A text that no spreadsheet runs as a formula: an apostrophe before what looks like one."""
+    """A text that no spreadsheet runs as a formula: an apostrophe before what looks like one.
+
+    Before an apostrophe too, so that what is shielded can be told from what is not.
+    """
     text = text.replace("\r", "\\r")  # which the csv module leaves unquoted
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return f"'{text}" if text.startswith(_SHIELDED) else text
 
 
 def text_of_cell(cell: str) -> str:
     """The text that `plain_cell` wrote, without the apostrophe that shields it."""
-    return cell.removeprefix("'")
+    shielded = cell.startswith("'") and cell[1:].startswith(_SHIELDED)
+    return cell[1:] if shielded else cell

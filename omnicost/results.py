@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -144,6 +144,9 @@ class TeacherRow(BaseModel):
     """Training images, labelled in any way."""
 
 
+Line = TypeVar("Line", Row, TeacherRow)
+
+
 def f1_percent(hits: int, found: int, wanted: int) -> float | None:
     """Harmonic mean of precision and recall of so many finds; None where there is neither."""
     return 200.0 * hits / (found + wanted) if found + wanted else None
@@ -186,53 +189,47 @@ def read_rows(path: Path | str, *, may_be_empty: bool = False) -> list[Row]:
     Raises:
         InputError: naming the line and field that cannot be used, or that the file has no row.
     """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
-    rows = [
-        row
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and (row := _parse_line(line, f"{path}:{number}")) is not None
-    ]
+    rows = _lines_of(path, Row)
     if not rows and not may_be_empty:
         raise InputError(path, "holds no result rows", "give a results file written by a sweep")
     return rows
 
 
 def read_teacher_rows(path: Path | str) -> list[TeacherRow]:
-    """All rows of a file that a sweep of teachers wrote.
+    """All rows of a file that a sweep of teachers wrote, torn lines left out as in `read_rows`.
 
     Raises:
         InputError: naming the line that is no such row, or that the file has none.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read ({error})", "check the path") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows += [TeacherRow.model_validate_json(line)] if line.strip() else []
-        except ValidationError as error:
-            raise ConfigError(f"{path}:{number}", faults_of(error, TeacherRow)) from None
+    rows = _lines_of(path, TeacherRow)
     if not rows:
         raise InputError(path, "holds no rows of teachers", "give one that a sweep wrote")
     return rows
 
 
-def _parse_line(line: bytes, where: str) -> Row | None:
+def _lines_of(path: Path | str, model: type[Line]) -> list[Line]:
+    """The lines of a file, of one model; empty ones and those that were not finished left out."""
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    places = ((line, f"{path}:{number}") for number, line in enumerate(lines, start=1))
+    read = [_parse_line(line, where, model) for line, where in places if line.strip()]
+    return [row for row in read if row is not None]
+
+
+def _parse_line(line: bytes, where: str, model: type[Line]) -> Line | None:
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         if line.startswith(b"{") and not line.rstrip().endswith(b"}"):
             message = f"{where}: unfinished line left out (its writer was stopped)"
-            warnings.warn(message, TornLineWarning, stacklevel=3)
+            warnings.warn(message, TornLineWarning, stacklevel=4)
             return None
         raise InputError(where, "is not a line of JSON", "give a JSON Lines results file") from None
     if not isinstance(data, dict):
         raise InputError(where, f"is {type(data).__name__}, not a row", "write one object a line")
-    return parse_row(data, where)
+    return _validated(data, where, model)
 
 
 def parse_row(data: dict[str, Any], where: object = "row") -> Row:
@@ -241,10 +238,14 @@ def parse_row(data: dict[str, Any], where: object = "row") -> Row:
     Raises:
         ConfigError: naming every field that cannot be used.
     """
+    return _validated(data, where, Row)
+
+
+def _validated(data: dict[str, Any], where: object, model: type[Line]) -> Line:
     try:
-        return Row.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(where, faults_of(error, Row)) from None
+        raise ConfigError(where, faults_of(error, model)) from None
     except InputError as error:
         raise InputError(where, f"policy: {error.problem}", error.remedy) from None
 

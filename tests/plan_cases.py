@@ -25,7 +25,6 @@ def surface(
         scale=40.0,
         run_draws=np.zeros(draws),
         misfit_draws=np.zeros((draws, len(worth))),
-        fewest_tested=3,
     )
 
 

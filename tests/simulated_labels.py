@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnicost.annotation import AnnotationType, Policy
-from omnicost.coco.given import TYPES
+from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
 from omnicost.data.columns import Columns, offsets
 from omnicost.data.dataset import Dataset
 from omnicost.data.rle import empty
@@ -24,10 +23,10 @@ def simulate_labels(
     Raises:
         InputError: as `splits.assign`; if a type is none that a set with given labels can hold.
     """
-    others = [kind for kind in policy if kind not in TYPES]
+    others = [kind for kind in policy if kind not in PAPER_TYPES]
     if others:
         problem = f"no set with given labels holds {', '.join(others)}"
-        raise InputError("policy", problem, f"use {', '.join(TYPES)}")
+        raise InputError("policy", problem, f"use {', '.join(PAPER_TYPES)}")
     strengths = assign(dataset, policy, seed)
     kinds = tuple(AnnotationType)
     parts = [

@@ -69,6 +69,7 @@ def test_cells_at_the_ends_have_one_type() -> None:
         ("mask", "'mask' is not type=share"),
         ("mask=nan,point=1", "share of mask is nan"),
         ("mask=-0.1,point=1.1", "share of mask is -0.1"),
+        ("mask=0.5,box=0.5,Mask=0.5", "names mask twice"),
         ("", "'' is not type=share"),
     ],
 )

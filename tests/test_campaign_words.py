@@ -126,7 +126,7 @@ def test_untried_masks_stand_among_the_cautions() -> None:
     """The README's example buys fewer masks than any teacher was tuned on, and says so."""
     stats = BUILT_IN["coco"].with_images(20_000)
     plan = make_plan(Question(373.0), stats, dataset="coco", draws=100)
-    assert 0 < plan.images[MASK] < (plan.evidence.surface.fewest_tested or 0)
+    assert 0 < plan.images[MASK] < plan.evidence.tested[0]
     told = list(words.cautions(PlanReport(plan, plan.question)))
     assert any(line.startswith("Never tried") for line in told)
     assert not any(line in told for line in words.grounds(PlanReport(plan, plan.question)))

@@ -27,6 +27,7 @@ from omnicost.data.exports.coco import write_coco_json
 from omnicost.data.exports.cvat import write_cvat
 from omnicost.data.exports.label_studio import write_tasks
 from omnicost.data.exports.merged import Merged, PseudoMasks, read_pseudomasks
+from omnicost.data.exports.regions import OwnLabels
 from omnicost.data.exports.yolo import joined, outlines, write_yolo
 from omnicost.data.imports.photos import Photos
 from omnicost.data.imports.read import read_export
@@ -192,6 +193,20 @@ def test_tasks(tmp_path: Path, merged: Merged) -> None:
     assert tasks[1][0]["predictions"][0]["result"] == []
 
 
+def test_a_smaller_export_leaves_no_tasks_of_the_first(tmp_path: Path, merged: Merged) -> None:
+    """Tasks of an earlier export go, somebody's file stays, and any number of images is told."""
+    stranger = tmp_path / "tasks-mine.json"
+    stranger.write_text("[]")
+    told: list[int] = []
+    first = write_tasks(
+        tmp_path, merged, tasks_per_file=1, progress=lambda done, *_: told.append(done)
+    )
+    assert told == [1, 2]
+    second = write_tasks(tmp_path, merged)
+    assert [len(each) for each in (first, second)] == [3, 2]
+    assert {*tmp_path.glob("*.*")} == {stranger, *second}
+
+
 # --- the verb
 
 
@@ -271,6 +286,15 @@ def test_yolo_outlines_keep_the_shape(tmp_path: Path, merged: Merged) -> None:
     masks = again.instances(0).masks()
     for mask, blob in zip(masks, (BLOBS[0], BLOBS[1], BLOBS[3]), strict=True):
         assert (mask & blob).sum() / (mask | blob).sum() > 0.9
+
+
+def test_a_mask_without_a_pixel_has_no_line(tmp_path: Path) -> None:
+    """YOLO has no place for it: left out and counted."""
+    content = every_form()
+    tiny = {"segmentation": [[5.1, 5.1, 5.2, 5.1, 5.2, 5.2]], "bbox": [5.1, 5.1, 0.1, 0.1]}
+    content["annotations"][0] |= tiny | {"area": 0.005}
+    dataset = open_dataset(write(tmp_path / "data", content), "train")
+    assert write_yolo(tmp_path / "yolo", OwnLabels(dataset)) == (2, 1)
 
 
 @given(arrays(bool, (24, 30), elements=st.booleans(), fill=st.just(False)), st.booleans())
@@ -355,6 +379,23 @@ def test_a_strangers_file_is_kept(tmp_path: Path) -> None:
     given = folder / "annotations" / "instances_train2017.json"
     done = CliRunner().invoke(app, ["export", str(given), "--split", "all", "--out", str(given)])
     assert "is an input of this command" in str(done.exception)
+
+
+@pytest.mark.parametrize("verb", ["imported", "written"])
+def test_labels_of_people_are_kept(tmp_path: Path, verb: str) -> None:
+    """An imported set, one of 0.3 too, is replaced with --force only, as input or not."""
+    photos = label_exports.photos(tmp_path / "photos")
+    (tmp_path / "in.xml").write_text(label_exports.cvat())
+    write_set(read_export(tmp_path / "in.xml"), Photos(photos), tmp_path / "set")
+    own = tmp_path / "set" / "instances.json"
+    own.write_text(own.read_text().replace("imported by", f"{verb} by", 1))
+    other = tmp_path / "other.json"
+    other.write_text(own.read_text())
+    arguments = ["export", str(tmp_path / "set"), "--split", "all", "--out"]
+    done = CliRunner().invoke(app, [*arguments, str(own)])
+    assert "is an input of this command" in str(done.exception)
+    done = CliRunner().invoke(app, [*arguments, str(other)])
+    assert "was not written by omnicost" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,16 @@ def test_the_dataset_carries_what_was_given(tmp_path: Path) -> None:
     assert again.fingerprint == dataset.fingerprint
 
 
+def test_crowds_leave_and_come_back(tmp_path: Path) -> None:
+    """A point or a tag of a crowd is one in the COCO file too."""
+    data = labelled(("point", "point"), ("tag", "tag"))
+    for each in data["annotations"][::2]:
+        each["iscrowd"] = 1
+    dataset = opened(tmp_path, data)
+    again = opened(tmp_path / "again", dataset.to_coco())
+    assert again.fingerprint == dataset.fingerprint
+
+
 def test_an_ordinary_set_is_as_it_was(tmp_path: Path) -> None:
     """Masks throughout: no given labels, and nothing more in the columns."""
     dataset = opened(tmp_path, labelled(("mask",), ()))

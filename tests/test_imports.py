@@ -99,6 +99,21 @@ def test_yolo_folders(tmp_path: Path, photos: Path) -> None:
     np.testing.assert_allclose(boxes, [BOX, BOX2], atol=1e-3)
 
 
+def test_boxes_of_yolo_poses(tmp_path: Path, photos: Path) -> None:
+    """Lines with keypoints are boxes, and what is left out of them is told."""
+    folder = tools.yolo(tmp_path / "yolo")
+    with (folder / "data.yaml").open("a") as file:
+        file.write("kpt_shape: [3, 2]\n")
+    path = folder / "labels" / "a" / "box.txt"
+    path.write_text(path.read_text().replace("\n", " 0.1 0.2 0.3 0.4 0.5 0.6\n"))
+    (folder / "labels" / "b" / "point.txt").unlink()
+    done, dataset = imported(folder, photos, tmp_path / "set", only_labelled=True)
+    assert done.types == {"box": 2}
+    assert reasons(done) == ["keypoints, only their box taken"]
+    boxes = dataset.instances(by_name(dataset)["a/box.png"]).boxes
+    np.testing.assert_allclose(boxes, [BOX, BOX2], atol=1e-3)
+
+
 def test_roboflows_layout_and_a_set_of_ours(tmp_path: Path, photos: Path) -> None:
     """`_annotations.coco.json` beside the pictures; importing a set again changes no label."""
     _, dataset = imported(saved(tmp_path, "cvat"), photos, tmp_path / "set")
@@ -139,6 +154,51 @@ def test_a_manifest_says_what_was_asked_for(tmp_path: Path, photos: Path) -> Non
     assert len(dataset.instances(by_name(dataset)["b/empty.png"]).annotation_ids) == 0
     with pytest.raises(InputError, match="manifest: names none of the photos"):
         imported(export, photos, tmp_path / "other", asked={"elsewhere.png": AnnotationType.BOX})
+
+
+def coco_file(folder: Path, **drawn: dict[str, Any] | None) -> Path:
+    """A COCO file of photos, each with one annotation of the fields given, or with none."""
+    names = {"a": "a/box.png", "b": "b/empty.png"}
+    content = {
+        "images": [
+            {"id": n, "file_name": names[key], "height": 40, "width": 60}
+            for n, key in enumerate(drawn, start=1)
+        ],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1} | fields
+            for n, fields in enumerate(drawn.values(), start=1)
+            if fields is not None
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (folder / "coco.json").write_text(json.dumps(content))
+    return folder / "coco.json"
+
+
+OUTLINED = {"segmentation": [[1, 1, 9, 1, 9, 9]]}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "asked", "types"),
+    [
+        ({"a": {"bbox": [1, 1, 9, 9]}, "b": None}, {}, {"box": 2}),
+        ({"a": OUTLINED, "b": None}, {}, {"mask": 2}),
+        ({"a": OUTLINED, "b": None}, {"b/empty.png": "none"}, {"none": 1, "mask": 1}),
+        ({"a": {}, "b": None}, {}, {"class": 2}),
+        ({"a": None, "b": None}, {}, {"none": 2}),
+        ({"a": None, "b": None}, {"b/empty.png": "box"}, {"none": 1, "box": 1}),
+    ],
+)
+def test_coco_says_no_more_than_is_drawn(
+    tmp_path: Path, photos: Path, drawn: Any, asked: dict[str, str], types: dict[str, int]
+) -> None:
+    """COCO files declare no types: the manifest does, else what is drawn, as in CVAT's XML."""
+    given_out = {name: AnnotationType(each) for name, each in asked.items()}
+    done, dataset = imported(
+        coco_file(tmp_path, **drawn), photos, tmp_path / "set", asked=given_out, only_labelled=True
+    )
+    assert done.types == types
+    assert dataset.types() == types
 
 
 def test_an_image_without_objects_has_the_only_type(tmp_path: Path, photos: Path) -> None:
@@ -236,13 +296,25 @@ def test_agreement_needs_more_than_half() -> None:
 
 def test_names_of_photos(tmp_path: Path) -> None:
     """Paths, addresses, upload prefixes, other endings; what fits two photos is told."""
-    for name in ("x/one two.jpg", "x/same.png", "y/same.png", "y/deadbeef-odd.png", "z/b%20c.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (
+        "x/one two.jpg",
+        "x/same.png",
+        "y/same.png",
+        "top.png",
+        "y/z/top.png",
+        "y/deadbeef-odd.png",
+        "z/b%20c.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     photos = Photos(tmp_path)
     for name, found in {
         "x/same.png": ["x/same.png"],
         "same.png": ["x/same.png", "y/same.png"],
+        "top.png": ["top.png"],
+        "/data/upload/3/0123abcd-top.png": ["top.png"],
+        "labels/top": ["top.png"],
+        "z/top.png": ["y/z/top.png"],
         "C:\\data\\y\\same.png": ["y/same.png"],
         "https://host/a/one%20two.jpg?token=1": ["x/one two.jpg"],
         "/data/upload/3/0123abcd-one_two.jpg": ["x/one two.jpg"],

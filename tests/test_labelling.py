@@ -18,6 +18,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
 from omnicost.labelling import assign, read_images, write_manifest
 from omnicost.labelling.images import picture_size, read_categories
+from omnicost.labelling.in_hand import manifest_types
 from omnicost.labelling.label_studio import address, interface
 from omnicost.labelling.manifest import INDEX
 from omnicost.plain_text import plain_cell
@@ -133,7 +134,7 @@ def test_a_count_has_places_for_ids_and_no_tasks(tmp_path: Path) -> None:
     assert "given as a count" in (tmp_path / "HOW_TO_IMPORT.txt").read_text()
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", '-\n"'])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", '-\n"', "'", "'="])
 def test_names_are_no_formulas_in_the_csv(tmp_path: Path, start: str) -> None:
     """A spreadsheet must not run a file name; tasks and lists keep the exact one."""
     name = f"{start}cmd|' /C calc'!A0.jpg"
@@ -145,6 +146,7 @@ def test_names_are_no_formulas_in_the_csv(tmp_path: Path, start: str) -> None:
     )
     with (tmp_path / "manifest.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["file_name"] == f"'{name}"
+    assert manifest_types(tmp_path / "manifest.csv") == {name: AnnotationType.BOX}
     assert read_json(tmp_path / "label_studio_box.json")[0]["data"]["file_name"] == name
 
 

@@ -40,7 +40,7 @@ def test_mixture_by_hand() -> None:
 
 @given(points())
 def test_dominance_is_its_definition(data: tuple[np.ndarray, np.ndarray]) -> None:
-    """The sorted sweep equals the comparison of every point with every other."""
+    """It equals the comparison of every point with every other, one by one."""
     cost, value = data
     count = len(cost)
     naive = [

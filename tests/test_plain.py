@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from omnicost.cli.shared.output import console
 from omnicost.errors import InputError
-from omnicost.plain_text import plain_cell, visible
+from omnicost.plain_text import plain_cell, text_of_cell, visible
 from omnicost.plain_yaml import MOST_VALUES, parse_yaml
 from omnicost.plot.style import save_numbers
 
@@ -114,3 +114,6 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     assert "'-1," in written
     assert ",-1.5" in written
     assert plain_cell("@x") == "'@x"
+    for name in ("a", "=a", "'a", "''a", "'=a"):
+        assert text_of_cell(plain_cell(name)) == name
+    assert text_of_cell("'a") == "'a", "as manifests of 0.3 have it"

@@ -16,6 +16,7 @@ from omnicost.errors import InputError
 from omnicost.plan import (
     Plan,
     Question,
+    build,
     gather,
     make_plan,
     statistics_from_rows,
@@ -237,17 +238,38 @@ def test_limited_hours_equal_enumeration(problem: Problem, data: st.DataObject) 
 
 
 def test_limited_masks_are_kept() -> None:
-    """At most 100 h of masks go into the plan, which expects less for it; p90 still fits."""
+    """At most 100 h of masks go into the plan, which expects less; p90 is used up."""
     limits = {AnnotationType.MASK: 100.0}
     free, limited = coco_plan(Question(1500.0)), coco_plan(Question(1500.0, max_hours=limits))
     masks = limited.images[MASK] * limited.problem.seconds[MASK] / 3600
     assert masks <= 100 < free.images[MASK] * free.problem.seconds[MASK] / 3600
     assert limited.expectation.share < free.expectation.share
-    both = coco_plan(Question(500.0, confidence=0.9, max_hours=limits))
-    assert both.risk.p90_hours <= 500
+    for budget, hours in ((1000.0, 100.0), (500.0, 50.0)):
+        limits = {AnnotationType.MASK: hours}
+        both = coco_plan(Question(budget, confidence=0.9, max_hours=limits))
+        assert 0.998 * budget < both.risk.p90_hours <= budget
+
+
+def test_limits_that_do_not_bind_change_nothing() -> None:
+    """More hours than the plan takes are no limit: the same plan, sure or not."""
+    for confidence in (None, 0.9):
+        free = Question(880.0, confidence=confidence)
+        loose = Question(880.0, confidence=confidence, max_hours={AnnotationType.MASK: 1e6})
+        assert coco_plan(loose).images.tolist() == coco_plan(free).images.tolist()
 
 
 # --- risk
+
+
+def test_masks_in_hand_are_no_hours_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regret is told against every number of masks that the hours left allow."""
+    held = by_type(0, 0, 0, 0, 2000).astype(np.int64)
+    question = Question(200.0, max_hours={AnnotationType.MASK: 10.0})
+    plan = coco_plan(question, in_hand=held)
+    tried: list[np.ndarray] = []
+    monkeypatch.setattr(build, "assess", lambda *given: tried.append(given[-1]))
+    build._risk(question, plan.worlds, np.zeros_like(plan.images))
+    assert 1900 < tried[0].max() <= 2000 + 10 * 3600 / plan.problem.seconds[MASK]
 
 
 def test_no_uncertainty_no_regret() -> None:
@@ -336,6 +358,9 @@ def test_no_plan_from_smoke_rows() -> None:
     stopped = rows[0].model_copy(update={"seed": 1, "truncated": True})
     plan = make_plan(Question(5.0), COCO, rows=[*rows, stopped], draws=100)
     assert any("1 students that were stopped early" in note for note in plan.notes)
+    for like in (["coco", "ade20k"], ["coco", "mine"]):
+        found = gather(600, np.random.default_rng(0), None, [*rows, stopped], like, draws=50)
+        assert any("1 students that were stopped early" in note for note in found.notes)
 
 
 def test_few_masks_are_bought_only_for_what_they_are_expected_to_be_worth() -> None:
@@ -378,6 +403,15 @@ def test_like_says_weak_and_a_pilot_less_so() -> None:
         gather(5000, rng, like=["coco", "lvis"])
     with pytest.raises(InputError, match="two or more"):
         gather(5000, rng, like=["coco"])
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_fewest_tested_masks_are_the_fewest(name: str) -> None:
+    """1% of a data set's images; of a project like others, the fewest of any of them."""
+    rng = np.random.default_rng(0)
+    assert gather(1000, rng, name, draws=50).tested[0] == round(0.01 * BUILT_IN[name].images)
+    like = gather(1000, rng, like=["coco", "cityscapes"], draws=50)
+    assert like.tested[0] == round(0.01 * BUILT_IN["cityscapes"].images)
 
 
 def test_extrapolation_is_flagged() -> None:

@@ -83,7 +83,7 @@ def export(
     """
     from omnicost.data.exports.unmasked import unmasked_line
 
-    _refuse(out, form, Path(data), force)
+    _refuse(out, form, _inputs(data, split, root), force)
     if cell or policy or pseudomasks:
         wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
         with progress_bar("reading") as progress:
@@ -101,13 +101,27 @@ def export(
         typer.echo(unmasked_line(lost))
 
 
-def _refuse(out: Path, form: ExportFormat, data: Path, force: bool) -> None:
+def _inputs(data: str, split: str, root: Path | None) -> list[Path]:
+    """The data set and its own file of labels; of a tiny set that is drawn, none."""
+    from omnicost.data.opening import TINY
+    from omnicost.data.readers.layouts import find
+
+    if data.startswith(TINY) and not Path(data).exists():
+        return []
+    place = Path(data if root is None else root).expanduser()
+    try:
+        return [place, find(place, split).annotations]
+    except InputError:  # opening it says what is wrong
+        return [place]
+
+
+def _refuse(out: Path, form: ExportFormat, inputs: Sequence[Path], force: bool) -> None:
     """Keep what is not ours: the file, or in a folder each file that will be written."""
     from omnicost.data.exports.label_studio import refuse_tasks
     from omnicost.data.exports.yolo import refuse_yolo
     from omnicost.files import refuse_to_replace
 
-    refuse_to_replace(out, inputs=[data], force=force)
+    refuse_to_replace(out, inputs=inputs, force=force)
     if form is ExportFormat.LABEL_STUDIO:
         refuse_tasks(out, force)
     elif form is ExportFormat.YOLO:

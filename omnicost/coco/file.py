@@ -6,11 +6,10 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from omnicost.coco import given as given_module
 from omnicost.coco.decode import (
     CHUNK,
     Drawings,
@@ -21,7 +20,7 @@ from omnicost.coco.decode import (
     load_json,
 )
 from omnicost.coco.faults import Faults, shown
-from omnicost.coco.given import drawn_types, given_labels
+from omnicost.coco.given import POINT, drawn_types, given_labels
 from omnicost.coco.records import NOUNS, Records
 from omnicost.coco.sections import (
     Rows,
@@ -33,6 +32,10 @@ from omnicost.coco.sections import (
 )
 from omnicost.coco.statistics import CocoStatistics, count
 from omnicost.errors import InputError
+
+# Columns of `CocoFile` that go with its images, and those that annotations are read into.
+_OF_IMAGES: Final = ("image_ids", "image_sizes", "said")
+_READ: Final = ("annotation_ids", "areas", "boxes", "points", "is_crowd")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,7 @@ class CocoFile:
         points: (A, 2) float64, x y in pixels; NaN where the file gives none.
         is_crowd: (A,) bool.
         drawn: (A,) int8, strength of what each annotation draws.
+        said: (I,) int8, strength of the type that each image declares, else `given.UNSAID`.
         types: (I,) int8, strength of each image's annotation type; None unless labels are given.
         segmentations: text or data of the polygons or RLE of each annotation
             (`decode.segmentation_of`), None where there is none; an empty tuple if they were not
@@ -78,6 +82,7 @@ class CocoFile:
     points: np.ndarray
     is_crowd: np.ndarray
     drawn: np.ndarray
+    said: np.ndarray
     types: np.ndarray | None
     segmentations: Sequence[Any]
     info: Any
@@ -87,7 +92,7 @@ class CocoFile:
         kept = ~self.is_crowd
         counted = np.ones(len(self.image_ids), bool)
         if self.types is not None:
-            counted = self.types >= given_module.POINT
+            counted = self.types >= POINT
         return count(
             len(self.category_ids), self.image_indices[kept], self.class_indices[kept], counted
         )
@@ -97,19 +102,13 @@ class CocoFile:
         if chosen.all():
             return self
         rows, images = chosen[self.image_indices], np.flatnonzero(chosen)
+        taken = {name: getattr(self, name)[images] for name in _OF_IMAGES}
+        taken |= {name: getattr(self, name)[rows] for name in (*_READ, "class_indices", "drawn")}
         return replace(
             self,
-            image_ids=self.image_ids[images],
-            image_sizes=self.image_sizes[images],
+            **taken,
             file_names=[self.file_names[n] for n in images.tolist()],
-            annotation_ids=self.annotation_ids[rows],
             image_indices=(np.cumsum(chosen) - 1)[self.image_indices[rows]],
-            class_indices=self.class_indices[rows],
-            areas=self.areas[rows],
-            boxes=self.boxes[rows],
-            points=self.points[rows],
-            is_crowd=self.is_crowd[rows],
-            drawn=self.drawn[rows],
             types=None if self.types is None else self.types[images],
             segmentations=_chosen(self.segmentations, rows) if self.segmentations else (),
         )
@@ -212,7 +211,7 @@ def _assembled(
     drawn = drawn_types(columns["has_mask"], columns["boxes"], columns["points"])
     sound = rows.sound
     given = given_labels(
-        pictures["declared"], image_indices[sound], drawn[sound], columns["is_crowd"][sound]
+        pictures["said"], image_indices[sound], drawn[sound], columns["is_crowd"][sound]
     )
     if given is not None:
         rows.leave_out(np.flatnonzero(sound)[~given.kept])
@@ -221,18 +220,13 @@ def _assembled(
     drawings = columns["segmentations"]
     return CocoFile(
         path=Path(str(faults.path)),
-        image_ids=pictures["image_ids"],
-        image_sizes=pictures["image_sizes"],
+        **{name: pictures[name] for name in _OF_IMAGES},
+        **{name: columns[name][sound] for name in _READ},
         file_names=pictures["file_names"],
         category_ids=classes["ids"][classes["first"]],
         category_names=tuple(classes["names"]),
-        annotation_ids=columns["annotation_ids"][sound],
         image_indices=image_indices[sound],
         class_indices=classes["class_of"][classes_of[sound]],
-        areas=columns["areas"][sound],
-        boxes=columns["boxes"][sound],
-        points=columns["points"][sound],
-        is_crowd=columns["is_crowd"][sound],
         drawn=drawn[sound],
         types=None if given is None else given.types,
         segmentations=_chosen(drawings, sound) if drawings else (),

@@ -18,16 +18,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from omnicost.annotation import AnnotationType
+from omnicost.annotation import PAPER_TYPES
 
-TYPES: Final = (
-    AnnotationType.NONE,
-    AnnotationType.CLASS,
-    AnnotationType.POINT,
-    AnnotationType.BOX,
-    AnnotationType.MASK,
-)
-NONE, CLASS, POINT, BOX, MASK = (each.strength for each in TYPES)
+NONE, CLASS, POINT, BOX, MASK = (each.strength for each in PAPER_TYPES)
 UNSAID: Final = -1
 
 

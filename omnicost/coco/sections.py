@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from omnicost.coco import given as given_module
+from omnicost.annotation import PAPER_TYPES
 from omnicost.coco.decode import has_mask
 from omnicost.coco.faults import Faults, shown
 from omnicost.coco.given import UNSAID
@@ -87,7 +87,7 @@ def image_columns(records: Records) -> SectionColumns:
     out = np.array([leads_out(name) for name in names], bool)
     remedy = "name pictures relative to their folder, without .."
     records.refuse_values(out, "picture outside the set", "file_name", remedy)
-    declared = _declared(records)
+    said = _said(records)
     _refuse_repeated(records, ids, "duplicate image id", "id", "make ids unique")
     _refuse_repeated(records, names, "duplicate file name", "file_name", "name each picture once")
     sound = np.flatnonzero(records.sound)
@@ -95,7 +95,7 @@ def image_columns(records: Records) -> SectionColumns:
         "image_ids": ids[sound],
         "image_sizes": sizes[sound],
         "file_names": names if len(sound) == len(names) else [names[n] for n in sound.tolist()],
-        "declared": declared[sound],
+        "said": said[sound],
     }
 
 
@@ -104,13 +104,13 @@ def leads_out(name: str) -> bool:
     return ".." in name.replace("\\", "/").split("/") or name.startswith("/")
 
 
-def _declared(records: Records) -> np.ndarray:
-    said = records.texts("omnicost_type", "unknown annotation type")
-    known = {str(each): each.strength for each in given_module.TYPES} | {"": UNSAID}
-    wrong = np.array([each not in known for each in said], bool)
-    remedy = f"use {', '.join(given_module.TYPES)}"
+def _said(records: Records) -> np.ndarray:
+    texts = records.texts("omnicost_type", "unknown annotation type")
+    known = {str(each): each.strength for each in PAPER_TYPES} | {"": UNSAID}
+    wrong = np.array([each not in known for each in texts], bool)
+    remedy = f"use {', '.join(PAPER_TYPES)}"
     records.refuse_values(wrong, "unknown annotation type", "omnicost_type", remedy)
-    return np.array([known.get(each, UNSAID) for each in said], np.int8)
+    return np.array([known.get(each, UNSAID) for each in texts], np.int8)
 
 
 def class_columns(records: Records) -> SectionColumns:

@@ -39,6 +39,7 @@ def _annotation(
     if strength >= AnnotationType.BOX.strength:
         said["bbox"] = [x0, y0, x1 - x0, y1 - y0]
         said["area"] = float(columns.areas[row])
+    if strength >= AnnotationType.BOX.strength or columns.is_crowd[row]:
         said["iscrowd"] = int(columns.is_crowd[row])
     if strength == AnnotationType.MASK.strength:
         start, stop = columns.rle_offsets[row : row + 2].tolist()

@@ -136,5 +136,4 @@ def surface_of_quality(
         scale=scale,
         run_draws=_RUN_SD * rng.standard_normal(draws),
         misfit_draws=np.zeros((draws, len(found))),
-        fewest_tested=int(tuned[0]) if len(tuned) else None,
     )

@@ -46,7 +46,6 @@ class Surface:
         scale: AP points that a share of 1 stands for: `full`, or that of like data sets.
         run_draws: (D,) scatter of one student around its expectation, as a part of full.
         misfit_draws: (D, T) the model being wrong about a policy, as a part of full.
-        fewest_tested: fewest masks, over none, that a teacher was tuned on; None if none was.
     """
 
     types: tuple[AnnotationType, ...]
@@ -58,7 +57,6 @@ class Surface:
     scale: float
     run_draws: np.ndarray
     misfit_draws: np.ndarray
-    fewest_tested: int | None = None
 
     def at(self, masks: np.ndarray | float) -> np.ndarray:
         """Mean worth beside so many masks: (T, ...) from (...)."""
@@ -67,11 +65,6 @@ class Surface:
     def draws_at(self, masks: np.ndarray | float) -> np.ndarray:
         """Draws of the worth beside so many masks: (D, T, ...) from (...)."""
         return interpolate(self.knots, self.worth_draws, np.asarray(masks, float))
-
-    def share_of_full(self, weak: AnnotationType, masks: float, images: int) -> float:
-        """Expected AP as a share of full supervision of a two-type policy."""
-        share = masks / images
-        return float(share + (1 - share) * self.at(masks)[self.types.index(weak)])
 
     def restricted(self, types: Sequence[AnnotationType]) -> Surface:
         """The same surface with only some of its weak types."""
@@ -141,7 +134,6 @@ def fit_surface(
         scale=mean_full,
         run_draws=drawn.run / mean_full,
         misfit_draws=drawn.misfit[:, weak] / mean_full,
-        fewest_tested=int(fewest) if len(rows.tuned_masks) else None,
     )
 
 

@@ -64,7 +64,6 @@ def transfer(
         scale=scale,
         run_draws=_of_any([one.run_draws for one in chosen], draws, rng),
         misfit_draws=_of_any([one.misfit_draws for one in chosen], draws, rng),
-        fewest_tested=_fewest(references),
     )
 
 
@@ -110,7 +109,6 @@ def pilot_surface(
         scale=mean_full,
         run_draws=expected_sd(pilot) / mean_full * rng.standard_normal(draws),
         misfit_draws=np.zeros((draws, len(types))),
-        fewest_tested=_fewest(references),
     )
 
 
@@ -178,11 +176,6 @@ def _predict(
             shares[:, index] = pilot.share[index] + (1 - pilot.share[index]) * worth
     predicted: np.ndarray = np.exp(state[:, -1:]) * shares
     return predicted
-
-
-def _fewest(references: Sequence[Surface]) -> int | None:
-    """Fewest masks that a teacher of any reference was tuned on."""
-    return min((one.fewest_tested for one in references if one.fewest_tested), default=None)
 
 
 def _of_any(drawn: Sequence[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:

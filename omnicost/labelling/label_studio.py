@@ -6,7 +6,7 @@ Sources: https://labelstud.io/tags (controls), https://labelstud.io/guide/tasks 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
@@ -21,12 +21,14 @@ PLACEHOLDER: Final = "object"
 
 def interface(annotation: AnnotationType, class_names: Sequence[str]) -> str:
     """The labelling interface, an XML text that goes into a project's settings."""
-    controls = "".join(
-        _control(tag, name, class_names or [PLACEHOLDER])
-        for tag, name in CONTROLS[annotation].label_studio
-    )
+    return view(CONTROLS[annotation].label_studio, class_names or [PLACEHOLDER])
+
+
+def view(controls: Iterable[tuple[str, str]], class_names: Sequence[str]) -> str:
+    """An interface of the picture and some controls, each a tag and a name."""
     picture = f'  <Image name="{PICTURE}" value="${PICTURE}" zoom="true" zoomControl="true"/>\n'
-    return f"<View>\n{picture}{controls}</View>\n"
+    drawn = "".join(_control(tag, name, class_names) for tag, name in controls)
+    return f"<View>\n{picture}{drawn}</View>\n"
 
 
 def _control(tag: str, name: str, class_names: Sequence[str]) -> str:

@@ -41,6 +41,11 @@ def answer(
         InputError: if nothing answers it.
     """
     limits, budget = question.max_hours, question.budget_seconds
+    if limits and problem.in_hand is None:
+        # Programs under limits are coarser than the closed form: they are for limits that bind.
+        free = answer(replace(question, max_hours={}), problem, spend, masks)
+        if problem.keeps(free, limits):
+            return free
     limited = bool(limits) or problem.in_hand is not None
 
     def most(seconds: float) -> np.ndarray:

@@ -293,7 +293,8 @@ def _risk(question: Question, worlds: Worlds, images: np.ndarray) -> Risk:
     masks = worlds.problem.mask_grid()
     limit = question.max_hours.get(AnnotationType.MASK)
     if limit is not None:
-        masks = masks[masks * worlds.problem.seconds[MASK] <= limit * SECONDS_PER_HOUR]
+        new = masks - worlds.problem.held[MASK]
+        masks = masks[new * worlds.problem.seconds[MASK] <= limit * SECONDS_PER_HOUR]
     masks = np.unique(np.append(masks, images[MASK]))
     return assess(worlds, images, question.budget_seconds, question.target, masks)
 

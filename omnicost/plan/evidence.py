@@ -84,7 +84,8 @@ def gather(
     kept = None if rows is None else comparable(rows)
     left_out = _left_out(rows, kept)
     if like:
-        return _gather_like(images, rng, dataset, kept, tuple(like), draws)
+        found = _gather_like(images, rng, dataset, kept, tuple(like), draws)
+        return found._replace(notes=(*found.notes, *left_out))
     own = observe(_own_rows(dataset, kept))
     shape = learn_shape(_others(own.dataset))
     siblings = _siblings(own, kept)

@@ -18,6 +18,8 @@ from omnicost.plan.linear import COARSE, around
 from omnicost.plan.optimise import MASK, Problem, new_spend_seconds
 
 _SHRINKS: Final = 40
+_CLOSE: Final = 5e-4
+"""Share of the budget that the largest budget that fits is found to."""
 
 Solver = Callable[[float], np.ndarray]
 
@@ -32,14 +34,28 @@ def fit_confidence(
     Raises:
         InputError: if not even a far smaller budget's solution fits.
     """
-    allowed = budget_seconds
-    for _ in range(_SHRINKS):
+
+    def reached(images: np.ndarray) -> float:
+        return float(np.quantile(new_spend_seconds(problem, spend, images), confidence))
+
+    allowed = over = budget_seconds
+    images = solve(allowed)
+    for step in range(_SHRINKS):
+        if (spent := reached(images)) <= budget_seconds:
+            break
+        # A smaller mean may go with a wider spread: steps grow, lest they stay on the edge.
+        over, allowed = allowed, allowed * budget_seconds / spent * (1 - min(1e-6 * 2**step, 0.5))
         images = solve(allowed)
-        reached = float(np.quantile(new_spend_seconds(problem, spend, images), confidence))
-        if reached <= budget_seconds:
-            return images
-        allowed *= budget_seconds / reached * (1 - 1e-6)
-    raise InputError("`confidence`", f"no plan fits at {confidence:g}", "raise the budget")
+    else:
+        raise InputError("`confidence`", f"no plan fits at {confidence:g}", "raise the budget")
+    while over - allowed > _CLOSE * budget_seconds:  # the last step may have gone far below
+        middle = (over + allowed) / 2
+        other = solve(middle)
+        if reached(other) <= budget_seconds:
+            allowed, images = middle, other
+        else:
+            over = middle
+    return images
 
 
 def best_at_confidence(

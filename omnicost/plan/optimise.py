@@ -8,7 +8,7 @@ images always goes to the side that keeps the budget or the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +82,14 @@ class Problem:
         raised = np.maximum(self.held - np.asarray(images), 0).sum(axis=-1)
         total: np.ndarray = self.new_labels(images) @ self.seconds - raised * self.paid_again
         return total
+
+    def keeps(self, images: np.ndarray, max_hours: Mapping[AnnotationType, float]) -> np.ndarray:
+        """Whether new labels of allocations (..., T) take no more than types' hours: (...,)."""
+        allowed = np.full(len(ORDER), np.inf)
+        for annotation, hours in max_hours.items():
+            allowed[annotation.strength] = hours * SECONDS_PER_HOUR * (1 + 1e-9)
+        within: np.ndarray = (self.new_labels(images) * self.seconds <= allowed).all(axis=-1)
+        return within
 
     def share_of_full(self, images: np.ndarray) -> np.ndarray:
         """Expected AP of allocations (..., T) as a share of full supervision: (...,)."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.cost import ORDER, SECONDS_PER_HOUR
+from omnicost.cost import ORDER
+from omnicost.errors import InputError
 from omnicost.plan.optimise import MASK, Problem, require_affordable
 
 
@@ -21,28 +22,28 @@ def strongest_affordable(
     Labels in hand that are stronger are kept.
 
     Raises:
-        InputError: if the budget does not reach for any policy.
+        InputError: if the budget or the hours do not reach for any policy.
     """
     if problem.in_hand is None:
         require_affordable(problem, budget_seconds)
-    allowed = np.full(len(ORDER), np.inf)
-    for annotation, hours in (max_hours or {}).items():
-        allowed[annotation.strength] = hours * SECONDS_PER_HOUR
 
-    def fits(images: np.ndarray) -> bool:
-        within = problem.new_labels(images) * problem.seconds <= allowed * (1 + 1e-9)
-        return bool(within.all() and problem.cost(images) <= budget_seconds * (1 + 1e-9))
+    def fits(images: np.ndarray) -> np.ndarray:
+        within: np.ndarray = problem.cost(images) <= budget_seconds * (1 + 1e-9)
+        return within & problem.keeps(images, max_hours or {})
 
-    everywhere = [_on_all(problem, int(one)) for one in problem.strengths]
-    affordable = [images for images in everywhere if fits(images)]
-    cheapest = everywhere[int(np.argmin([problem.cost(images) for images in everywhere]))]
-    images = affordable[-1] if affordable else cheapest
+    everywhere = np.stack([_on_all(problem, int(one)) for one in problem.strengths])
+    affordable = everywhere[fits(everywhere)]
+    images = affordable[-1] if len(affordable) else everywhere[problem.cost(everywhere).argmin()]
     weak = int(np.flatnonzero(images[:MASK])[0]) if images[:MASK].any() else MASK
-    low, high = 0, int(images[weak]) if problem.masks_allowed and weak != MASK else 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(_raised(images, weak, middle)) else (low, middle - 1)
-    return _raised(images, weak, low)
+    most = int(images[weak]) if problem.masks_allowed and weak != MASK else 0
+    # Every number of masks: beside few of them, a limited type may not do for the rest.
+    raised = _raised(images, weak, np.arange(most + 1))
+    kept = raised[fits(raised)]
+    if not len(kept):
+        where = "`max_hours`" if max_hours else "`budget`"
+        raise InputError(where, "no type fits on all images", "raise it, or allow more types")
+    best: np.ndarray = kept[-1]
+    return best
 
 
 def _on_all(problem: Problem, weak: int) -> np.ndarray:
@@ -52,9 +53,9 @@ def _on_all(problem: Problem, weak: int) -> np.ndarray:
     return images
 
 
-def _raised(images: np.ndarray, weak: int, count: int) -> np.ndarray:
-    """The same with masks on so many of the images of one type."""
-    raised = images.copy()
-    raised[weak] -= count
-    raised[MASK] += count
+def _raised(images: np.ndarray, weak: int, counts: np.ndarray) -> np.ndarray:
+    """The same with masks on so many of the images of one type: (M, T)."""
+    raised = np.tile(images, (len(counts), 1))
+    raised[:, weak] -= counts
+    raised[:, MASK] += counts
     return raised

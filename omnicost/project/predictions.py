@@ -7,19 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.exports.cvat import DrawnImage, write_cvat_images
-from omnicost.data.exports.label_studio import (
-    CONFIG,
-    TASKS_HEAD,
-    TASKS_PER_FILE,
-    labelling_config,
-    region,
-)
+from omnicost.data.exports.label_studio import labelling_config, region, write_project
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import Region
 from omnicost.files import MARK
@@ -70,16 +63,8 @@ def write_tasks(
 ) -> list[Path]:
     """Label Studio tasks whose pre-annotations are the predictions, and the labelling config."""
     names = dict(zip(description.category_ids, description.class_names, strict=True))
-    config = folder / CONFIG
-    write_texts(config, [labelling_config(description.class_names)])
-    written, tasks = [config], _tasks(parts, names, image_prefix)
-    for number in range(1, 10**6):
-        some = list(islice(tasks, TASKS_PER_FILE))
-        if not some:
-            break
-        written.append(folder / f"tasks-{number:05d}.json")
-        write_pieces(written[-1], TASKS_HEAD, some, "\n]\n")
-    return written
+    interface = labelling_config(description.class_names)
+    return write_project(folder, interface, _tasks(parts, names, image_prefix))
 
 
 def write_cvat(out: Path, description: ModelDescription, parts: Path) -> list[Path]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from pycocotools import mask as mask_api
@@ -16,11 +16,11 @@ from omnicost.data.exports.brush import brush_rle
 from omnicost.data.exports.merged import Merged
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import LabelledSet, OwnLabels, Region
-from omnicost.files import refuse_to_replace
-from omnicost.labelling.label_studio import address
+from omnicost.files import is_ours, refuse_to_replace
+from omnicost.labelling.label_studio import PICTURE, address, view
 from omnicost.progress import Progress, silent
 
-CONTROL, PICTURE = "tag", "image"  # names of the brush and of the picture in the labelling config
+CONTROL: Final = "tag"  # name of the brush in the labelling config
 CONTROLS: Final[Mapping[AnnotationType, tuple[str, str]]] = {
     AnnotationType.MASK: ("BrushLabels", CONTROL),
     AnnotationType.BOX: ("RectangleLabels", "boxes"),
@@ -38,16 +38,7 @@ def labelling_config(
     class_names: tuple[str, ...], types: Collection[AnnotationType] = (AnnotationType.MASK,)
 ) -> str:
     """The project's labelling interface, which the tasks refer to: a control for each type."""
-    picture = f'  <Image name="{PICTURE}" value="$image" zoom="true" zoomControl="true"/>\n'
-    controls = "".join(_control(each, class_names) for each in types)
-    return f"<View>\n{picture}{controls}</View>\n"
-
-
-def _control(annotation: AnnotationType, class_names: tuple[str, ...]) -> str:
-    tag, name = CONTROLS[annotation]
-    one, extra = ("Choice", ' choice="multiple"') if tag == "Choices" else ("Label", "")
-    labels = "".join(f"    <{one} value={quoteattr(text)}/>\n" for text in class_names)
-    return f'  <{tag} name="{name}" toName="{PICTURE}"{extra}>\n{labels}  </{tag}>\n'
+    return view((CONTROLS[each] for each in types), class_names)
 
 
 def task(labels: LabelledSet, index: int, image_prefix: str = "") -> dict[str, Any]:
@@ -151,14 +142,32 @@ def write_tasks(
         indices = np.flatnonzero(~labels.is_human).tolist()
     elif dataset.given is not None:
         types = [each for each in CONTROLS if str(each) in (dataset.types() or {})]
-    config = folder / CONFIG
-    write_texts(config, [labelling_config(dataset.class_names, types)])
-    written = [config]
-    for start in range(0, len(indices), tasks_per_file):
-        chosen = indices[start : start + tasks_per_file]
-        path = folder / f"tasks-{start // tasks_per_file + 1:05d}.json"
-        tasks = (task(labels, index, image_prefix) for index in chosen)
-        write_pieces(path, TASKS_HEAD, tasks, "\n]\n")
-        written.append(path)
-        progress(start + len(chosen), len(indices), {})
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        for done, index in enumerate(indices, start=1):
+            yield task(labels, index, image_prefix)
+            progress(done, len(indices), {})
+
+    interface = labelling_config(dataset.class_names, types)
+    return write_project(folder, interface, tasks(), tasks_per_file)
+
+
+def write_project(
+    folder: Path, interface: str, tasks: Iterator[Any], tasks_per_file: int = TASKS_PER_FILE
+) -> list[Path]:
+    """Write an interface and its tasks, and take away what an earlier export of ours left.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    written = [folder / CONFIG]
+    write_texts(written[0], [interface])
+    for number, first in enumerate(tasks, start=1):
+        written.append(folder / f"tasks-{number:05d}.json")
+        some = chain([first], islice(tasks, tasks_per_file - 1))
+        write_pieces(written[-1], TASKS_HEAD, some, "\n]\n")
+    for path in {*folder.glob("tasks-*.json")} - {*written}:
+        # Whoever imports the folder would take them for tasks of this export.
+        if is_ours(path, OUR_TASKS):
+            path.unlink()
     return written

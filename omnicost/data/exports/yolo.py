@@ -24,7 +24,7 @@ class YoloCounts(NamedTuple):
     """What was written, and what the format has no place for."""
 
     instances: int
-    left_out: int  # points and tags
+    left_out: int  # points, tags, and masks without a pixel
 
 
 def refuse_yolo(folder: Path, force: bool = False) -> None:
@@ -69,9 +69,12 @@ def write_yolo(folder: Path, labels: LabelledSet, progress: Progress = silent) -
 
 
 def _line(region: Region, height: int, width: int) -> str:
-    """A region's line; nothing for a point or a tag."""
+    """A region's line; nothing for a point, a tag or a mask without a pixel."""
     if region.rle is not None:
-        outline = joined(outlines(region.rle))
+        parts = outlines(region.rle)
+        if not parts:
+            return ""
+        outline = joined(parts)
         shares = (outline / [width, height]).ravel().tolist()
     elif region.box is not None:
         x0, y0, x1, y1 = region.box

@@ -11,7 +11,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.coco import CocoFile, Faults, read_coco
 from omnicost.coco.decode import segmentation_of
-from omnicost.coco.given import BOX, MASK, POINT
+from omnicost.coco.given import BOX, MASK, POINT, UNSAID
 from omnicost.data.imports.export import DrawnLabel, Export, Labelled
 from omnicost.data.rle import to_rle
 
@@ -40,14 +40,14 @@ def _add(export: Export, file: CocoFile) -> None:
             export.skip("image without file name", f"image {file.image_ids[image]}")
             continue
         height, width = file.image_sizes[image].tolist()
-        declared = AnnotationType.MASK if file.types is None else types[file.types[image]]
+        said = int(file.said[image])
         drawn = [_drawn(export, file, row) for row in rows[image]]
         export.images.append(
             Labelled(
                 name,
                 tuple(each for each in drawn if each is not None),
                 (height, width) if height and width else None,
-                declared,
+                None if said == UNSAID else types[said],
             )
         )
 

@@ -14,7 +14,15 @@ from typing import Any, Final
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.data.imports.export import DrawnLabel, Export, Labelled, around, turned_box
+from omnicost.data.imports.export import (
+    DrawnLabel,
+    Export,
+    Groups,
+    Labelled,
+    add_drawn,
+    around,
+    turned_box,
+)
 from omnicost.errors import InputError
 
 _NOT_READ: Final = ("polyline", "cuboid", "ellipse", "skeleton")
@@ -34,7 +42,7 @@ def read_cvat(path: Path) -> Export:
             export.skip("image without a name", item)
             continue
         drawn: list[DrawnLabel] = []
-        groups: dict[tuple[str, str], int] = {}
+        groups: Groups = {}
         for position, shape in enumerate(image):
             try:
                 found = _drawn(export, shape, f"{item}, {shape.tag} {position}")
@@ -42,7 +50,8 @@ def read_cvat(path: Path) -> Export:
                 export.skip("shape that cannot be read", f"{item}, {shape.tag} {position}: {fault}")
                 continue
             if found is not None:
-                _add(drawn, groups, found, shape.get("group_id") or "0")
+                group = shape.get("group_id") or "0"
+                add_drawn(drawn, groups, found, None if group == "0" else group)
         export.images.append(Labelled(name, tuple(drawn), _size(image)))
     return export
 
@@ -74,22 +83,6 @@ def _size(image: Any) -> tuple[int, int] | None:
         return int(image.get("height")), int(image.get("width"))
     except (TypeError, ValueError):
         return None
-
-
-def _add(
-    drawn: list[DrawnLabel], groups: dict[tuple[str, str], int], found: DrawnLabel, group: str
-) -> None:
-    """Add a shape; polygons of one group and label are one instance in several parts."""
-    key = (group, found.class_name)
-    if group != "0" and found.polygons is not None and key in groups:
-        first = drawn[groups[key]]
-        drawn[groups[key]] = DrawnLabel(
-            first.class_name, polygons=(*(first.polygons or ()), *found.polygons)
-        )
-        return
-    if group != "0" and found.polygons is not None:
-        groups[key] = len(drawn)
-    drawn.append(found)
 
 
 def _drawn(export: Export, shape: Any, item: str) -> DrawnLabel | None:

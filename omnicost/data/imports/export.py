@@ -5,7 +5,7 @@ Coordinates are pixels of the picture, `x y`, or shares of its sides until `scal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 
 Decode = Callable[[int, int], dict[str, Any]]  # height, width -> compressed RLE; or ValueError
+Groups = dict[tuple[Hashable, str], int]  # group and class to the place of what is drawn
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ class Export:
     def skip(self, reason: str, item: str) -> None:
         """Put on record what is left out or changed."""
         self.skipped.append(Skipped(reason, item))
+
+
+def add_drawn(
+    drawn: list[DrawnLabel], groups: Groups, found: DrawnLabel, group: Hashable | None
+) -> None:
+    """Add a shape; polygons of one group and class are one instance in several parts."""
+    if group is None or found.polygons is None:
+        drawn.append(found)
+        return
+    place = groups.setdefault((group, found.class_name), len(drawn))
+    if place == len(drawn):
+        drawn.append(found)
+    else:
+        parts = (*(drawn[place].polygons or ()), *found.polygons)
+        drawn[place] = replace(drawn[place], polygons=parts)
 
 
 def around(corners: np.ndarray) -> tuple[float, ...]:

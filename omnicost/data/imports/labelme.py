@@ -17,7 +17,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.coco import load_json
-from omnicost.data.imports.export import DrawnLabel, Export, Labelled, around
+from omnicost.data.imports.export import DrawnLabel, Export, Groups, Labelled, add_drawn, around
 from omnicost.errors import InputError
 
 
@@ -53,7 +53,7 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[DrawnL
     flags = content.get("flags")
     tags = [name for name, on in flags.items() if on is True] if isinstance(flags, dict) else []
     drawn = [DrawnLabel(name) for name in tags]
-    groups: dict[tuple[Any, str], int] = {}
+    groups: Groups = {}
     for position, shape in enumerate(content["shapes"]):
         where = f"{item}, shape {position}"
         try:
@@ -63,18 +63,11 @@ def _drawings(export: Export, content: dict[str, Any], item: str) -> list[DrawnL
             continue
         if found is None:
             continue
-        key = (shape.get("group_id"), found.class_name)
-        if isinstance(key[0], list | dict):
+        group = shape.get("group_id")
+        if isinstance(group, list | dict):
             export.skip("shape of an unreadable group, which stands alone", where)
-            key = (None, found.class_name)
-        if key[0] is not None and found.polygons is not None and key in groups:
-            first = drawn[groups[key]]
-            parts = (*(first.polygons or ()), *found.polygons)
-            drawn[groups[key]] = DrawnLabel(found.class_name, polygons=parts)
-            continue
-        if key[0] is not None and found.polygons is not None:
-            groups[key] = len(drawn)
-        drawn.append(found)
+            group = None
+        add_drawn(drawn, groups, found, group)
     return drawn
 
 

@@ -37,7 +37,8 @@ class Photos:
         """The photos that a name of an export may mean: one, none, or several that it fits alike.
 
         A path is stripped from the left until something fits, then the ending, then what a tool
-        adds or changes. A longer match wins.
+        adds or changes. A longer match wins, and of equal ones a photo whose whole path the
+        name has, over those in further folders.
         """
         paths = list(dict.fromkeys(_spellings(name)))
         for key in (_same, _without_ending, _as_uploaded):
@@ -46,7 +47,8 @@ class Photos:
                 for tail in _tails(path):
                     found = index.get(key(tail))
                     if found:
-                        return found
+                        whole = [photo for photo in found if key(photo) == key(tail)]
+                        return whole or found
         return []
 
     def _index(self, key: object) -> dict[str, list[str]]:

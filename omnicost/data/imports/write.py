@@ -17,7 +17,7 @@ from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.imports.export import DrawnLabel, Export, Labelled, Skipped
 from omnicost.data.imports.photos import Photos
 from omnicost.errors import InputError
-from omnicost.files import MARK, write_folder
+from omnicost.files import write_folder
 from omnicost.labelling.images import picture_size
 from omnicost.plain_text import is_plain
 from omnicost.progress import Progress, silent
@@ -166,7 +166,7 @@ class _Builder:
                 images.append(image)
             progress(done, len(names), {})
         return {
-            "info": {"description": MARK},
+            "info": {"description": "imported by omnicost"},  # not `MARK`: labels of people
             "images": images,
             "annotations": self.annotations,
             "categories": [{"id": n, "name": name} for name, n in self.categories.items()],

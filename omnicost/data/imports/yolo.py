@@ -1,7 +1,8 @@
 """YOLO detection and segmentation: a text file a picture, a line an instance, shares of the sides.
 
 Source: https://docs.ultralytics.com/datasets/detect/ and /segment/: `class cx cy width height`, or
-`class x1 y1 x2 y2 ...`.
+`class x1 y1 x2 y2 ...`. Of /pose/, where data.yaml has `kpt_shape`, the
+box that stands before the keypoints is read.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ def read_yolo(folder: Path) -> Export:
     Raises:
         InputError: if no file names the classes.
     """
-    export = Export("yolo", class_names=class_names(folder))
+    names, is_pose = _described(folder)
+    export = Export("yolo", class_names=names)
     for path in sorted(label_files(folder)):
         name = path.relative_to(folder).as_posix()
-        drawn = tuple(_lines(export, path, name))
+        drawn = tuple(_lines(export, path, name, is_pose))
         stem = path.relative_to(folder).with_suffix("").as_posix()
         export.images.append(Labelled(stem, drawn, relative=True))
     return export
@@ -42,8 +44,8 @@ def label_files(folder: Path) -> Iterator[Path]:
     return (path for path in inside or texts if path.name not in listed)
 
 
-def class_names(folder: Path) -> list[str]:
-    """The classes, by their number.
+def _described(folder: Path) -> tuple[list[str], bool]:
+    """The classes, by their number, and whether lines have keypoints.
 
     Raises:
         InputError: if no file names them.
@@ -55,11 +57,11 @@ def class_names(folder: Path) -> list[str]:
     raise InputError(folder, "no file names the classes", remedy)
 
 
-def _read_names(path: Path) -> list[str]:
+def _read_names(path: Path) -> tuple[list[str], bool]:
     try:
         text = read_bytes(path).decode()
         if path.suffix != ".yaml":
-            return [line.strip() for line in text.splitlines() if line.strip()]
+            return [line.strip() for line in text.splitlines() if line.strip()], False
         content = parse_yaml(text, path, "write a list of names")
     except UnicodeDecodeError as error:
         reason = " ".join(str(error).split())
@@ -69,10 +71,10 @@ def _read_names(path: Path) -> list[str]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(each, str) and each for each in names):
         raise InputError(f"{path}: names", "is no list of names", "write names: [cat, dog]")
-    return names
+    return names, "kpt_shape" in content
 
 
-def _lines(export: Export, path: Path, name: str) -> Iterator[DrawnLabel]:
+def _lines(export: Export, path: Path, name: str, is_pose: bool) -> Iterator[DrawnLabel]:
     try:
         text = read_bytes(path).decode()
     except UnicodeDecodeError:
@@ -81,14 +83,16 @@ def _lines(export: Export, path: Path, name: str) -> Iterator[DrawnLabel]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        drawn = _instance(export.class_names, line)
+        drawn, item = _instance(export.class_names, line, is_pose), f"{name}, line {number}"
         if isinstance(drawn, str):
-            export.skip(drawn, f"{name}, line {number}")
+            export.skip(drawn, item)
         else:
+            if is_pose:
+                export.skip("keypoints, only their box taken", item)
             yield drawn
 
 
-def _instance(names: list[str], line: str) -> DrawnLabel | str:
+def _instance(names: list[str], line: str, is_pose: bool) -> DrawnLabel | str:
     """An instance, or why it is none."""
     if len(line) > _LONGEST_LINE:
         return "line that is too long"
@@ -100,7 +104,7 @@ def _instance(names: list[str], line: str) -> DrawnLabel | str:
         return "line that is not numbers"
     if label is None:
         return "class number without a name"
-    if len(numbers) in (4, 5):  # the fifth is a confidence
+    if len(numbers) in (4, 5) or (is_pose and len(numbers) > 5):  # the fifth is a confidence
         x, y, width, height = numbers[:4]
         return DrawnLabel(label, box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
     if len(numbers) >= 6 and len(numbers) % 2 == 0:

@@ -81,22 +81,16 @@ def read_label_maps(
         file_names=np.array([pair.file_name for pair in pairs], np.str_),
         sizes=np.array([each.size for each in found], np.int32).reshape(-1, 2),
         first_annotation=offsets(np.array([len(each.rles) for each in found], np.int64)),
-        annotation_ids=_joined(
+        annotation_ids=np.concatenate(
             [p.image_id * IDS_PER_IMAGE + f.values for p, f in zip(pairs, found, strict=True)]
         ),
-        class_indices=_joined([each.class_indices for each in found]),
-        boxes=np.concatenate([np.empty((0, 4)), *(each.boxes for each in found)]).astype(
-            np.float32
-        ),
-        areas=_joined([each.areas for each in found]).astype(np.float64),
-        is_crowd=_joined([each.is_crowd for each in found]).astype(bool),
+        class_indices=np.concatenate([each.class_indices for each in found]),
+        boxes=np.concatenate([each.boxes for each in found]).astype(np.float32),
+        areas=np.concatenate([each.areas for each in found]),
+        is_crowd=np.concatenate([each.is_crowd for each in found]),
         rle_offsets=offsets(np.array([len(rle) for rle in rles], np.int64)),
         rle_bytes=np.frombuffer(b"".join(rles), np.uint8),
     )
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.empty(0, np.int64), *parts]) if parts else np.empty(0, np.int64)
 
 
 def read_map(form: MapFormat, pair: Pair) -> MapInstances:
