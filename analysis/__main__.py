@@ -12,7 +12,7 @@ import typer
 from analysis import claims, f1_law, variants
 from analysis.figures import figure1, gallery
 from analysis.recorded import RESULTS, Results, Section
-from analysis.tables import noise, starts, table1, table2, table3, table4, table5
+from analysis.tables import noise, starts, table1, table2, table3, table4, table5, tuning
 from omnicost.errors import OmnicostError
 
 Make = Callable[[Results, Path], Section]
@@ -20,6 +20,7 @@ PARTS: dict[str, Make] = {
     "claims": claims.make,
     "f1-law": f1_law.make,
     **{f"table{n}": m.make for n, m in enumerate((table1, table2, table3, table4, table5), 1)},
+    "tuning": tuning.make,
     "noise": noise.make,
     "starts": starts.make,
     "variants": variants.make,

@@ -38,7 +38,7 @@ from analysis.recorded import (  # noqa: E402
     Results,
     grid_rows,
 )
-from analysis.tables import in_readme, noise, table2  # noqa: E402
+from analysis.tables import in_readme, noise, table2, tuning  # noqa: E402
 from omnicost.annotation import Policy  # noqa: E402
 from omnicost.errors import InputError  # noqa: E402
 from omnicost.plot.masks import Drawn, MaskExample  # noqa: E402
@@ -88,6 +88,23 @@ def test_faults_are_held_against_perfect_labels(tmp_path: Path) -> None:
     assert noise.make(results, tmp_path).body.count("-3.0 (-3.0 to -3.0)") == 2
     (results.folder / "tiny" / "tiny-coco.jsonl").unlink()
     assert "-3.0" not in noise.make(results, tmp_path).body
+
+
+def test_the_least_gain_of_tuning_is_named(tmp_path: Path) -> None:
+    """A line a setting over its seeds; the worst teacher of all is in the note."""
+    (tmp_path / "tiny").mkdir()
+    row = tuning.Row(
+        dataset="tiny-coco", mask_share=0.01, kind="box/plain", seed=0, instances=9, released=60.0,
+        tuned=61.0, kept="tuned", released_correlation=0.8, tuned_correlation=0.7,
+        difference_error=0.1, cpu_seconds=1.0, made_of="x",
+    )  # fmt: skip
+    worse = row.model_copy(update={"seed": 1, "tuned": 59.0})
+    lines = [each.model_dump_json() + "\n" for each in (row, worse)]
+    (tmp_path / "tiny" / "tuned_teachers.jsonl").write_text("".join(lines))
+    body = tuning.make(Results(tmp_path), tmp_path).body
+    assert "gained is -1.0 (tiny-coco, 1% masks, box/plain, seed 1)" in body
+    assert "| tiny-coco | 1% | box/plain | 60.0 | 60.0 | +0.00 | 1.41 | -1.00 |" in body
+    assert "No rows yet" in tuning.make(Results(tmp_path / "else"), tmp_path).body
 
 
 def results_of(folder: Path, **settings: Any) -> Results:

@@ -21,17 +21,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 import yaml
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from analysis.tables.tuning import COLUMNS, Row, read, table_lines
 from omnicost.data import Dataset, open_dataset
 from omnicost.data.splits import masked_images
 from omnicost.data.tiny.world import SPECS
@@ -57,29 +56,6 @@ KINDS = (
     "point/class",
     "point_box/class",
 )
-
-
-class Row(BaseModel):
-    """One tuned teacher; IoUs in percent."""
-
-    dataset: str
-    mask_share: float
-    kind: str
-    seed: int
-    instances: int
-    """Judged."""
-    released: float
-    tuned: float
-    kept: str
-    """``tuned``, or ``released`` where held-out images said so."""
-    released_correlation: float
-    """Of ratings and true IoU."""
-    tuned_correlation: float
-    difference_error: float
-    """Standard error of tuned less released over the instances."""
-    cpu_seconds: float
-    made_of: str
-    """Hash of the settings, the world, the weights and the step's version."""
 
 
 class Bench:
@@ -198,43 +174,11 @@ def tiny_config(changes: Sequence[str]) -> TeacherConfig:
     return TeacherConfig.model_validate(teacher)
 
 
-def read(path: Path) -> list[Row]:
-    """The rows measured so far."""
-    return [Row.model_validate_json(line) for line in path.read_text().splitlines()]
-
-
-def compute_table_info(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """A line for each data set, share and kind."""
-    key = lambda row: (row.dataset, row.mask_share, row.kind)  # noqa: E731
-    lines = []
-    for (name, share, kind), group in itertools.groupby(sorted(rows, key=key), key):
-        same = list(group)
-        gains = [row.tuned - row.released for row in same]
-        kept = sum(row.kept == "released" for row in same)
-        lines.append(
-            (
-                name,
-                f"{share:.0%}",
-                kind,
-                f"{mean(row.released for row in same):.1f}",
-                f"{mean(row.tuned for row in same):.1f}",
-                f"{mean(gains):+.2f}",
-                f"{stdev(gains):.2f}" if len(gains) > 1 else "-",
-                f"{min(gains):+.2f}",
-                f"{mean(row.difference_error for row in same):.2f}",
-                f"{kept}/{len(same)}",
-                f"{mean(row.released_correlation for row in same):.2f}",
-                f"{mean(row.tuned_correlation for row in same):.2f}",
-            )
-        )
-    return lines
-
-
 def draw_table(lines: Sequence[tuple[str, ...]]) -> Table:
     """The lines under their headings."""
-    table = Table("data set", "masks", "kind", title="Teacher mIoU", title_justify="left")
-    for name in ("released", "tuned", "gain", "sd", "worst", "+-", "kept", "r before", "r after"):
-        table.add_column(name, justify="right")
+    table = Table(title="Teacher mIoU", title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in COLUMNS[:3] else "right")
     for line in lines:
         table.add_row(*line)
     return table
@@ -260,7 +204,7 @@ def main(
 ) -> None:
     """Measure what is missing, or print the table."""
     if show:
-        Console(width=140).print(draw_table(compute_table_info(read(rows))))
+        Console(width=140).print(draw_table(table_lines(read(rows))))
         return
     torch.set_num_threads(1)  # as a sweep tunes them; two beside other work wait for each other
     config, root = tiny_config(changes or []), cache.resolve()
