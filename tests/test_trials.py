@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_toys import Toys, toy_planner
+from engine_toys import DataParams, Toys, toy_planner
 
-from omnicost.engine.graph import build_graph
-from omnicost.engine.resources import SchedulerSpec
+from omnicost.engine.graph import Stage, StageKind, build_graph
+from omnicost.engine.resources import Resources, SchedulerSpec
 from omnicost.engine.store import Store
 
 pytest.importorskip("ray")
-from omnicost.engine.ray import trials
+from omnicost.engine.ray import tasks, trials
 from omnicost.engine.ray.target_states import DONE, FAILED, RUNNING, WAITING, Board
 from omnicost.engine.ray.trials import GroupedScheduler, TargetSearcher, conduct_trials
 
@@ -74,3 +74,12 @@ def test_tune_that_starts_nothing_ends_the_sweep(
     monkeypatch.setattr(trials, "_tuner", lambda *_: Tune())
     conduct_trials(board, Store(tmp_path / "store"), tmp_path, None)
     assert set(board.states.values()) == {FAILED}
+
+
+def test_processes_of_gpu_tasks_end_with_them() -> None:
+    """Their CUDA context would keep memory of a GPU that is another's by then."""
+    kind = StageKind("toy", 1, DataParams, print)
+    for gpus, calls in ((0.5, 1), (0.0, 0)):
+        stage = Stage(kind, DataParams(seed=0), resources=Resources(gpus=gpus))
+        task = tasks._task(tasks.stage_task, "toy", stage)
+        assert (task._default_options.get("max_calls") or 0) == calls
