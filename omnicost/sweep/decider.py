@@ -245,7 +245,7 @@ class Decider:
         done = {key for side in self._sides for key in self._done(side)} - set(going)
         manifests = [self._store.manifest(key) for key in done] if self._store else []
         prices = {k: v for side in self._sides for k, v in side.front.prices.hours.items()}
-        spent = sum(each.wall_seconds * each.workers for each in manifests)
+        spent = sum(each.device_seconds for each in manifests)
         return spent / SECONDS_PER_HOUR + sum(prices[key] for key in going)
 
     def decision(self, failed: Collection[str] = ()) -> Decision:

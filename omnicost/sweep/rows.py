@@ -154,7 +154,7 @@ def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
         return {"versions": package_versions()}
     return {
         "wall_seconds": sum(manifest.wall_seconds for manifest in own),
-        "device_seconds": sum(m.wall_seconds * m.workers for m in manifests.values()),
+        "device_seconds": sum(m.device_seconds for m in manifests.values()),
         "versions": own[0].versions,
     }
 
