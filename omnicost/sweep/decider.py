@@ -316,6 +316,7 @@ class Decider:
         truth = TrueScores(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
         left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
         limits = Limits(self._told.regret, np.inf if left is None else left)
-        done = [score.student for score in scores]
-        end = decided(belief, front.worth, truth, front.prices, limits, number, done)
+        done = [score.student for score in scores if score.student in side.plans]
+        paid = self._done(side)
+        end = decided(belief, front.worth, truth, front.prices, limits, number, done, paid)
         return end.students, end.device_hours
