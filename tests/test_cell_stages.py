@@ -196,6 +196,18 @@ def test_a_trunk_is_one_stage_for_all_students_of_a_seed(without_data: None) -> 
     assert hours[1] == pytest.approx(hours[0] * (0.7 + 9 * 0.3) / 9)
 
 
+def test_a_recalibrated_trunk_reads_its_calibrations(without_data: None) -> None:
+    """Its pseudo-masks weigh as a student's of the same labels do."""
+    weight = "recipe.student.pseudo_weight=recalibrated"
+    cell = "recipe.student.trunk={cell: 'mask=0.1,box=0.9', share: 0.7}"
+    (trunk,) = [
+        stage
+        for stage in plan("demo", cell, weight, seeds="1").stages.values()
+        if stage.label.startswith("trunk")
+    ]
+    assert {"pseudomask.box", "calibration.box"} <= set(trunk.inputs)
+
+
 def test_more_seeds_add_and_change_nothing(without_data: None) -> None:
     """Every stage of one seed is among those of three."""
     assert keys(plan("demo")) < keys(plan("demo", seeds="3"))

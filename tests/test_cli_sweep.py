@@ -17,11 +17,14 @@ from typer.testing import CliRunner
 
 from omnicost.cli import app
 from omnicost.cli.shared.door import line_of
+from omnicost.cli.store import _remove
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import build_graph
 from omnicost.engine.store import Store
 from omnicost.errors import MissingError, OmnicostError
+from omnicost.results import TeacherRow, read_teacher_rows
 from omnicost.sweep import sources as sources_module
+from omnicost.sweep.rows import write_teacher_rows
 
 
 def invoke(*arguments: str) -> Any:
@@ -127,6 +130,21 @@ def test_gc_removes_scratch_only(store: Store) -> None:
     assert list(store.keys()) == before
 
 
+def test_gc_spares_what_was_taken_since_it_looked(store: Store) -> None:
+    """A dead lock that a sweep takes between the look and the removal stays its own."""
+    (store.root / "locks" / "one.lock").write_text("garbage")
+    (store.root / "building" / "one.dead").mkdir()
+    (store.root / "locks" / "two.lock").write_text("garbage")
+    leftovers = list(store.leftovers())
+    lease = store.locks.try_acquire("one")
+    assert lease is not None
+    with lease:
+        assert _remove(store, leftovers, []) == []
+        assert lease.is_held()
+        assert (store.root / "building" / "one.dead").exists()
+    assert not (store.root / "locks" / "two.lock").exists()
+
+
 def test_gc_keeps_what_a_card_needs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --keep, artefacts of other cards go."""
     kept = next(iter(store.keys()))
@@ -214,6 +232,26 @@ def test_a_cell_of_masks_alone_has_no_row_of_a_teacher() -> None:
 
 
 GRID = {"mask_shares": [0, 0.5, 1], "types": ["box"]}
+
+
+def test_rows_of_other_teachers_stay(tmp_path: Path) -> None:
+    """Some cells of a card alone (`--only`) replace their own rows and no others."""
+
+    def row(seed: int, miou: float) -> TeacherRow:
+        told: dict[str, Any] = {
+            "dataset": "d",
+            "variant": "v",
+            "config_hash": "h",
+            "annotation": "box",
+        }
+        return TeacherRow.model_validate(
+            told | {"policy": {"box": 1.0}, "seed": seed, "miou": miou}
+        )
+
+    path = tmp_path / "x.teacher.jsonl"
+    write_teacher_rows(path, [row(0, 50), row(1, 51)])
+    write_teacher_rows(path, [row(1, 60)])
+    assert read_teacher_rows(path) == [row(0, 50), row(1, 60)]
 
 
 def students_trained(store: Store) -> list[int]:

@@ -184,6 +184,18 @@ def test_scores_on_the_way_inform(store: Store) -> None:
         widths = [c[cell].forecast.high - c[cell].forecast.low for c in (before, after)]
         assert widths[1] < 0.5 * widths[0]
     assert decider_of(plain, store).decision().cells[3].forecast == before[3].forecast
+    assert decider_of(found, store).expected(simulations=2).students[0] > 0
+
+
+def test_a_dry_run_prices_no_stage_that_is_there(store: Store) -> None:
+    """Shared stages in the store are paid, though no student of theirs is."""
+    found = prepared(store, spread=0.4, regret=0.3)
+    before = decider_of(found, store).expected(simulations=2)
+    for stage in found.graph.shared:
+        put(store, stage.key, {})
+    after = decider_of(found, store).expected(simulations=2)
+    assert after.students == before.students
+    assert after.hours[0] < before.hours[0]
 
 
 def test_a_budget_that_buys_little_asks_for_little(store: Store) -> None:

@@ -240,6 +240,8 @@ def test_stopped_student_is_scored_from_its_checkpoint(world: World, tmp_path: P
     row = row_of(plan, store, prepared.sources, salvage.key)
     assert row.truncated
     assert row.policy.mask_share == 1
+    with pytest.raises(InputError, match="stopped early: its student is not in the store"):
+        find_masks(store, row.source)
 
 
 def test_a_cell_is_exported_as_its_student_saw_it(world: World, tmp_path: Path) -> None:

@@ -102,6 +102,18 @@ def test_another_seed_or_setting_starts_over(
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_half_a_batch_goes_on_from_the_whole_ones_checkpoint(
+    dataset: Dataset, backbone: str, tmp_path: Path
+) -> None:
+    """What was killed for want of memory is not begun afresh with smaller micro-batches."""
+    with pytest.raises(_StopError):
+        train(dataset, backbone, tmp_path, config_of(), report=stop_at(5))
+    steps: list[int] = []
+    report = lambda done, total, figures: steps.append(done)  # noqa: E731
+    train(dataset, backbone, tmp_path, config_of(micro_batch_images=1), report=report)
+    assert steps == [4, 5, 6]
+
+
 def test_a_branch_goes_on_from_its_trunk(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
     """Trunk and branch share the steps; a branch that learns nothing is its trunk; it resumes."""
     halves = {"trunk": {"share": 0.5}, "optimizer": {"learning_rate": 1e-12}}

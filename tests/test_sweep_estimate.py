@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 from engine_toys import Toys, toy_planner
 
+from omnicost.annotation import Policy
 from omnicost.engine.execute import execute
 from omnicost.engine.graph import Graph, Stage, build_graph
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.resources import Resources
 from omnicost.engine.store import Store
 from omnicost.pipeline.config import ProposalConfig
+from omnicost.pipeline.student.config import StudentConfig
 from omnicost.sweep.cards.card import Hardware
-from omnicost.sweep.estimate import StageTimings, estimate
+from omnicost.sweep.estimate import StageTimings, _images_at_once, estimate
 from omnicost.sweep.sources import SplitSource, WeightsSource
-from omnicost.sweep.stages.stage_functions import DETECT, EVALUATE
-from omnicost.sweep.stages.stage_params import DetectParams, EvaluateParams
+from omnicost.sweep.stages.stage_functions import DETECT, EVALUATE, STUDENT
+from omnicost.sweep.stages.stage_params import DetectParams, EvaluateParams, StudentParams
 
 
 @pytest.fixture
@@ -39,6 +41,28 @@ def test_recorded_times_replace_priors(store: Store) -> None:
     recorded = StageTimings([_manifest(wall_seconds=50.0, units=100.0, workers=2)])
     assert recorded.is_recorded(stage)
     assert recorded.seconds(stage) == 200 * 50 * 2 / 100 != prior
+
+
+def test_attempts_that_failed_are_paid_too() -> None:
+    """A stage that was killed after 30 s and done after 50 s took 80 s."""
+    manifest = _manifest(wall_seconds=50.0, earlier_wall_seconds=30.0, units=100.0, workers=2)
+    assert manifest.device_seconds == 160
+    assert manifest.images_per_second == 100 / 80
+    assert StageTimings([manifest]).seconds(_detect(units=100.0)) == 160
+
+
+def test_micro_batches_are_of_one_device() -> None:
+    """Two devices take eight images as two shares of four, each in micro-batches of its own."""
+
+    def at_once(micro: int | None) -> float:
+        config = StudentConfig.model_validate({"preset": "tiny", "micro_batch_images": micro})
+        params = StudentParams(
+            data=SplitSource(fingerprint="d"), backbone=None, start=None, config=config,
+            policy=Policy.of({"mask": 1.0}), seed=0,
+        )  # fmt: skip
+        return _images_at_once(Stage(STUDENT, params, resources=Resources(workers=2)))
+
+    assert [at_once(micro) for micro in (None, 2, 8)] == [4, 2, 4]
 
 
 def test_only_the_like_prices_a_stage() -> None:

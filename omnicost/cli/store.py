@@ -154,8 +154,12 @@ def _needed(cache: Path, cards: list[str], data: Path | None) -> set[str]:
 
 def _remove(opened: Store, leftovers: list[Path], unneeded: list[str]) -> list[str]:
     """Remove both; the keys that had to stay."""
-    for path in leftovers:
-        if path.is_dir():
+    for path in leftovers:  # a sweep may have taken them meanwhile
+        if path.suffix == ".lock":
+            opened.locks.drop(path.stem)
+        elif path.is_dir() and opened.locks.is_held(path.name.partition(".")[0]):
+            continue
+        elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

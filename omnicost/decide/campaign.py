@@ -82,16 +82,18 @@ def decided(
     limits: Limits,
     seed: int,
     done: Sequence[PricedStudent] = (),
+    paid: frozenset[str] = frozenset(),
 ) -> Campaign:
     """Students one at a time, as `omnicost.decide.choose` picks them, until a limit is reached.
 
     Args:
         done: students that the belief knows already.
+        paid: stages that are there beside theirs.
     """
     rng = np.random.default_rng(seed)
     scores = Scores(truth, belief.seeds, rng)
     taken, hours = list(done), 0.0
-    paid = prices.needed(done)
+    paid = prices.needed(done) | paid
     while not belief.measured or expected_regret(belief, worth, rng) >= limits.regret:
         offers = [Offer(*student, prices.of(student, paid)) for student in prices.first_of(taken)]
         offers = [each for each in offers if hours + each.hours <= limits.device_hours]

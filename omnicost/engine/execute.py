@@ -40,6 +40,10 @@ class StageFailure(StageError):
     """A stage raised; the same stage may succeed when tried again."""
 
 
+class StageRefusal(StageError):
+    """A stage refused its input; trying again is of no use."""
+
+
 class OutOfMemory(StageFailure):
     """A stage asked for more memory than there is; it may succeed with a smaller batch."""
 
@@ -276,8 +280,8 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
         yield
     except (InputError, ConfigError) as error:
         traceback.print_exc()
-        raise StageError(f"{stage.label}: {error}") from None
-    except StageFailure:
+        raise StageRefusal(f"{stage.label}: {error}") from None
+    except (StageFailure, StageRefusal):
         raise
     except Exception as error:
         traceback.print_exc()
@@ -285,15 +289,17 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is None and _is_full(log.parent):
             text = f"No space left on device ({text})"  # NumPy only says what it could not write
         kind = "" if isinstance(error, OmnicostError) else f"{type(error).__name__}: "
-        raise _failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
+        raise failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
 
 
 def _is_full(folder: Path) -> bool:
     return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
 
 
-def _failure_for(error: Exception) -> type[StageFailure]:
+def failure_for(error: Exception) -> type[StageError]:
     """What a stage's error is raised as: torch's want of memory is a RuntimeError."""
+    if isinstance(error, InputError | ConfigError):
+        return StageRefusal
     starved = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return OutOfMemory if starved else StageFailure
 
@@ -313,7 +319,7 @@ def logged(paths: Sequence[Path], stages: Sequence[Stage]) -> Iterator[None]:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         try:
-            with _redirected(target):
+            with contextlib.redirect_stdout(target), contextlib.redirect_stderr(target):
                 yield
         finally:
             logging.getLogger().removeHandler(handler)
@@ -329,12 +335,6 @@ class _Tee(io.TextIOBase):
         for file in self._files:
             file.write(text)
         return len(text)
-
-
-@contextlib.contextmanager
-def _redirected(file: TextIO | io.TextIOBase) -> Iterator[None]:
-    with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        yield
 
 
 @lru_cache(maxsize=1)

@@ -125,6 +125,17 @@ class Locks:
                 self._lock_path(lease.name).unlink(missing_ok=True)
         self._beat_path(lease.owner.owner).unlink(missing_ok=True)
 
+    def drop(self, name: str) -> None:
+        """Remove a lock, unless a living owner holds it by now."""
+        with self._guard():
+            if not self.is_held(name):
+                self._lock_path(name).unlink(missing_ok=True)
+
+    def is_held(self, name: str) -> bool:
+        """Whether a living owner holds the lock."""
+        holder = self.holder(name)
+        return holder is not None and self.is_alive(holder)
+
     def holder(self, name: str) -> Owner | None:
         """Who holds the lock, dead or alive."""
         return _read(Owner, self._lock_path(name))

@@ -57,8 +57,14 @@ class StageManifest(BaseModel):
 
     @property
     def images_per_second(self) -> float | None:
-        """Units over the whole time, start-up included; None where there are none."""
-        return self.units / self.wall_seconds if self.units and self.wall_seconds else None
+        """Units over the whole time, start-up and attempts that failed included; None without."""
+        seconds = self.wall_seconds + self.earlier_wall_seconds
+        return self.units / seconds if self.units and seconds else None
+
+    @property
+    def device_seconds(self) -> float:
+        """What it took of devices, attempts that failed included."""
+        return (self.wall_seconds + self.earlier_wall_seconds) * self.workers
 
     @property
     def waiting(self) -> float:

@@ -219,17 +219,11 @@ class Store:
         self, key: str, event: str, wall_seconds: float = 0.0, cpu_seconds: float = 0.0
     ) -> None:
         """Add a line to the stage's record, in one write."""
-        line = {
-            "event": event,
-            "time": time.time(),
-            "host": os.uname().nodename,
-            "pid": os.getpid(),
-            "wall_seconds": wall_seconds,
-            "cpu_seconds": cpu_seconds,
-        }
+        host, pid = os.uname().nodename, os.getpid()
+        line = Execution(event, time.time(), host, pid, wall_seconds, cpu_seconds)
         path = self.root / "executions" / f"{key}.jsonl"
         with path.open("ab", buffering=0) as file:
-            file.write((json.dumps(line) + "\n").encode())
+            file.write((json.dumps(line._asdict()) + "\n").encode())
 
     def executions(self, key: str) -> tuple[Execution, ...]:
         """The stage's record, oldest first."""

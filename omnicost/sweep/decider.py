@@ -245,7 +245,7 @@ class Decider:
         done = {key for side in self._sides for key in self._done(side)} - set(going)
         manifests = [self._store.manifest(key) for key in done] if self._store else []
         prices = {k: v for side in self._sides for k, v in side.front.prices.hours.items()}
-        spent = sum(each.wall_seconds * each.workers for each in manifests)
+        spent = sum(each.device_seconds for each in manifests)
         return spent / SECONDS_PER_HOUR + sum(prices[key] for key in going)
 
     def decision(self, failed: Collection[str] = ()) -> Decision:
@@ -316,6 +316,7 @@ class Decider:
         truth = TrueScores(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
         left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
         limits = Limits(self._told.regret, np.inf if left is None else left)
-        done = [score.student for score in scores]
-        end = decided(belief, front.worth, truth, front.prices, limits, number, done)
+        done = [score.student for score in scores if score.student in side.plans]
+        paid = self._done(side)
+        end = decided(belief, front.worth, truth, front.prices, limits, number, done, paid)
         return end.students, end.device_hours

@@ -121,7 +121,7 @@ class StageTimings:
             params = kind.read(each.stage, each.params) if kind else None
             if each.units and params is not None:
                 alike = _likeness(each.stage, params, each.device, each.unit_size)
-                seconds[alike] += each.wall_seconds * each.workers
+                seconds[alike] += each.device_seconds
                 units[alike] += each.units
         # Of all together: long stages count for more than short ones, which mostly start up.
         self._rates = {alike: seconds[alike] / units[alike] for alike in seconds}
@@ -305,15 +305,17 @@ def _memory(graph: Graph) -> dict[str, float]:
     needs: dict[str, float] = {}
     for stage in graph.stages.values():
         prior = prior_of(stage)
-        at_once = _images_at_once(stage.params) / stage.resources.workers
-        need = prior.memory_fixed + prior.memory_image * at_once
+        need = prior.memory_fixed + prior.memory_image * _images_at_once(stage)
         needs[stage.name] = max(needs.get(stage.name, 0.0), need)
     return needs
 
 
-def _images_at_once(params: Params) -> int:
+def _images_at_once(stage: Stage) -> float:
+    """On one device."""
+    params = stage.params
     if isinstance(params, StudentParams):
-        return params.config.micro_batch_images or params.config.schedule.batch_images
+        share = params.config.schedule.batch_images / stage.resources.workers
+        return min(params.config.micro_batch_images or share, share)
     if isinstance(params, TeacherParams):
         return params.tuning.config.batch_images if params.tuning else 1
     return params.config.batch_images if isinstance(params, EmbedParams | DetectParams) else 1

@@ -12,7 +12,7 @@ from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
 from omnicost.errors import InputError
 from omnicost.sweep.rows import SOURCE_PREFIX
-from omnicost.sweep.stages.stage_functions import PSEUDOMASK, STUDENT, TEACHER
+from omnicost.sweep.stages.stage_functions import PSEUDOMASK, SALVAGE, STUDENT, TEACHER
 from omnicost.sweep.stages.stage_params import PseudomaskParams
 
 
@@ -140,6 +140,9 @@ def _told(kind: StageKind[ParamsT], store: Store, manifest: StageManifest) -> Pa
 def _student(store: Store, name: str) -> StageManifest:
     if name.startswith(SOURCE_PREFIX):
         scores = store.manifest(store.find(name.removeprefix(SOURCE_PREFIX)))
+        if scores.stage == SALVAGE.name:
+            problem = f"{scores.label} was stopped early: its student is not in the store"
+            raise InputError("`cell`", problem, "name a finished cell")
         return store.manifest(scores.inputs.get("student", scores.key))
     students = [each for each in store.manifests() if each.stage == STUDENT.name]
     found = [each for each in students if each.label == f"student {name}"]

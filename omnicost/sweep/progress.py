@@ -73,15 +73,13 @@ class Watcher:
 
     def look(self) -> Snapshot:
         """The state now."""
-        self.done |= {key for key in self.graph.stages if key not in self.done and self._has(key)}
+        left = self.graph.stages.keys() - self.done
+        self.done |= set(filter(self.store.has, left))
         running = dict(self._running())
         total = sum(self._expected.values()) - self._at_start
         work = sum(self._expected[key] for key in self.done) - self._at_start
         work += sum(self._expected[key] * stage.share for key, stage in running.items())
         return Snapshot(self._counts(), tuple(running.values()), work / total if total else 1.0)
-
-    def _has(self, key: str) -> bool:
-        return self.store.has(key)
 
     def _counts(self) -> dict[str, tuple[int, int]]:
         every = Counter(stage.name for stage in self.graph.stages.values())
@@ -118,11 +116,14 @@ class SweepDisplay:
         result = self._result_of(plan) if state == "done" else ""
         self.cells[plan.target.id] = f"{state} {result}".strip()
         if not self.console.is_terminal and state != "running":
-            self._line(f"cell {plan.target.id}: {self.cells[plan.target.id]}")
+            self.tell(f"cell {plan.target.id}: {self.cells[plan.target.id]}")
 
     def tell(self, text: str) -> None:
         """Have a line above the table."""
-        self._line(text)
+        done, total = len(self.watcher.done), len(self.watcher.graph.stages)
+        far = f"{done}" if self.watcher.is_open else f"{done}/{total}"
+        clock = time.strftime("%H:%M:%S")
+        self.console.print(f"{clock} [{far}] {text}", highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -155,13 +156,7 @@ class SweepDisplay:
             if not self.console.is_terminal:
                 stage = self.watcher.graph.stages[key]
                 seconds = self.watcher.store.manifest(key).wall_seconds
-                self._line(f"{stage.label}: {seconds:.1f} s")
-
-    def _line(self, text: str) -> None:
-        done, total = len(self.watcher.done), len(self.watcher.graph.stages)
-        far = f"{done}" if self.watcher.is_open else f"{done}/{total}"
-        clock = time.strftime("%H:%M:%S")
-        self.console.print(f"{clock} [{far}] {text}", highlight=False, markup=False, soft_wrap=True)
+                self.tell(f"{stage.label}: {seconds:.1f} s")
 
     def eta_seconds(self) -> float | None:
         """Seconds still to go, from the share of the expected work that is done."""

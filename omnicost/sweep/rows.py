@@ -21,7 +21,7 @@ from omnicost.files import write_text
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.evaluate import METRICS
-from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows
+from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows, read_teacher_rows
 from omnicost.sweep.cards.card import Cell
 from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.sources import Sources
@@ -154,7 +154,7 @@ def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
         return {"versions": package_versions()}
     return {
         "wall_seconds": sum(manifest.wall_seconds for manifest in own),
-        "device_seconds": sum(m.wall_seconds * m.workers for m in manifests.values()),
+        "device_seconds": sum(m.device_seconds for m in manifests.values()),
         "versions": own[0].versions,
     }
 
@@ -185,9 +185,17 @@ def _identity(row: Row) -> tuple[Any, ...]:
 
 
 def write_teacher_rows(path: Path, rows: Sequence[TeacherRow]) -> None:
-    """Write the rows of a card that measures teachers."""
+    """Write the rows of a card that measures teachers, in place of older ones of the same cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _rewrite(path, [row.model_dump_json() for row in rows])
+    anew = set(map(_teacher_identity, rows))
+    before = read_teacher_rows(path) if path.exists() else []
+    kept = [row for row in before if _teacher_identity(row) not in anew]
+    _rewrite(path, [row.model_dump_json() for row in [*kept, *rows]])
+
+
+def _teacher_identity(row: TeacherRow) -> str:
+    figures = {"miou", "precision50", "recall50", "f1", "images"}
+    return canonical_json(row.model_dump(mode="json", exclude=figures))
 
 
 def _rewrite(path: Path, lines: Sequence[str]) -> None:

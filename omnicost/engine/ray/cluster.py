@@ -239,8 +239,13 @@ def room_for(asked: Iterable[Resources]) -> int:
 
 def _copies(node: Mapping[str, float], asked: Resources) -> int:
     """How many workers of these resources a node holds."""
-    demands = {"CPU": asked.cpus, "GPU": asked.gpus, "memory": (asked.memory_gb or 0) * 1e9}
-    return min(int(node.get(kind, 0) // need) for kind, need in demands.items() if need)
+    return min(int(node.get(kind, 0) // need) for kind, need in demands(asked).items())
+
+
+def demands(asked: Resources) -> dict[str, float]:
+    """What one worker is given, by Ray's names; what it does not ask for is left out."""
+    named = {"CPU": asked.cpus, "GPU": asked.gpus, "memory": (asked.memory_gb or 0.0) * 1e9}
+    return {kind: need for kind, need in named.items() if need}
 
 
 def ray_options(resources: Resources) -> dict[str, Any]:

@@ -26,15 +26,21 @@ from omnicost.engine.execute import (
     OutOfMemory,
     StageContext,
     StageFailure,
+    StageRefusal,
     call_here,
+    failure_for,
     prepare_process,
 )
 from omnicost.engine.graph import Stage
+from omnicost.engine.ray.cluster import demands
+from omnicost.errors import StageError
 from omnicost.files import write_json
 from omnicost.progress import add_waited, waited_seconds
 
 _PROGRESS: Final = "progress.json"
-_FAILED: Final = "failed"  # traceback of a worker, by its rank
+_FAILED: Final = "failed"  # what a worker's error is raised as, and its traceback, by its rank
+_FAILURES: Final = {each.__name__: each for each in (StageRefusal, StageFailure, OutOfMemory)}
+_LOST: Final = "a worker was killed, mostly for want of memory: more memory_gb or halve_batch"
 _REPORT_SECONDS: Final = 1.0
 
 
@@ -45,7 +51,6 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
         CPU seconds of the workers' processes.
     """
     asked = stage.resources
-    per_worker = {"CPU": asked.cpus, **({"GPU": asked.gpus} if asked.gpus else {})}
     scratch = Path(tempfile.mkdtemp(prefix="train.", dir=context.work))
     trainer = TorchTrainer(
         _train_loop,
@@ -55,7 +60,9 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
             "scratch": scratch,
         },
         scaling_config=ScalingConfig(
-            num_workers=asked.workers, use_gpu=asked.gpus > 0, resources_per_worker=per_worker
+            num_workers=asked.workers,
+            use_gpu=asked.gpus > 0,
+            resources_per_worker=demands(asked),
         ),
         run_config=RunConfig(
             name="stage",
@@ -67,7 +74,7 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
         with _forwarded(scratch / _PROGRESS, context):
             trainer.fit()
     except Exception as error:
-        raise _own_failure(stage, scratch) or error from None
+        raise _own_failure(stage, scratch, error) or error from None
     else:
         add_waited(float((scratch / "waited").read_text()))
         return sum(float(path.read_text()) for path in scratch.glob("cpu.*"))
@@ -75,15 +82,20 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _own_failure(stage: Stage, scratch: Path) -> StageFailure | None:
-    """What the first of the workers that raised has to say, instead of Ray Train; also logged."""
-    told = [path.read_text().strip() for path in sorted(scratch.glob(f"{_FAILED}.*"))]
-    if not told:
+def _own_failure(stage: Stage, scratch: Path, error: Exception) -> StageError | None:
+    """What the first of the workers that raised has to say, instead of Ray Train; also logged.
+
+    Where a worker was killed, that is the cause: the others raise for want of it.
+    """
+    raised = sorted(scratch.glob(f"{_FAILED}.*"), key=lambda path: path.stat().st_mtime_ns)
+    told = {int(path.suffix[1:]) for path in raised}
+    if set(getattr(error, "worker_failures", ())) - told:
+        return OutOfMemory(f"{stage.label}: {_LOST}")
+    if not raised:
         return None
-    print(told[0])
-    last = told[0].splitlines()[-1]
-    failure = OutOfMemory if "OutOfMemoryError" in last else StageFailure
-    return failure(f"{stage.label}: {last}")
+    kind, _, text = raised[0].read_text().strip().partition("\n")
+    print(text)
+    return _FAILURES[kind](f"{stage.label}: {text.splitlines()[-1]}")
 
 
 def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:
@@ -105,8 +117,9 @@ def _train_loop(config: dict[str, Any]) -> None:
     try:
         prepare_process(stage)
         call_here(stage, context)
-    except Exception:
-        (scratch / f"{_FAILED}.{rank}").write_text(traceback.format_exc())
+    except Exception as error:
+        kind = failure_for(error).__name__
+        (scratch / f"{_FAILED}.{rank}").write_text(f"{kind}\n{traceback.format_exc()}")
         raise
     if rank == 0:
         (scratch / "waited").write_text(str(waited_seconds()))
@@ -132,9 +145,13 @@ def _forwarded(path: Path, context: StageContext) -> Iterator[None]:
     ended = threading.Event()
 
     def forward() -> None:
-        while not ended.wait(_REPORT_SECONDS):
-            if path.exists():
-                context.report(*json.loads(path.read_text()))
+        last, goes_on = "", True
+        while goes_on:  # and once more after the end, for the last report
+            goes_on = not ended.wait(_REPORT_SECONDS)
+            told = path.read_text() if path.exists() else last
+            if told != last:
+                context.report(*json.loads(told))
+                last = told
 
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()

@@ -100,13 +100,14 @@ def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     Workers of a distributed stage have a placement group of their own: the task holds nothing.
     """
     asked = stage.resources
-    return ray.remote(function).options(
+    decorate = ray.remote(  # told here of GPUs, not in `options`, Ray ends the process after a call
         name=name,
         max_retries=asked.retries,
         retry_exceptions=[StageFailure],
         scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
         **(ray_options(asked) if asked.workers == 1 else {"num_cpus": 0}),
     )
+    return decorate(function)
 
 
 def stage_task(root: str, stage: Stage, *_waited_for: StageOutcome) -> StageOutcome:

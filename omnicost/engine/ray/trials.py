@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import Stage, TargetPlan
-from omnicost.engine.ray.cluster import room_for
+from omnicost.engine.ray.cluster import demands, room_for
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.ray.target_states import (
     DONE,
@@ -115,12 +115,11 @@ def trial_resources(stages: tuple[Stage, ...]) -> tune.PlacementGroupFactory:
     """
     if _is_distributed(stages):
         return tune.PlacementGroupFactory([dict(_NEXT_TO_NOTHING)])
-    asked = [stage.resources for stage in stages]
-    bundle = {"CPU": max(r.cpus for r in asked), "GPU": max(r.gpus for r in asked)}
-    memory = max(r.memory_gb or 0.0 for r in asked)
-    if memory:
-        bundle["memory"] = memory * 1e9
-    return tune.PlacementGroupFactory([{kind: need for kind, need in bundle.items() if need}])
+    most: dict[str, float] = {}
+    for stage in stages:
+        for kind, need in demands(stage.resources).items():
+            most[kind] = max(need, most.get(kind, 0.0))
+    return tune.PlacementGroupFactory([most])
 
 
 def _is_distributed(stages: tuple[Stage, ...]) -> bool:

@@ -162,7 +162,7 @@ def train_loop(
         student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(student, config.optimizer)
     scaler = build_scaler(config, device)
-    identity = {**config.identity(), "seed": seed, "data": batches.training.dataset.fingerprint}
+    identity = identity_of(config, seed, batches.training.dataset)
     start = _take_up(work, identity, student, optimizer, scaler)
     log = StepLog(work / LOG)
     if world.rank == 0:
@@ -194,10 +194,20 @@ def train_loop(
     checkpoint.require_numbers(optimizer)
 
 
+def identity_of(config: StudentConfig, seed: int, dataset: Dataset) -> dict[str, Any]:
+    """What a checkpoint says it is of."""
+    return _but_for_batch({**config.identity(), "seed": seed, "data": dataset.fingerprint})
+
+
+def _but_for_batch(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Micro-batches left out: what was lost with one size goes on with half of it."""
+    return {name: value for name, value in identity.items() if name != "micro_batch_images"}
+
+
 def restore_weights(work: Path, identity: dict[str, Any], student: Student) -> Checkpoint | None:
     """Take up the weights of the same training's checkpoint in `work`, if there is one."""
     saved = checkpoint.load(work)
-    if saved is None or saved.state.get("identity") != identity:
+    if saved is None or _but_for_batch(saved.state.get("identity", {})) != identity:
         return None
     student.load_state_dict(saved.below("model"))
     return saved

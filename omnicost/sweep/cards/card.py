@@ -87,17 +87,8 @@ class Grid(Strict):
         """The grid's policies, each once, mask shares first."""
         cells = itertools.product(sorted(self.mask_shares), self.types)
         grid = [Policy.cell(weak, share) for share, weak in cells]
-        return tuple(
-            dict.fromkeys(
-                [
-                    *grid,
-                    *(
-                        Policy.of({str(each): share for each, share in policy.items()})
-                        for policy in self.policies
-                    ),
-                ]
-            )
-        )
+        named = [Policy.of({str(t): share for t, share in each.items()}) for each in self.policies]
+        return tuple(dict.fromkeys([*grid, *named]))
 
 
 class Decide(Strict):

@@ -60,15 +60,13 @@ class _CellStages(MaskStages):
         covered = self._labelled_policy(next(iter(pseudo)))
         seed = self.cell.seed if len(covered.shares) > 1 else None
         chosen = self._chosen if covered.mask_share else {}
-        return self.book.add(
+        return self._add(
             QUALITY,
             QualityParams(data=self._train, policy=covered, seed=seed),
             inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()}
             | chosen,
             label=f"quality of pseudo-masks {covered} {self.cell.dataset.name}",
             units=self._train_images,
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
         )
 
     @property
@@ -95,35 +93,37 @@ class _CellStages(MaskStages):
         return models.student if self._is_started else models.backbone
 
     def _student(self, pseudo: Mapping[AnnotationType, Stage]) -> Stage:
-        inputs = {f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()}
-        if self.recipe.student.trunk is not None:
-            inputs["trunk"] = self._trunk(self.recipe.student.trunk)
-        schedule = self.recipe.student.of_branch.schedule
-        if self.recipe.student.pseudo_weight == "recalibrated":
-            found = self._calibrations.items()
-            inputs |= {f"calibration.{annotation}": stage for annotation, stage in found}
-        return self.book.add(
-            STUDENT,
-            self._student_params,
-            inputs=inputs | self._chosen,
-            label=f"student {self.cell.id}",
-            units=schedule.steps * schedule.batch_images,
-            unit_size=self._train_megapixels,
-            priced_as=self._student_scale,
-        )
+        trunk = self.recipe.student.trunk
+        before = {} if trunk is None else {"trunk": self._trunk(trunk)}
+        return self._trained(pseudo, self._student_params, f"student {self.cell.id}", before)
 
     def _trunk(self, trunk: TrunkConfig) -> Stage:
         """The student that those of a data set, seed and recipe go on from: a shared stage."""
         own = replace(self, cell=replace(self.cell, policy=trunk.cell))
         pseudo = {each: own._pseudomask(each) for each in trunk.cell.weak_types}
-        config = self.recipe.student.of_trunk
-        return self.book.add(
+        told = {"config": self.recipe.student.of_trunk, "validation": None}
+        params = own._student_params.model_copy(update=told)
+        return own._trained(pseudo, params, f"trunk {own.cell.id}", {})
+
+    def _trained(
+        self,
+        pseudo: Mapping[AnnotationType, Stage],
+        params: StudentParams,
+        label: str,
+        inputs: Mapping[str, Stage],
+    ) -> Stage:
+        """A training on the cell's labels, which reads other inputs beside them."""
+        read = {f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()}
+        if params.config.pseudo_weight == "recalibrated":
+            found = self._calibrations.items()
+            read |= {f"calibration.{annotation}": stage for annotation, stage in found}
+        schedule = params.config.of_branch.schedule
+        return self._add(
             STUDENT,
-            own._student_params.model_copy(update={"config": config, "validation": None}),
-            inputs={f"pseudomask.{annotation}": stage for annotation, stage in pseudo.items()}
-            | own._chosen,
-            label=f"trunk {own.cell.id}",
-            units=config.schedule.steps * config.schedule.batch_images,
+            params,
+            inputs={**read, **inputs, **self._chosen},
+            label=label,
+            units=schedule.steps * schedule.batch_images,
             priced_as=self._student_scale,
         )
 

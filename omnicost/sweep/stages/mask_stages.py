@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.data.splits import masked_images, permutation
 from omnicost.data.weak import PERFECT, given_for
-from omnicost.engine.graph import Stage, StageBook
+from omnicost.engine.graph import Stage, StageBook, StageKind
 from omnicost.engine.keys import digest
+from omnicost.engine.params import Params
 from omnicost.errors import ConfigError
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT
@@ -99,8 +101,13 @@ class MaskStages:
         images = self._train_images
         return None if images is None else len(range(images)[portion.of(images)])
 
+    def _add(self, kind: StageKind, params: Params, **told: Any) -> Stage:
+        """Write down a stage on the training split, priced as SAM is unless told otherwise."""
+        like = {"unit_size": self._train_megapixels, "priced_as": self.recipe.models.sam}
+        return self.book.add(kind, params, **{**like, **told})
+
     def _embed(self, portion: Portion) -> Stage:
-        return self.book.add(
+        return self._add(
             EMBED,
             EmbedParams(
                 data=self._train,
@@ -110,8 +117,6 @@ class MaskStages:
             ),
             label=f"embed {self.cell.dataset.name}{portion}",
             units=self._images_in(portion),
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
         )
 
     def _embeddings(self, portions: Iterable[Portion]) -> dict[str, Stage]:
@@ -150,12 +155,11 @@ class MaskStages:
             # Only faults make the tags of points differ from plain tags.
             faulty = {"annotation": annotation, "noise": self.recipe.noise, "seed": self.cell.seed}
             params = params.model_copy(update=faulty)
-        return self.book.add(
+        return self._add(
             DETECT,
             params,
             label=f"detect {self.cell.dataset.name} {params.mode}{portion}",
             units=self._images_in(portion),
-            unit_size=self._train_megapixels,
             priced_as=self.recipe.models.detector,
         )
 
@@ -176,14 +180,12 @@ class MaskStages:
             remedy = "it needs masks everywhere to simulate one weak type beside masks"
             raise ConfigError("recipe.assignment", [f"{problem}: {remedy}"])
         weak = policy.weak_types[0]
-        stage = self.book.add(
+        stage = self._add(
             ASSIGN,
             AssignParams(data=self._train, policy=policy, seed=self.cell.seed),
             inputs={"pseudomask": self._released_masks(weak)},
             label=f"assignment {policy} {self.cell.dataset.name} seed={self.cell.seed}",
             units=self._train_images,
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
         )
         return {"assignment": stage}
 
@@ -209,23 +211,19 @@ class MaskStages:
         params = CalibrateParams(
             data=self._train, annotation=annotation, policy=cell.policy, seed=cell.seed
         )
-        return self.book.add(
+        return self._add(
             CALIBRATE,
             params,
             inputs=parts | self._chosen,
             label=f"calibration of {annotation} {cell.policy} {cell.dataset.name}",
             units=share_of(self._train_images, cell.policy.mask_share),
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
         )
 
     def _teacher(self, kind: TeacherKind, fold: int | None = None) -> Stage:
         params = TeacherParams(kind=kind, sam=self._weights("sam"))
         if self._is_released:
             label = f"teacher {kind} released"
-            return self.book.add(
-                TEACHER, params, label=label, units=0, priced_as=self.recipe.models.sam
-            )
+            return self._add(TEACHER, params, label=label, units=0)
         share, seed = self.cell.policy.mask_share, self.cell.seed
         tuning = Tuning(
             data=self._train,
@@ -238,14 +236,12 @@ class MaskStages:
             validation=None if self.cell.measure == "model" else self._val,
         )
         part = "" if fold is None else f" without part {fold}"
-        return self.book.add(
+        return self._add(
             TEACHER,
             params.model_copy(update={"tuning": tuning}),
             inputs=self._embeddings(self._labelled_portions()) | self._chosen,
             label=f"teacher {kind} {self.cell.dataset.name} mask={share:g} seed={seed}{part}",
             units=self.recipe.teacher.steps * self.recipe.teacher.batch_images,
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
         )
 
     def _pseudomask(self, annotation: AnnotationType, fold: int | None = None) -> Stage:
@@ -281,14 +277,12 @@ class MaskStages:
             select=self.recipe.detect.selection if route.prompts_are_detections else DEFAULT_SELECT,
             refine=DEFAULT_REFINE if route.first is None else self.recipe.refine,
         )
-        return self.book.add(
+        return self._add(
             PSEUDOMASK,
             params,
             inputs=inputs,
             label=f"pseudo-masks {policy} {self.cell.dataset.name}{part}",
             units=share_of(self._train_images, labelled),
-            unit_size=self._train_megapixels,
-            priced_as=self.recipe.models.sam,
             pass_group=self._pass_group() if fold is None else "",
         )
 

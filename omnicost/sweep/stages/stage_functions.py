@@ -239,7 +239,7 @@ def evaluate_stopped(context: StageContext[SalvageParams]) -> None:
         told.seed,
         told.start.spec if told.start else NO_START,
     )
-    identity = {**told.config.of_branch.identity(), "seed": told.seed, "data": train.fingerprint}
+    identity = student_step.identity_of(told.config.of_branch, told.seed, train)
     left = context.scratch["student"]
     if student_step.restore_weights(left, identity, network) is None:
         raise InputError(left, "the student was stopped before its first checkpoint", "none")
