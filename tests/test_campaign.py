@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnicost.annotation import AnnotationType
-from omnicost.campaign.bill import bill_of, plan_with_setup
+from omnicost.campaign.bill import bill_of, plan_with_setup, setup_hours
 from omnicost.campaign.calendar import simulate
 from omnicost.campaign.days import slowness
 from omnicost.campaign.team import Team
@@ -82,6 +82,14 @@ def test_set_up_comes_off_the_budget() -> None:
         plan_with_setup(Question(10.0), make, overheads)
 
 
+def test_images_without_a_label_need_no_set_up() -> None:
+    """`--setup` gives its hours to every type, `none` among them; nobody is trained for none."""
+    overheads = {kind: Overheads(setup_hours=8) for kind in AnnotationType}
+    images = np.eye(len(AnnotationType), dtype=int)
+    assert setup_hours(images[AnnotationType.NONE.strength], overheads) == 0
+    assert setup_hours(images[AnnotationType.BOX.strength], overheads) == 8
+
+
 def test_the_p90_of_spend_holds_what_is_really_paid() -> None:
     """With review, rework and idle time about 90% of projects stay under it; without, far fewer."""
     rng = np.random.default_rng(5)
@@ -147,6 +155,17 @@ def test_what_does_not_fit_is_said() -> None:
     assert 0 < short.types[-1].left <= short.types[-1].images
     assert sum(one.left for one in simulate(PLAN, ASSUMED, Team(2, weeks=1000)).types) == 0
     assert simulate(PLAN, ASSUMED, Team(2, weeks=0.001)).annotators_needed is None
+
+
+def test_the_deadline_runs_during_set_up() -> None:
+    """What is left then is what so much less time leaves; all of it where set-up takes it all."""
+    team = Team(2, weeks=2)
+    one = 20.0 * len(bill_of(PLAN, ASSUMED).lines)  # of set-up hours, all before the first label
+    late = simulate(PLAN, exact(setup=20), Team(2, weeks=2 + one / 80), draws=20)
+    early = simulate(PLAN, exact(), team, draws=20)
+    assert [each.left for each in late.types] == pytest.approx([each.left for each in early.types])
+    none = simulate(PLAN, exact(setup=100), team, draws=5)
+    assert [each.left for each in none.types] == [each.images for each in none.types]
 
 
 def test_dates_follow_from_the_start() -> None:

@@ -321,8 +321,9 @@ def allocation_rows(report: PlanReport) -> Iterator[list[str]]:
     for annotation in reversed(ORDER):
         count = int(plan.images[annotation.strength])
         if count:
-            seconds = float(plan.problem.seconds[annotation.strength])
             hours = float(plan.label_hours[annotation.strength])
+            new = int(plan.new_labels[annotation.strength])
+            seconds = hours * SECONDS_PER_HOUR / max(new, 1)
             share = percent(count / plan.stats.images)
             yield [str(annotation), f"{count:,}", share, f"{seconds:,.1f}",
                    *_paid(hours, report.pay)]  # fmt: skip

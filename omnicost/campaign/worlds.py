@@ -43,7 +43,7 @@ def draw_worlds(
     places = [annotation.strength for annotation in types]
     images = plan.new_labels[places].astype(float)
     spend = draw_spend(plan.stats, _without_annotators(plan.times), rng, draws)
-    seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places)
+    seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places) * plan.part_paid
     review, rework, idle = (one[:, places] for one in draw_shares(overheads, draws, rng))
     sds = np.array([annotator_log_sd(plan.times, annotation) for annotation in types])
     # The mean time of a log is that of a shared queue, where the mean of 1 / time is kept.
