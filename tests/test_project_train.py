@@ -21,7 +21,7 @@ from omnicost.data.tiny.disk import write_coco
 from omnicost.data.tiny.world import SPECS
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
-from omnicost.errors import InputError
+from omnicost.errors import ConfigError, InputError
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.project.finish import write_outcome
@@ -127,6 +127,22 @@ def test_the_folder_of_a_model(given: tuple[Training, Store]) -> None:
     assert outcome.held_out.low <= outcome.held_out.ap <= outcome.held_out.high
     assert yaml.safe_load((out / CARD).read_text())["base"] == "tiny"
     assert "AP" in outcome.lines()[0]
+
+
+def test_a_trial_leaves_a_finished_model_alone(
+    world: World, given: tuple[Training, Store], tmp_path: Path
+) -> None:
+    """Planning a training writes nothing: the card beside a model is of what ran."""
+    training, store = given
+    write_outcome(training, store)
+    before = (training.request.out / CARD).read_bytes()
+    other = replace(training.request, seed=7)
+    assert "- 7" in prepare_training(other, Sources(store.data)).card
+    assert (training.request.out / CARD).read_bytes() == before
+    new = replace(other, out=tmp_path / "new", settings=("recipe.teachr.steps=2",))
+    with pytest.raises(ConfigError, match=r"^card\.yaml: recipe.teachr: unknown field"):
+        prepare_training(new, Sources(store.data))
+    assert not new.out.exists()
 
 
 def test_how_good_the_pseudo_masks_are(given: tuple[Training, Store]) -> None:

@@ -12,7 +12,7 @@ from omnicost.files import MARK, write_text
 from omnicost.plot.style import COLOURS
 from omnicost.project.outcome import TrainingOutcome, spread_text
 from omnicost.project.score import LEVEL
-from omnicost.project.train import CARD, Training
+from omnicost.project.train import Training
 
 PAGE: Final = "index.html"
 
@@ -64,7 +64,7 @@ def _content(
         "quality": [_quality_row(*each) for each in outcome.quality.items()],
         "worst": [(annotation, _data_uri(path)) for annotation, path in pictures.items()],
         "without_mask": outcome.empty,
-        "card": (training.request.out / CARD).read_text(),
+        "card": training.card,
         "settings": list(training.request.settings),
         "versions": package_versions(),
         "is_smoke": training.request.smoke,
