@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-LABELS: Final = ("class", "point", "point_further", "box", "mask")
-"""What rows can time: tags, first (or any) points, further points, boxes, masks."""
+LABELS: Final = ("class", "point", "point_further", "scribble", "box", "mask")
+"""What rows can time: tags, first (or any) points, further points, scribbles, boxes, masks."""
 ACTIVITIES: Final = ("label", "review", "rework", "setup")
 """What the time of a row went into."""
 
