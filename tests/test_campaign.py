@@ -176,6 +176,12 @@ def test_dates_follow_from_the_start() -> None:
     assert simulate(PLAN, ASSUMED, Team(5), draws=20).day(2.0) is None
 
 
+def test_what_ends_after_the_last_year_has_no_date() -> None:
+    """Python's dates end with 9999; weeks are shown then."""
+    calendar = simulate(PLAN, ASSUMED, Team(5, start=date(2026, 12, 1)), draws=20)
+    assert calendar.day(500_000.0) is None
+
+
 def test_learning_slows_the_first_hours_only() -> None:
     """Longer at first, shorter in the end, and the log's mean over the hours of the log."""
     learning = Learning(extra=1.0, hours=2.0, logged_hours=10.0)

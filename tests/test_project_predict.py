@@ -99,6 +99,12 @@ def test_another_model_begins_anew(model: Path, photos: Path, tmp_path: Path) ->
     assert len(after) == len(before) - 1
 
 
+def test_a_folder_named_as_a_number_is_one(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nothing can be a count."""
+    monkeypatch.chdir(photos)
+    assert len(predict.list_photos(Path("0"))) == 5
+
+
 def test_other_ids_begin_anew(model: Path, photos: Path, tmp_path: Path) -> None:
     """Pictures or classes that were renumbered while a run was stopped: nothing is mixed."""
     own, parts = tmp_path / "model", tmp_path / "parts"

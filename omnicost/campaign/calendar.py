@@ -72,8 +72,8 @@ class Calendar(NamedTuple):
     def _working_day(self, place: int) -> date | None:
         if self.team.start is None:
             return None
-        found: date = np.busday_offset(self.team.start, max(place, 0), roll="forward").astype(date)
-        return found
+        found = np.busday_offset(self.team.start, max(place, 0), roll="forward").astype(date)
+        return found if isinstance(found, date) else None  # numpy goes on after the year 9999
 
 
 def simulate(

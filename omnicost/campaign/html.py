@@ -158,7 +158,8 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
     def place(weeks: float) -> float:
         return round(100 * weeks / end, 2)
 
-    step = next(s for s in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 5000) if end / s <= 9)
+    steps = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 5000)
+    step = next((s for s in steps if end / s <= 9), 10 ** np.ceil(np.log10(end / 9)))
     return {
         "bars": [
             {

@@ -72,7 +72,7 @@ def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
     """
     if not folder.is_dir():
         raise InputError(folder, "is no folder", "name a folder of pictures")
-    listed = read_images(str(folder))
+    listed = read_images(str(folder.absolute()))
     names = sorted([*(listed.names or ()), *listed.unreadable])
     known = {name: n for n, name in enumerate(names, 1)} if ids is None else _ids_of(ids)
     unknown = [name for name in names if name not in known]
