@@ -14,7 +14,6 @@ from omnicost.campaign.bill import bill_of, plan_with_setup, setup_hours
 from omnicost.campaign.calendar import simulate
 from omnicost.campaign.days import slowness
 from omnicost.campaign.team import Team
-from omnicost.campaign.worlds import annotator_log_sd
 from omnicost.cost import BUILT_IN, LabellingTimes, Overheads, draw_spend
 from omnicost.cost.overheads import draw_shares
 from omnicost.cost.times import Learning
@@ -218,7 +217,7 @@ def _one_by_one(plan: Plan, team: Team, rng: np.random.Generator) -> float:
         place = kind.strength
         if kind is AnnotationType.NONE or not plan.images[place]:
             continue
-        sd = annotator_log_sd(plan.times, kind)
+        sd = plan.times.project_log_sd.of(kind)
         speeds = np.exp(sd * rng.standard_normal(team.annotators) + sd**2 / 2)
         mean = spend.type_seconds[0, place]
         log_sd = np.sqrt(np.log1p(spend.variance[place] / mean**2))

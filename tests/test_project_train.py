@@ -163,7 +163,7 @@ def test_the_page_stands_alone(given: tuple[Training, Store], tmp_path: Path) ->
     """One file without script or network; what people named is shown as text, not as markup."""
     training, store = given
     outcome = write_outcome(training, store)
-    lost = Unmasked(1, 2, "<script>alert(1)</script>")
+    lost = Unmasked(1, 2, "<script>alert(1)</script>\u202e")
     named = TrainRequest(Path("a <b>set</b>"), training.request.out, settings=("x=<i>",))
     page = tmp_path / "index.html"
     write_page(page, replace(training, request=named), outcome._replace(empty=(lost,)), {})
@@ -172,6 +172,7 @@ def test_the_page_stands_alone(given: tuple[Training, Store], tmp_path: Path) ->
     assert "&lt;script&gt;alert(1)" in text
     assert "x=&lt;i&gt;" in text
     assert "<script" not in text
+    assert "\u202e" not in text  # what would turn the line around is spelled out
     assert "http" not in text.replace("http-equiv", "")
     assert f"{outcome.quality['box']['miou']['value']:.1f}" in text
     assert "data:image/png;base64," in (training.request.out / PAGE).read_text()

@@ -351,16 +351,19 @@ def bill_rows(bill: Bill) -> Iterator[list[str]]:
         yield [name, *(hours_number(hours) for hours in parts)]
 
 
-CALENDAR_HEADINGS = ("label", "images", "begins", "done", "90% by", "left at deadline")
+def calendar_headings(calendar: Calendar) -> tuple[str, ...]:
+    """Of the columns of `calendar_rows`."""
+    deadline = () if calendar.in_time is None else ("left at deadline",)
+    return ("label", "images", "begins", "done", "90% by", *deadline)
 
 
 def calendar_rows(calendar: Calendar) -> Iterator[list[str]]:
     """Weeks of each type, in the order of work."""
     for one in calendar.types:
-        left = "" if calendar.in_time is None else f"{one.left:,.0f}"
+        left = [] if calendar.in_time is None else [f"{one.left:,.0f}"]
         ends = (_moment(calendar.day(w), w) for w in (one.ends, one.ends_interval.high))
         begins = _moment(calendar.first_day(one.begins), one.begins)
-        yield [str(one.annotation), f"{one.images:,}", begins, *ends, left]
+        yield [str(one.annotation), f"{one.images:,}", begins, *ends, *left]
 
 
 def _moment(day: date | None, weeks: float) -> str:
