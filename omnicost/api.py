@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -92,10 +91,13 @@ def plan(
     """
     import numpy as np
 
+    from omnicost.amounts import read_budget, read_share
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
     from omnicost.campaign.notebook import NotebookReport
     from omnicost.campaign.report import Pay
+    from omnicost.cost import Overheads
+    from omnicost.labelling import ImageList, read_labels_in_hand, read_masks_first
     from omnicost.plan import Plan, Question, make_plan
 
     labelling_times = _times(times)
@@ -105,11 +107,15 @@ def plan(
     listed = None if images is None else _images(images)
     if listed is not None:
         stats = stats.with_images(listed.count)
-    held = None if in_hand is None else _labels_in_hand(Path(in_hand), listed, stats)
-    paid = {each: _overheads(each, overheads, labelling_times) for each in AnnotationType}
+    known = listed or ImageList("a bare count", stats.images)
+    held = None if in_hand is None else read_labels_in_hand(Path(in_hand), known)
+    measured_or_given = {**labelling_times.overheads, **(overheads or {})}
+    paid = {each: measured_or_given.get(each, Overheads()) for each in AnnotationType}
     question = Question(
-        budget_hours=_budget_hours(budget, wage, currency, hours_a_day),
-        target=_share(target),
+        budget_hours=read_budget(budget, wage, currency, hours_a_day)
+        if isinstance(budget, str)
+        else budget,
+        target=read_share(target) if isinstance(target, str) else target,
         confidence=confidence,
         max_hours={AnnotationType.parse(k, "`max_hours`"): h for k, h in (max_hours or {}).items()},
     )
@@ -140,7 +146,7 @@ def plan(
         images=listed,
         seed=seed,
         held=held,
-        masks_first=None if masks_first is None else _masks_first(Path(masks_first), listed, stats),
+        masks_first=None if masks_first is None else read_masks_first(Path(masks_first), known),
     )
 
 
@@ -274,49 +280,10 @@ def _times(times: LabellingTimes | PathLike | None) -> LabellingTimes:
     return times if isinstance(times, LabellingTimes) else LabellingTimes.from_yaml(times)
 
 
-def _overheads(
-    annotation: AnnotationType, given: OverheadsByType | None, times: LabellingTimes
-) -> Any:
-    from omnicost.cost import Overheads
-
-    if given is not None and annotation in given:
-        return given[annotation]
-    return times.overheads.get(annotation, Overheads())
-
-
 def _images(images: int | PathLike | ImageList) -> ImageList:
     from omnicost.labelling import ImageList, read_images
 
     return images if isinstance(images, ImageList) else read_images(str(images))
-
-
-def _masks_first(path: Path, listed: ImageList | None, stats: DatasetStats) -> np.ndarray:
-    from omnicost.labelling import ImageList, read_masks_first
-
-    return read_masks_first(path, listed or ImageList(source="a bare count", count=stats.images))
-
-
-def _labels_in_hand(path: Path, listed: ImageList | None, stats: DatasetStats) -> np.ndarray:
-    from omnicost.labelling import ImageList, read_labels_in_hand
-
-    bare = ImageList(source="a bare count", count=stats.images)
-    return read_labels_in_hand(path, listed or bare)
-
-
-def _budget_hours(
-    budget: str | float | None, wage: float | None, currency: str, hours_a_day: float
-) -> float | None:
-    from omnicost.amounts import read_budget
-
-    if budget is None or not isinstance(budget, str):
-        return budget
-    return read_budget(budget, wage, currency, hours_a_day)
-
-
-def _share(target: str | float | None) -> float | None:
-    from omnicost.amounts import read_share
-
-    return read_share(target) if isinstance(target, str) else target
 
 
 def _by_measure(

@@ -174,6 +174,29 @@ def test_label_studio_export(tmp_path: Path) -> None:
     }
 
 
+def test_a_brush_draws_what_the_task_asks_for(tmp_path: Path) -> None:
+    """Strokes time scribbles in tasks for scribbles, masks in all others."""
+    asked = ({"data": {"annotation_type": each}} for each in ("scribble", "mask", ["scribble"]))
+    tasks = [label_studio_task(9.0, "brushlabels") | each for each in asked]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([*tasks, label_studio_task(9.0, "brush")]))
+    found = read_timings(path)
+    assert found.labels.tolist() == ["scribble", "mask", "mask", "mask"]
+    assert calibrate(found).labelling_times("log").scribble.seconds == 9.0
+
+
+def test_blank_annotators_are_unknown_ones(tmp_path: Path) -> None:
+    """A cell left blank is nobody's name, and makes no decimals of the numbers beside it."""
+    path = tmp_path / "log.csv"
+    path.write_text("annotator,type,seconds\n7,box,14\n,box,60\n")
+    found = read_timings(path)
+    assert found.annotators.tolist() == ["7", ""]
+    assert ("box", "7") in calibrate(found).annotators
+    assert len(read_timings(path, ReadOptions(only=("annotator", "7")))) == 1
+    with pytest.raises(InputError, match=r"use one of 7$"):
+        read_timings(path, ReadOptions(only=("annotator", "8")))
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_delimited_text(tmp_path: Path, separator: str) -> None:
     """Columns are found by name, whatever separates them."""
@@ -282,6 +305,15 @@ def test_review_rework_and_set_up_come_from_their_rows() -> None:
     assert "idle" not in found.known
     times = result.labelling_times("log")
     assert LabellingTimes.from_mapping(yaml.safe_load(times.to_yaml())).overheads == times.overheads
+
+
+def test_more_review_than_plans_take_is_cut() -> None:
+    """Shares over the most that there may be count as that, as idle time does."""
+    rows = timings(np.array([1.0, 200.0, 50.0]))
+    rows = replace(rows, activities=np.array(["label", "rework", "review"], dtype=object))
+    assert calibrate(rows).overheads[AnnotationType.BOX].rework == 10
+    rows = replace(rows, activities=np.array(["label", "review", "review"], dtype=object))
+    assert calibrate(rows).overheads[AnnotationType.BOX].review == 10
 
 
 @pytest.mark.parametrize(("extra", "found"), [(1.0, True), (0.0, False)])

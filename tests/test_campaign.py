@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnicost.annotation import AnnotationType
-from omnicost.campaign.bill import bill_of, plan_with_setup
+from omnicost.campaign.bill import bill_of, plan_with_setup, setup_hours
 from omnicost.campaign.calendar import simulate
 from omnicost.campaign.days import slowness
 from omnicost.campaign.team import Team
-from omnicost.campaign.worlds import annotator_log_sd
 from omnicost.cost import BUILT_IN, LabellingTimes, Overheads, draw_spend
 from omnicost.cost.overheads import draw_shares
 from omnicost.cost.times import Learning
@@ -80,6 +79,14 @@ def test_set_up_comes_off_the_budget() -> None:
     assert bill.hours <= 200
     with pytest.raises(InputError, match="set-up"):
         plan_with_setup(Question(10.0), make, overheads)
+
+
+def test_images_without_a_label_need_no_set_up() -> None:
+    """`--setup` gives its hours to every type, `none` among them; nobody is trained for none."""
+    overheads = {kind: Overheads(setup_hours=8) for kind in AnnotationType}
+    images = np.eye(len(AnnotationType), dtype=int)
+    assert setup_hours(images[AnnotationType.NONE.strength], overheads) == 0
+    assert setup_hours(images[AnnotationType.BOX.strength], overheads) == 8
 
 
 def test_the_p90_of_spend_holds_what_is_really_paid() -> None:
@@ -149,12 +156,29 @@ def test_what_does_not_fit_is_said() -> None:
     assert simulate(PLAN, ASSUMED, Team(2, weeks=0.001)).annotators_needed is None
 
 
+def test_the_deadline_runs_during_set_up() -> None:
+    """What is left then is what so much less time leaves; all of it where set-up takes it all."""
+    team = Team(2, weeks=2)
+    one = 20.0 * len(bill_of(PLAN, ASSUMED).lines)  # of set-up hours, all before the first label
+    late = simulate(PLAN, exact(setup=20), Team(2, weeks=2 + one / 80), draws=20)
+    early = simulate(PLAN, exact(), team, draws=20)
+    assert [each.left for each in late.types] == pytest.approx([each.left for each in early.types])
+    none = simulate(PLAN, exact(setup=100), team, draws=5)
+    assert [each.left for each in none.types] == [each.images for each in none.types]
+
+
 def test_dates_follow_from_the_start() -> None:
     """Working days only: ten of them from a Tuesday end on a Monday; no start, no date."""
     calendar = simulate(PLAN, ASSUMED, Team(5, start=date(2026, 12, 1)), draws=20)
     assert calendar.day(2.0) == date(2026, 12, 14)
     assert calendar.first_day(0.0) == date(2026, 12, 1)
     assert simulate(PLAN, ASSUMED, Team(5), draws=20).day(2.0) is None
+
+
+def test_what_ends_after_the_last_year_has_no_date() -> None:
+    """Python's dates end with 9999; weeks are shown then."""
+    calendar = simulate(PLAN, ASSUMED, Team(5, start=date(2026, 12, 1)), draws=20)
+    assert calendar.day(500_000.0) is None
 
 
 def test_learning_slows_the_first_hours_only() -> None:
@@ -193,7 +217,7 @@ def _one_by_one(plan: Plan, team: Team, rng: np.random.Generator) -> float:
         place = kind.strength
         if kind is AnnotationType.NONE or not plan.images[place]:
             continue
-        sd = annotator_log_sd(plan.times, kind)
+        sd = plan.times.project_log_sd.of(kind)
         speeds = np.exp(sd * rng.standard_normal(team.annotators) + sd**2 / 2)
         mean = spend.type_seconds[0, place]
         log_sd = np.sqrt(np.log1p(spend.variance[place] / mean**2))

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from omnicost import api
 from omnicost.campaign.html import notebook_html, page_html, sample, thumbnail, write_page
 from omnicost.campaign.report import PlanReport
 from omnicost.campaign.team import Team
+from omnicost.cost import Interval
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -83,6 +85,13 @@ def test_the_page_is_one_file(report: PlanReport) -> None:
     assert not re.search(r"url\(|@import|https?:", page)
     policies = [a["content"] for _, a in reader.tags if a.get("http-equiv")]
     assert policies[0].startswith("default-src 'none'")
+
+
+def test_centuries_have_ticks(report: PlanReport) -> None:
+    """A plan that nobody lives to see is drawn all the same."""
+    assert report.calendar is not None
+    far = tuple(one._replace(ends_interval=Interval(9e4, 3e5)) for one in report.calendar.types)
+    assert "100000" in page_html(replace(report, calendar=report.calendar._replace(types=far)))
 
 
 def test_names_are_text(report: PlanReport) -> None:

@@ -19,7 +19,7 @@ from omnicost.campaign.text import render
 from omnicost.cli import app
 from omnicost.cli.shared.door import line_of
 from omnicost.cost import BUILT_IN
-from omnicost.errors import InputError
+from omnicost.errors import InputError, OmnicostError
 from omnicost.plan import Question, make_plan
 from omnicost.results import Row, append_row
 
@@ -33,7 +33,7 @@ def run(*arguments: str) -> str:
 
 
 def refused(*arguments: str) -> str:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(OmnicostError) as caught:
         CliRunner().invoke(app, [*arguments], catch_exceptions=False)
     text = line_of(caught.value)
     assert "\n" not in text
@@ -109,6 +109,8 @@ def test_results_of_an_own_sweep(tmp_path: Path) -> None:
         ([*BASE, "--budget", "5h", "--max-hours", "mask"], "mask=100"),
         ([*BASE, "--budget", "5h", "--confidence", "2"], "--confidence"),
         ([*BASE, "--budget", "5h", "--plot", "plan.doc"], "picture format"),
+        ([*BASE, "--budget", "5h", "--idle", "95%"], "overheads: idle is 0.95"),
+        ([*BASE, "--budget", "5h", "--review", "1500%"], "overheads: review is 15.0"),
         ([*BASE, "--budget", "5h", "--like", "coco"], "two or more"),
         (["plan", "--dataset", "lvis", "--budget", "5h"], "lvis"),
         (["plan", "--budget", "5h"], "--dataset"),

@@ -52,6 +52,17 @@ def test_schema_and_list_are_printed() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("ending", ["png", "csv"])
+def test_a_sweep_replaces_nobody_s_picture(tmp_path: Path, ending: str) -> None:
+    """What lies where the plot or its numbers would go is asked about before anything runs."""
+    theirs = tmp_path / f"demo.{ending}"
+    theirs.write_text("mine")
+    places = ("--results", str(tmp_path), "--store", str(tmp_path / "store"))
+    error = invoke("sweep", "demo", *places).exception
+    assert "not written by omnicost" in str(error)
+    assert theirs.read_text() == "mine"
+
+
 def test_sweep_without_data_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`omnicost sweep coco` with nothing at hand says what to put where."""
     monkeypatch.chdir(tmp_path)

@@ -325,3 +325,14 @@ def test_bad_image_counts_are_refused(text: str) -> None:
     """What is no count, folder or file is refused."""
     with pytest.raises(InputError, match=r"images|pictures"):
         read_images(text)
+
+
+def test_a_folder_that_looks_like_a_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos in a folder named 2024 are not taken for 2,024 images without a word."""
+    monkeypatch.chdir(tmp_path)
+    Path("2024").mkdir()
+    Path("2024", "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"write \./2024 for the folder"):
+        read_images("2024")
+    assert list(read_images("./2024").names or ()) == ["a.jpg"]
+    assert read_images("02024").count == 2024

@@ -14,6 +14,8 @@ from plan_cases import enumerate_whole, problems
 
 from omnicost import api
 from omnicost.annotation import AnnotationType
+from omnicost.campaign import words
+from omnicost.campaign.team import Team
 from omnicost.cost import BUILT_IN, ORDER, seconds_paid_again, type_seconds
 from omnicost.errors import InputError
 from omnicost.labelling import (
@@ -280,3 +282,17 @@ def test_a_manifest_goes_back_in(tmp_path: Path) -> None:
     assert second.plan.as_dict()["in_hand"]["point"] == int((labels == POINT).sum())
     with manifest.open() as file:
         assert len(list(csv.DictReader(file))) == 60
+
+
+def test_labels_in_hand_shorten_the_calendar_too(tmp_path: Path) -> None:
+    """Raised labels take what is left to pay of them: in hours, in weeks, and an image."""
+    path = tmp_path / "held.csv"
+    path.write_text("annotation_type\n" + "".join("class\n" for _ in range(2_000)))
+    report = api.plan("15h", dataset="coco", images=2_000, in_hand=path, team=Team(1, 40), draws=50)
+    assert report.calendar is not None
+    tail = 0.6  # the last labels are reviewed, done again and reviewed on the days that follow
+    assert report.hours / 40 < report.calendar.weeks < report.hours / 40 + tail
+    *rows, _ = words.allocation_rows(report)
+    new = dict(zip(map(str, ORDER), report.plan.new_labels, strict=True))
+    hours = sum(new[row[0]] * float(row[3].replace(",", "")) / 3600 for row in rows)
+    assert hours == pytest.approx(report.hours, rel=0.05)

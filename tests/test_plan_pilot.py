@@ -62,6 +62,9 @@ def test_too_few_images_are_refused() -> None:
         make_pilot(chosen(10), COCO)
     with pytest.raises(InputError, match="count"):
         run("--images", "50", "--dataset", "coco")
+    done = CliRunner().invoke(app, ["pilot", "--images", "500", "--dataset", "coco", "--count=-5"])
+    assert done.exit_code == 2
+    assert "greater than or equal to 1" in done.output
 
 
 def test_the_command_writes_tasks_and_a_card_that_loads(tmp_path: Path) -> None:

@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from omnicost.annotation import AnnotationType, Policy
 from omnicost.errors import InputError
 from omnicost.plot.axes import compact, cost_axis, round_ticks
-from omnicost.plot.curves import draw_curves
+from omnicost.plot.curves import curves_figure
 from omnicost.plot.legend import fill_levels
-from omnicost.plot.pareto import draw_pareto
-from omnicost.plot.pareto_info import ParetoInfo, compute_pareto_info
+from omnicost.plot.pareto import pareto_figure
+from omnicost.plot.pareto_info import ParetoInfo, compute_pareto_info, info_frame
 from omnicost.plot.points import CostUnit
-from omnicost.plot.style import spread_labels
+from omnicost.plot.style import save, spread_labels
 from omnicost.results import Row, paper_rows
 
 
@@ -74,13 +75,14 @@ def test_coco_front_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-@pytest.mark.parametrize("draw", [draw_pareto, draw_curves])
-def test_picture_and_numbers_are_written(tmp_path: Path, suffix: str, draw) -> None:
+@pytest.mark.parametrize("figure", [pareto_figure, curves_figure])
+def test_picture_and_numbers_are_written(tmp_path: Path, suffix: str, figure) -> None:
     """Each format is written and twice the same; the CSV beside it holds every point."""
     path = tmp_path / f"picture{suffix}"
-    draw(toy_info(), path)
+    info = toy_info()
+    save(figure(info), path, info_frame(info))
     first = path.read_bytes()
-    draw(toy_info(), path)
+    save(figure(info), path, info_frame(info))
     assert path.read_bytes() == first
     numbers = pd.read_csv(path.with_suffix(".csv"))
     assert list(numbers["ap"]) == [10.0, 30.0, 20.0, 40.0]
@@ -89,28 +91,22 @@ def test_picture_and_numbers_are_written(tmp_path: Path, suffix: str, draw) -> N
 
 def test_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"use \.png, \.svg or \.pdf"):
-        draw_pareto(toy_info(), tmp_path / "picture.jpg")
+        save(pareto_figure(toy_info()), tmp_path / "picture.jpg")
 
 
 @pytest.mark.parametrize("width", [3.4, 7.2, 12.0])
-def test_no_margin_label_covers_another(tmp_path: Path, width: float, monkeypatch) -> None:
+def test_no_margin_label_covers_another(width: float) -> None:
     """The names of the full and 90/95% lines keep apart at every size and on every data set."""
-    import matplotlib.pyplot as plt
-
-    from omnicost.plot import pareto
-
-    monkeypatch.setattr(plt, "close", lambda figure: None)
     rows = [r for name in ("coco", "ade20k", "cityscapes") for r in paper_rows(name)]
-    pareto.draw_pareto(compute_pareto_info(rows, baselines=True), tmp_path / "p.png", width)
-    figure = plt.gcf()
+    figure = pareto_figure(compute_pareto_info(rows, baselines=True), width)
+    FigureCanvasAgg(figure).draw()
     renderer = figure.canvas.get_renderer()
+    assert len(figure.axes) == 3
     for axes in figure.axes:
         boxes = sorted((t.get_window_extent(renderer) for t in axes.texts), key=lambda b: b.y0)
         assert len(boxes) >= 2
         for below, above in pairwise(boxes):
             assert below.y1 <= above.y0 + 1.0
-    monkeypatch.undo()
-    plt.close(figure)
 
 
 @given(
@@ -155,12 +151,45 @@ def test_fill_grows_with_the_mask_share() -> None:
     assert fill_levels(panel.points) == {0.0: 0.0, 0.1: 1.0, 1.0: 1.0}
 
 
-def test_smoke_rows_are_marked(tmp_path: Path) -> None:
+def test_smoke_rows_are_marked() -> None:
     """A picture of a trial run says that it measures nothing; one of a sweep does not."""
     real = [row(Policy.cell("box", 0), 30.0), row(Policy.of({"mask": 1}), 40.0)]
     smoke = [one.model_copy(update={"schedule": "smoke", "dataset": "trial"}) for one in real]
     info = compute_pareto_info([*real, *smoke])
     assert [panel.is_smoke for panel in info.panels] == [False, True]
-    path = tmp_path / "pareto.svg"
-    draw_pareto(info, path)
-    assert path.read_text().count("smoke run: no measurement") == 1
+    for figure in (pareto_figure(info), curves_figure(info)):
+        titles = [axes.get_title(loc="left") for axes in figure.axes]
+        assert ["smoke run: no measurement" in title for title in titles] == [False, True]
+
+
+def test_a_share_of_masks_has_one_fill_in_all_panels() -> None:
+    """Markers are as full as the legend's, whatever other shares their own panel shows."""
+    rows = [row(Policy.cell("box", share), 30.0) for share in (0, 0.1, 0.5)]
+    rows.append(row(Policy.cell("box", 0.1), 30.0, dataset="other"))
+    figure = pareto_figure(compute_pareto_info(rows))
+    faces = [
+        [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "D"]
+        for axes in figure.axes
+    ]
+    assert faces[1] == [faces[0][1]]
+
+
+def test_the_legend_reads_row_by_row() -> None:
+    """Entries that need a second row go on there; matplotlib alone would fill its columns."""
+    rows = [row(Policy.cell(kind, s), 30.0) for kind in ("none", "class", "point", "box")
+            for s in (0, 0.1)]  # fmt: skip
+    figure = pareto_figure(compute_pareto_info(rows))
+    FigureCanvasAgg(figure).draw()
+    texts = figure.legends[0].get_texts()
+    places = {t.get_text(): t.get_window_extent() for t in texts}
+    read = sorted(places, key=lambda name: (-round(places[name].y0 / 5), places[name].x0))
+    assert read == [
+        "none", "class", "point", "box", "0% masks", "10% masks", "Pareto front", "hull (mixing)"
+    ]  # fmt: skip
+    assert len({round(each.y0 / 5) for each in places.values()}) == 2
+
+
+def test_money_needs_a_wage() -> None:
+    """Hours are never drawn under the name of money."""
+    with pytest.raises(InputError, match="`wage`: is missing"):
+        toy_info(CostUnit.MONEY)

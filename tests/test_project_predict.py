@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,27 @@ def test_another_model_begins_anew(model: Path, photos: Path, tmp_path: Path) ->
     (photos / "0" / "2.png").unlink()
     after = predicted(model, photos, parts)
     assert len(after) == len(before) - 1
+
+
+def test_a_folder_named_as_a_number_is_one(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nothing can be a count."""
+    monkeypatch.chdir(photos)
+    assert len(predict.list_photos(Path("0"))) == 5
+
+
+def test_other_ids_begin_anew(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Pictures or classes that were renumbered while a run was stopped: nothing is mixed."""
+    own, parts = tmp_path / "model", tmp_path / "parts"
+    shutil.copytree(model, own)
+    listed = predict.list_photos(photos)
+    predict.predict_folder(own, listed, parts, OPTIONS)
+    listed = tuple(photo._replace(image_id=100 + photo.image_id) for photo in listed)
+    predict.predict_folder(own, listed, parts, OPTIONS)
+    assert {line["image"]["id"] for line in predict.records(parts)} == set(range(101, 111))
+    told = read_description(own).model_copy(update={"category_ids": (4, 5, 6)})
+    write_description(own, told)
+    predict.predict_folder(own, listed, parts, OPTIONS)
+    assert {each["category_id"] for each in predict.coco_annotations(parts)} <= {4, 5, 6}
 
 
 def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> None:

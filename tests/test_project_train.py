@@ -21,7 +21,7 @@ from omnicost.data.tiny.disk import write_coco
 from omnicost.data.tiny.world import SPECS
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
-from omnicost.errors import InputError
+from omnicost.errors import ConfigError, InputError
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.project.finish import write_outcome
@@ -129,6 +129,22 @@ def test_the_folder_of_a_model(given: tuple[Training, Store]) -> None:
     assert "AP" in outcome.lines()[0]
 
 
+def test_a_trial_leaves_a_finished_model_alone(
+    world: World, given: tuple[Training, Store], tmp_path: Path
+) -> None:
+    """Planning a training writes nothing: the card beside a model is of what ran."""
+    training, store = given
+    write_outcome(training, store)
+    before = (training.request.out / CARD).read_bytes()
+    other = replace(training.request, seed=7)
+    assert "- 7" in prepare_training(other, Sources(store.data)).card
+    assert (training.request.out / CARD).read_bytes() == before
+    new = replace(other, out=tmp_path / "new", settings=("recipe.teachr.steps=2",))
+    with pytest.raises(ConfigError, match=r"^card\.yaml: recipe.teachr: unknown field"):
+        prepare_training(new, Sources(store.data))
+    assert not new.out.exists()
+
+
 def test_how_good_the_pseudo_masks_are(given: tuple[Training, Store]) -> None:
     """Every weak type is judged on the images with masks, with an interval; the worst are drawn."""
     training, store = given
@@ -147,7 +163,7 @@ def test_the_page_stands_alone(given: tuple[Training, Store], tmp_path: Path) ->
     """One file without script or network; what people named is shown as text, not as markup."""
     training, store = given
     outcome = write_outcome(training, store)
-    lost = Unmasked(1, 2, "<script>alert(1)</script>")
+    lost = Unmasked(1, 2, "<script>alert(1)</script>\u202e")
     named = TrainRequest(Path("a <b>set</b>"), training.request.out, settings=("x=<i>",))
     page = tmp_path / "index.html"
     write_page(page, replace(training, request=named), outcome._replace(empty=(lost,)), {})
@@ -156,6 +172,7 @@ def test_the_page_stands_alone(given: tuple[Training, Store], tmp_path: Path) ->
     assert "&lt;script&gt;alert(1)" in text
     assert "x=&lt;i&gt;" in text
     assert "<script" not in text
+    assert "\u202e" not in text  # what would turn the line around is spelled out
     assert "http" not in text.replace("http-equiv", "")
     assert f"{outcome.quality['box']['miou']['value']:.1f}" in text
     assert "data:image/png;base64," in (training.request.out / PAGE).read_text()

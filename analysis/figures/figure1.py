@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.recorded import FULL, PAPER_SETS, TINY_SETS, Results, Section
-from omnicost.plot.curves import draw_curves
-from omnicost.plot.pareto import draw_pareto
-from omnicost.plot.pareto_info import compute_pareto_info
+from omnicost.plot.curves import curves_figure
+from omnicost.plot.pareto import pareto_figure
+from omnicost.plot.pareto_info import compute_pareto_info, info_frame
+from omnicost.plot.style import save
 from omnicost.results import Row, paper_rows
 
 
@@ -28,8 +29,8 @@ def _whole(rows: list[Row]) -> list[Row]:
 
 def _drawn(rows: Sequence[Row], out: Path, whose: str) -> str:
     info = compute_pareto_info(rows)
-    draw_curves(info, out / f"figure1_{whose}.png")
-    draw_pareto(info, out / f"pareto_{whose}.png")
+    save(curves_figure(info), out / f"figure1_{whose}.png", info_frame(info))
+    save(pareto_figure(info), out / f"pareto_{whose}.png", info_frame(info))
     return (
         f"![AP against the share of masks, {whose}]({out.name}/figure1_{whose}.png)\n\n"
         f"![AP against annotation seconds, {whose}]({out.name}/pareto_{whose}.png)"

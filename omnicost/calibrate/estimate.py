@@ -31,6 +31,7 @@ CONSTANT_OF: Final[Mapping[str, str]] = {
     "class": "tag",
     "point": "point_first",
     "point_further": "point_further",
+    "scribble": "scribble",
     "box": "box",
     "mask": "mask",
 }

@@ -27,6 +27,7 @@ _LABEL_STUDIO_TYPES: Final[Mapping[str, str]] = {
     "brush": "mask",
     "brushlabels": "mask",
 }
+_SCRIBBLED: Final = {**_LABEL_STUDIO_TYPES, "brush": "scribble", "brushlabels": "scribble"}
 
 
 def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
@@ -38,11 +39,12 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
     unused: Counter[str] = Counter()
     notes: dict[str, None] = {}
     for index, task in enumerate(tasks):
+        where, kinds = f"{path}: task {task.get('id', index)}", _kinds_of(task)
         if not isinstance(task.get("annotations"), list):
             problem = f"task {task.get('id', index)} has no list of annotations"
             raise InputError(path, problem, "export as JSON, not JSON-MIN")
         for annotation in task["annotations"]:
-            row = _export_row(annotation, options, f"{path}: task {task.get('id', index)}")
+            row = _export_row(annotation, options, kinds, where)
             if isinstance(row, str):
                 unused[row] += 1
                 continue
@@ -50,6 +52,13 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
             if row.label == "class" and options.per_row is None:
                 notes["each answer counts as one tag; give the classes asked with `per_row`"] = None
     return _timings(rows, unused, notes)
+
+
+def _kinds_of(task: Mapping[str, Any]) -> Mapping[str, str]:
+    """What each type of result is: a task that asks for scribbles gets them from the brush."""
+    data = task.get("data")
+    asked = data.get("annotation_type") if isinstance(data, dict) else None
+    return _SCRIBBLED if asked == "scribble" else _LABEL_STUDIO_TYPES
 
 
 class _Row(NamedTuple):
@@ -61,7 +70,9 @@ class _Row(NamedTuple):
     activity: str
 
 
-def _export_row(annotation: Any, options: ReadOptions, where: str) -> _Row | str:
+def _export_row(
+    annotation: Any, options: ReadOptions, kinds: Mapping[str, str], where: str
+) -> _Row | str:
     """One annotation, or why it is left out."""
     if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):
         raise InputError(where, "an annotation has no list of results", "export as JSON")
@@ -74,9 +85,9 @@ def _export_row(annotation: Any, options: ReadOptions, where: str) -> _Row | str
     if not is_number or not 0 <= seconds <= MOST_SECONDS:
         raise InputError(where, f"lead_time is {short(seconds)}", "use seconds of 0 or more")
     labels = Counter(
-        _LABEL_STUDIO_TYPES[result["type"]]
+        kinds[result["type"]]
         for result in annotation["result"]
-        if isinstance(result, dict) and result.get("type") in _LABEL_STUDIO_TYPES
+        if isinstance(result, dict) and result.get("type") in kinds
     )
     if not labels:
         return "with nothing drawn"

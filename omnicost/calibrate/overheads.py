@@ -10,6 +10,7 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.calibrate.timings import Timings
 from omnicost.cost import SECONDS_PER_HOUR, Overheads
+from omnicost.cost.overheads import MOST
 
 BREAK_SECONDS: Final = 1800.0
 """A longer gap between two pieces of work ends a session; nobody is paid for it."""
@@ -56,9 +57,9 @@ def _of_type(
         return {}
     values: dict[str, float] = {}
     if "review" in shown:
-        values["review"] = round(seconds("review") / (label + rework), 4)
+        values["review"] = round(min(seconds("review") / (label + rework), MOST), 4)
     if "rework" in shown:
-        values["rework"] = round(rework / label, 4)
+        values["rework"] = round(min(rework / label, MOST), 4)
     if "setup" in shown:
         values["setup_hours"] = round(seconds("setup") / SECONDS_PER_HOUR, 4)
     worked = float(timings.seconds[own & ~idle_rows].sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -32,8 +32,8 @@ def read_timing_table(path: Path | str, options: ReadOptions) -> Timings:
     labels = _labels(table, columns, options, path)
     seconds = _numbers(table, columns["seconds"], path)
     counts = _numbers(table, columns["count"], path) if columns["count"] else _ones(table, options)
-    annotators = table[columns["annotator"]].astype(str) if columns["annotator"] else None
-    named = np.array([""] * len(table) if annotators is None else list(annotators), dtype=object)
+    annotators = _texts(table[columns["annotator"]]) if columns["annotator"] else [""] * len(table)
+    named = np.array(list(annotators), dtype=object)
     notes = [] if columns["count"] or options.per_row else ["each row counts as one annotation"]
     used = (counts > 0) & np.isfinite(seconds)
     unused = {"without a time": ~np.isfinite(seconds), "with nothing drawn": counts == 0}
@@ -77,15 +77,21 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Cells as text: blank ones empty, whole numbers without the decimals that blanks give them."""
+    return column.convert_dtypes().astype("string").fillna("").astype(object)
+
+
 def _only(table: pd.DataFrame, only: tuple[str, str] | None, path: Path | str) -> pd.DataFrame:
     if only is None:
         return table
     column, value = only
     if column not in table:
         raise InputError(path, f"has no column {column!r}", _choices(table))
-    kept = table[table[column].astype(str) == value]
+    texts = _texts(table[column])
+    kept = table[texts == value]
     if kept.empty:
-        known = ", ".join(sorted(table[column].astype(str).unique())[:8])
+        known = ", ".join(sorted(filter(None, texts.unique()))[:8])
         raise InputError(path, f"no row has {column}={value}", f"use one of {known}")
     return kept
 

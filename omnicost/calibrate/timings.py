@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-LABELS: Final = ("class", "point", "point_further", "box", "mask")
-"""What rows can time: tags, first (or any) points, further points, boxes, masks."""
+LABELS: Final = ("class", "point", "point_further", "scribble", "box", "mask")
+"""What rows can time: tags, first (or any) points, further points, scribbles, boxes, masks."""
 ACTIVITIES: Final = ("label", "review", "rework", "setup")
 """What the time of a row went into."""
+_COLUMNS: Final = ("seconds", "counts", "labels", "annotators", "ended", "activities")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +46,7 @@ class Timings:
 
     def select(self, kept: np.ndarray) -> Timings:
         """The rows marked in a (T,) bool."""
-        return replace(
-            self,
-            seconds=self.seconds[kept],
-            counts=self.counts[kept],
-            labels=self.labels[kept],
-            annotators=self.annotators[kept],
-            ended=self.ended[kept],
-            activities=self.activities[kept],
-        )
+        return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
 
 
 @dataclass(frozen=True)
@@ -84,16 +77,8 @@ def concatenate(parts: Sequence[Timings]) -> Timings:
     for part in parts:
         unused.update(part.unused)
     notes = dict.fromkeys(note for part in parts for note in part.notes)
-    return Timings(
-        seconds=np.concatenate([part.seconds for part in parts]),
-        counts=np.concatenate([part.counts for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        annotators=np.concatenate([part.annotators for part in parts]),
-        ended=np.concatenate([part.ended for part in parts]),
-        activities=np.concatenate([part.activities for part in parts]),
-        unused=dict(unused),
-        notes=tuple(notes),
-    )
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    return Timings(**columns, unused=dict(unused), notes=tuple(notes))
 
 
 def moment(text: Any) -> float:

@@ -115,4 +115,8 @@ def plan_with_setup(
 
 def setup_hours(images: np.ndarray, overheads: OverheadsByType) -> float:
     """Set-up hours of the types that an allocation (T,) uses."""
-    return sum(one.setup_hours for each, one in overheads.items() if images[each.strength] > 0)
+    return sum(
+        one.setup_hours
+        for each, one in overheads.items()
+        if each is not AnnotationType.NONE and images[each.strength] > 0
+    )

@@ -72,8 +72,8 @@ class Calendar(NamedTuple):
     def _working_day(self, place: int) -> date | None:
         if self.team.start is None:
             return None
-        found: date = np.busday_offset(self.team.start, max(place, 0), roll="forward").astype(date)
-        return found
+        found = np.busday_offset(self.team.start, max(place, 0), roll="forward").astype(date)
+        return found if isinstance(found, date) else None  # numpy goes on after the year 9999
 
 
 def simulate(
@@ -146,7 +146,7 @@ def _run(plan: Plan, overheads: OverheadsByType, team: Team, seed: int, draws: i
     worlds = draw_worlds(plan, overheads, team, types, np.random.default_rng(seed), draws)
     setup = sum(overheads[each].setup_hours for each in types if each in overheads)
     offset = setup / (team.annotators * team.hours_a_week)
-    days = Days(worlds, team, _step_days(plan, team, setup))
+    days = Days(worlds, team, _step_days(plan, team, setup), offset)
     while not days.finished():
         days.work()
     ends = offset + days.ends / DAYS_A_WEEK

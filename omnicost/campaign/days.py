@@ -18,7 +18,9 @@ _NOTHING: Final = 1e-6
 class Days:
     """The state of D draws; a step is a day or a few."""
 
-    def __init__(self, worlds: AnnotatorDraws, team: Team, step_days: float) -> None:
+    def __init__(
+        self, worlds: AnnotatorDraws, team: Team, step_days: float, set_up_weeks: float = 0.0
+    ) -> None:
         draws, annotators, types = worlds.seconds.shape
         self.worlds, self.team, self.step, self.day = worlds, team, step_days, 0.0
         self.remaining = np.tile(worlds.images, (draws, 1))
@@ -26,7 +28,10 @@ class Days:
         # Paid labelling seconds that wait: for review, to be done again, for a second review.
         self.check, self.redo, self.recheck = np.zeros((3, draws, types))
         self.begins, self.ends, self.last = np.full((3, draws, types), np.nan)
-        self.left = np.zeros((draws, types))
+        # Set-up comes before day 0, and the deadline so much sooner after it.
+        weeks = np.inf if team.weeks is None else team.weeks - set_up_weeks
+        self.deadline = weeks * DAYS_A_WEEK
+        self.left = self.remaining * (self.deadline <= 0)
 
     def finished(self) -> bool:
         """Whether every draw's last label is accepted."""
@@ -51,9 +56,7 @@ class Days:
         self.ends = np.where(new, np.fmax(self.last, reviewed), self.ends)
 
     def _note_left(self, before: np.ndarray) -> None:
-        if self.team.weeks is None:
-            return
-        part = (self.team.weeks * DAYS_A_WEEK - self.day) / self.step
+        part = (self.deadline - self.day) / self.step
         if 0 < part <= 1:
             self.left = before + (self.remaining - before) * part
 

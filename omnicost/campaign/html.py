@@ -37,19 +37,20 @@ def write_page(report: PlanReport, path: Path) -> Path:
 
 def page_html(report: PlanReport) -> str:
     """The whole page."""
-    return _template("page.html.j2").render(mark=MARK, script=True, **_content(report))
+    return template("page.html.j2").render(mark=MARK, script=True, **_content(report))
 
 
 def notebook_html(report: PlanReport) -> str:
     """The page's content for a notebook's cell, without script."""
-    return _template("notebook.html.j2").render(script=False, **_content(report))
+    return template("notebook.html.j2").render(script=False, **_content(report))
 
 
-def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def template(name: str, *packages: str) -> Any:
+    """A page's template, of these packages or of this one, which has the style of every page."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("omnicost.campaign", "templates"),
+        loader=ChoiceLoader([PackageLoader(each) for each in (*packages, "omnicost.campaign")]),
         autoescape=True,
         finalize=lambda value: visible(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
@@ -158,7 +159,8 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
     def place(weeks: float) -> float:
         return round(100 * weeks / end, 2)
 
-    step = next(s for s in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 5000) if end / s <= 9)
+    steps = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 5000)
+    step = next((s for s in steps if end / s <= 9), 10 ** np.ceil(np.log10(end / 9)))
     return {
         "bars": [
             {
@@ -173,14 +175,9 @@ def _calendar(calendar: Calendar) -> dict[str, Any]:
         ],
         "deadline": None if calendar.team.weeks is None else place(calendar.team.weeks),
         "ticks": [(place(week), f"{week:g}") for week in np.arange(0, end, step).round(1).tolist()],
-        "headings": words.CALENDAR_HEADINGS if calendar.in_time is not None
-        else words.CALENDAR_HEADINGS[:-1],
-        "rows": [
-            row if calendar.in_time is not None else row[:-1]
-            for row in words.calendar_rows(calendar)
-        ],
-        "dated": calendar.team.start is not None,
-    }  # fmt: skip
+        "headings": words.calendar_headings(calendar),
+        "rows": list(words.calendar_rows(calendar)),
+    }
 
 
 def sample(report: PlanReport, most: int = SAMPLE) -> list[dict[str, str]]:

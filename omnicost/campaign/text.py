@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnicost.campaign import words
+from omnicost.campaign.calendar import Calendar
 from omnicost.campaign.report import PlanReport
 
 
@@ -20,7 +21,7 @@ def render(report: PlanReport) -> RenderableType:
         parts += [Text(), Text("Hours go into", style="bold")]
         parts.append(_table(words.BILL_HEADINGS, words.bill_rows(report.bill)))
     if report.calendar is not None and report.calendar.types:
-        parts += [Text(), Text("Calendar", style="bold"), _calendar(report)]
+        parts += [Text(), Text("Calendar", style="bold"), _calendar(report.calendar)]
     if runners_up := list(words.runner_up_rows(report)):
         by_cost = report.question.target is not None and report.question.confidence is None
         asked = "the same question" if by_cost else "the same money"
@@ -42,13 +43,8 @@ def _allocation(report: PlanReport) -> Table:
     return table
 
 
-def _calendar(report: PlanReport) -> Table:
-    calendar = report.calendar
-    assert calendar is not None
-    with_left = calendar.in_time is not None
-    cut = None if with_left else -1
-    rows = (row[:cut] for row in words.calendar_rows(calendar))
-    return _table(words.CALENDAR_HEADINGS[:cut], rows)
+def _calendar(calendar: Calendar) -> Table:
+    return _table(words.calendar_headings(calendar), words.calendar_rows(calendar))
 
 
 def _outlook(report: PlanReport) -> Table:

@@ -321,8 +321,9 @@ def allocation_rows(report: PlanReport) -> Iterator[list[str]]:
     for annotation in reversed(ORDER):
         count = int(plan.images[annotation.strength])
         if count:
-            seconds = float(plan.problem.seconds[annotation.strength])
             hours = float(plan.label_hours[annotation.strength])
+            new = int(plan.new_labels[annotation.strength])
+            seconds = hours * SECONDS_PER_HOUR / max(new, 1)
             share = percent(count / plan.stats.images)
             yield [str(annotation), f"{count:,}", share, f"{seconds:,.1f}",
                    *_paid(hours, report.pay)]  # fmt: skip
@@ -350,16 +351,19 @@ def bill_rows(bill: Bill) -> Iterator[list[str]]:
         yield [name, *(hours_number(hours) for hours in parts)]
 
 
-CALENDAR_HEADINGS = ("label", "images", "begins", "done", "90% by", "left at deadline")
+def calendar_headings(calendar: Calendar) -> tuple[str, ...]:
+    """Of the columns of `calendar_rows`."""
+    deadline = () if calendar.in_time is None else ("left at deadline",)
+    return ("label", "images", "begins", "done", "90% by", *deadline)
 
 
 def calendar_rows(calendar: Calendar) -> Iterator[list[str]]:
     """Weeks of each type, in the order of work."""
     for one in calendar.types:
-        left = "" if calendar.in_time is None else f"{one.left:,.0f}"
+        left = [] if calendar.in_time is None else [f"{one.left:,.0f}"]
         ends = (_moment(calendar.day(w), w) for w in (one.ends, one.ends_interval.high))
         begins = _moment(calendar.first_day(one.begins), one.begins)
-        yield [str(one.annotation), f"{one.images:,}", begins, *ends, left]
+        yield [str(one.annotation), f"{one.images:,}", begins, *ends, *left]
 
 
 def _moment(day: date | None, weeks: float) -> str:

@@ -16,7 +16,7 @@ from omnicost.cost import (
     draw_spend,
 )
 from omnicost.cost.overheads import draw_shares
-from omnicost.cost.times import PROJECT_LOG_SD, Learning, ProjectSpread
+from omnicost.cost.times import Learning, ProjectSpread
 from omnicost.plan import Plan
 
 
@@ -43,9 +43,9 @@ def draw_worlds(
     places = [annotation.strength for annotation in types]
     images = plan.new_labels[places].astype(float)
     spend = draw_spend(plan.stats, _without_annotators(plan.times), rng, draws)
-    seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places)
+    seconds = spend.type_seconds[:, places] * _image_noise(spend, images, places) * plan.part_paid
     review, rework, idle = (one[:, places] for one in draw_shares(overheads, draws, rng))
-    sds = np.array([annotator_log_sd(plan.times, annotation) for annotation in types])
+    sds = plan.times.project_log_sd.as_array(types)
     # The mean time of a log is that of a shared queue, where the mean of 1 / time is kept.
     normal = rng.standard_normal((draws, team.annotators, len(types)))
     speed = np.exp(sds * normal + sds**2 / 2)
@@ -71,15 +71,6 @@ def main_time(times: LabellingTimes, annotation: AnnotationType) -> LabellingTim
     names = {AnnotationType.CLASS: "tag", AnnotationType.POINT: "point_first"}
     time: LabellingTime = getattr(times, names.get(annotation, str(annotation)))
     return time
-
-
-def annotator_log_sd(times: LabellingTimes, annotation: AnnotationType) -> float:
-    """Log standard deviation of annotators' times of a type: measured, or the same assumption."""
-    return float(getattr(times.project_log_sd, _spread_field(annotation), PROJECT_LOG_SD))
-
-
-def _spread_field(annotation: AnnotationType) -> str:
-    return "class_" if annotation is AnnotationType.CLASS else str(annotation)
 
 
 def _without_annotators(times: LabellingTimes) -> LabellingTimes:

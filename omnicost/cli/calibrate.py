@@ -29,7 +29,9 @@ def calibrate(
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option("--type", help="What was timed: class, point, point_further, box or mask."),
+        typer.Option(
+            "--type", help="What was timed: class, point, point_further, scribble, box or mask."
+        ),
     ] = None,
     per_row: Annotated[
         float | None,

@@ -17,7 +17,7 @@ from omnicost.cli.shared.cells import (
     StoreOption,
     open_data_of,
 )
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
 from omnicost.cli.shared.progress import progress_bar
 from omnicost.errors import InputError
 
@@ -58,9 +58,7 @@ def export(
         ExportFormat,
         typer.Option("--format", help="A file of COCO or CVAT, a folder of tasks or YOLO."),
     ] = ExportFormat.COCO,
-    image_prefix: Annotated[
-        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
-    ] = "",
+    image_prefix: ImagePrefixOption = "",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

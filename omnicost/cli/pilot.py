@@ -42,7 +42,7 @@ def pilot(
     images: Annotated[str, IMAGES],
     dataset: DatasetOption = None,
     annotations: AnnotationsOption = None,
-    count: Annotated[int, typer.Option("--count", help="How many images get masks.")] = 100,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many images get masks.")] = 100,
     like: LikeOption = None,
     times: TimesOption = None,
     time: TimeOption = None,

@@ -22,6 +22,8 @@ from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from omnicost.plot.pareto_info import ParetoInfo
     from omnicost.results import Row
     from omnicost.sweep.lookup import StoredMasks
@@ -73,15 +75,14 @@ def pareto(
       omnicost plot pareto --results results/demo.jsonl --unit hours
       omnicost plot pareto --dataset coco --unit money --wage 9 --width 3.5
     """
-    from omnicost.plot.pareto import draw_pareto
+    from omnicost.plot.pareto import pareto_figure
     from omnicost.plot.pareto_info import compute_pareto_info
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "dataset,policy,", results or (), force)
     rows = _read(results, dataset, variant)
-    info = compute_pareto_info(rows, unit, _wage(unit, wage), currency, baselines)
-    draw_pareto(info, out, width)
-    _report(info, out, as_json)
+    info = compute_pareto_info(rows, unit, wage, currency, baselines)
+    _save(pareto_figure(info, width), info, out, as_json)
 
 
 @plot.command("curves")
@@ -103,14 +104,13 @@ def curves(
       omnicost plot curves --out curves.svg
       omnicost plot curves --results results/demo.jsonl
     """
-    from omnicost.plot.curves import draw_curves
+    from omnicost.plot.curves import curves_figure
     from omnicost.plot.pareto_info import compute_pareto_info
     from omnicost.plot.style import refuse_picture
 
     refuse_picture(out, "dataset,policy,", results or (), force)
     info = compute_pareto_info(_read(results, dataset, variant))
-    draw_curves(info, out, width)
-    _report(info, out, as_json)
+    _save(curves_figure(info, width), info, out, as_json)
 
 
 @plot.command("masks")
@@ -232,19 +232,13 @@ def _read(results: list[Path] | None, dataset: str | None, variant: str | None) 
     return kept
 
 
-def _wage(unit: CostUnit, wage: float | None) -> float | None:
-    from omnicost.errors import InputError
-
-    if unit is CostUnit.MONEY and wage is None:
-        raise InputError("--unit money", "needs the pay of one hour", "add --wage 9")
-    return wage
-
-
-def _report(info: ParetoInfo, out: Path, as_json: bool) -> None:
+def _save(figure: Figure, info: ParetoInfo, out: Path, as_json: bool) -> None:
     import json
 
     from omnicost.plot.pareto_info import info_frame
+    from omnicost.plot.style import save
 
+    save(figure, out, info_frame(info))
     numbers = out.with_suffix(".csv")
     if as_json:
         points = json.loads(info_frame(info).to_json(orient="records"))

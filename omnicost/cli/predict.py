@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
 from omnicost.cli.shared.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -46,16 +46,12 @@ def predict(
     ids: Annotated[
         Path | None, typer.Option("--ids", help="COCO file whose image ids to use, by file name.")
     ] = None,
-    image_prefix: Annotated[
-        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
-    ] = "",
+    image_prefix: ImagePrefixOption = "",
     device: Annotated[
         str | None, typer.Option("--device", help="Such as cuda:1; a GPU if there is one.")
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at once.")] = 8,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that omnicost did not write.")
-    ] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find instances in any number of pictures with a trained model.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omnicost.cli.shared.inputs import TimeOption, TimesOption, read_times
-from omnicost.cli.shared.output import JsonOption, print_json
+from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
 from omnicost.cli.shared.progress import progress_bar
 
 
@@ -18,13 +18,9 @@ def review(
     out: Annotated[Path, typer.Option("--out", help="Folder of tasks to make.")] = Path("review"),
     times: TimesOption = None,
     time: TimeOption = None,
-    image_prefix: Annotated[
-        str, typer.Option("--image-prefix", help="Put before names in Label Studio tasks.")
-    ] = "",
+    image_prefix: ImagePrefixOption = "",
     device: Annotated[str, typer.Option("--device", help="Such as cpu or cuda:0.")] = "cpu",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that omnicost did not write.")
-    ] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Order the images by what correcting their pseudo-masks is expected to bring a second.

@@ -244,6 +244,7 @@ def _run(
     errors = new_console(stderr=True)
     store = Store(root)
     prepared = _prepare(request, store.data)
+    _refuse_plot(prepared, results)
     prepared.sources.require()
     for text in stale_steps(prepared.graph):
         errors.print(f"note: {text}", soft_wrap=True)
@@ -263,6 +264,17 @@ def _run(
     _report(prepared, finished, store, as_json)
     if finished.end.failed:
         raise typer.Exit(FAILED_CELLS)
+
+
+def _refuse_plot(prepared: Prepared, results: Path) -> None:
+    """Refuse, before days of work, a plot that would replace somebody's file."""
+    from omnicost.plot.style import refuse_picture
+    from omnicost.sweep.rows import results_path
+
+    card = prepared.card
+    if card.measure == "student":
+        path = results_path(results, card.name, card.measure).with_suffix(".png")
+        refuse_picture(path, "dataset,policy,")
 
 
 def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool) -> None:
@@ -306,12 +318,14 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
 
 def _plot(finished: Finished) -> Path | None:
     """The Pareto plot of the card's rows, beside them; None without a comparable row."""
-    from omnicost.plot.pareto import draw_pareto
-    from omnicost.plot.pareto_info import compute_pareto_info
+    from omnicost.plot.pareto import pareto_figure
+    from omnicost.plot.pareto_info import compute_pareto_info, info_frame
+    from omnicost.plot.style import save
 
     path = finished.path.with_suffix(".png")
     variants = {row.variant for row in finished.rows if not row.truncated}
     if len(variants) != 1:
         return None  # a front uses one variant, never a mixture
-    draw_pareto(compute_pareto_info(finished.rows), path)
+    info = compute_pareto_info(finished.rows)
+    save(pareto_figure(info), path, info_frame(info))
     return path

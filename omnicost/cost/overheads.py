@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from omnicost.annotation import AnnotationType
+from omnicost.errors import ConfigError, faults_of
 
 # Assumptions, not measurements: round figures that a project replaces with its own, and how far
 # off such a share may be, as the standard deviation of its logarithm.
@@ -18,6 +19,8 @@ IDLE: Final = 0.10
 ASSUMED_LOG_SD: Final = 0.5
 KNOWN_LOG_SD: Final = 0.15
 _MOST_IDLE: Final = 0.95
+MOST: Final = 10.0
+"""Seconds of review or rework for each second of labelling, over which a figure is a slip."""
 
 
 class Overheads(BaseModel):
@@ -25,9 +28,9 @@ class Overheads(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    review: float = Field(default=REVIEW, ge=0, le=10)
+    review: float = Field(default=REVIEW, ge=0, le=MOST)
     """Seconds of checking for each second of labelling."""
-    rework: float = Field(default=REWORK, ge=0, le=10)
+    rework: float = Field(default=REWORK, ge=0, le=MOST)
     """Share of the labelling that is done again, and checked again."""
     idle: float = Field(default=IDLE, ge=0, le=0.9)
     """Share of the paid time in which nothing is labelled: waiting, breaks, the tool."""
@@ -42,10 +45,17 @@ class Overheads(BaseModel):
         return (1 + self.rework) * (1 + self.review) / (1 - self.idle)
 
     def given(self, **values: float | None) -> Overheads:
-        """The same with values that somebody gave; those that are None stay."""
+        """The same with values that somebody gave; those that are None stay.
+
+        Raises:
+            ConfigError: naming every value that cannot be used.
+        """
         new = {name: value for name, value in values.items() if value is not None}
         known = tuple(dict.fromkeys((*self.known, *new)))
-        return Overheads.model_validate({**self.model_dump(), **new, "known": known})
+        try:
+            return Overheads.model_validate({**self.model_dump(), **new, "known": known})
+        except ValidationError as error:
+            raise ConfigError("overheads", faults_of(error)) from None
 
 
 NOTHING: Final = Overheads(review=0, rework=0, idle=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,9 +114,12 @@ def read_images(text: str) -> ImageList:
     """The images named by a count, a folder of pictures, or a COCO-format file.
 
     Raises:
-        InputError: if it is none of them, or holds no image.
+        InputError: if it is none of them, holds no image, or may be a count or a folder.
     """
     if _digits(text).isdecimal():
+        if os.path.isdir(text):  # where Path.is_dir raises for names over long
+            remedy = f"write ./{text} for the folder, or 0{text} for the count"
+            raise InputError("`images`", f"{text} is a count, and a folder here", remedy)
         return _counted(text)
     if not text.strip():
         raise InputError("`images`", "is empty", "give a count, a folder or a COCO-format file")

@@ -98,9 +98,14 @@ class Plan:
     @property
     def label_hours(self) -> np.ndarray:
         """(T,) mean hours of the new labels of each type, adding to `hours`."""
-        paid = self.new_labels * self.problem.seconds
-        whole: np.ndarray = paid * (self.hours / max(float(paid.sum()), 1e-9))
-        return whole
+        full: np.ndarray = self.new_labels * self.problem.seconds / SECONDS_PER_HOUR
+        return full * self.part_paid
+
+    @property
+    def part_paid(self) -> float:
+        """Part of the new labels' price that is paid: labels in hand have paid the rest."""
+        full = float(self.new_labels @ self.problem.seconds)
+        return self.hours * SECONDS_PER_HOUR / full if full else 1.0
 
     @property
     def beats_rule(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from omnicost.annotation import AnnotationType
@@ -18,17 +19,24 @@ DASHES: Final = (0, (4, 2.2))
 BASELINE_COLOUR: Final = "#A0522D"
 
 
-def draw_legend(figure: Figure, info: ParetoInfo, width_inches: float) -> None:
-    """One legend under all panels: types, mask shares, what is marked."""
-    handles = [*type_handles(info), *_share_handles(info), *_mark_handles(info)]
+def draw_legend(figure: Figure, handles: Sequence[Any], width_inches: float) -> None:
+    """One legend under all panels, its entries in order row by row."""
+    most = max(2, int(width_inches // 1.0))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / most))  # rows of like length
     figure.legend(
-        handles=handles,
+        # Matplotlib fills a column before the next.
+        handles=[handle for first in range(columns) for handle in handles[first::columns]],
         loc="outside lower center",
-        ncols=max(2, min(len(handles), int(width_inches // 1.0))),
+        ncols=columns,
         columnspacing=1.4,
         handletextpad=0.5,
         handlelength=1.8,
     )
+
+
+def pareto_handles(info: ParetoInfo, fills: Mapping[float, float]) -> list[Any]:
+    """Legend entries of types, mask shares, and what is marked."""
+    return [*type_handles(info), *_share_handles(fills), *_mark_handles(info)]
 
 
 def type_handles(info: ParetoInfo) -> list[Any]:
@@ -49,10 +57,9 @@ def type_handles(info: ParetoInfo) -> list[Any]:
     ]  # fmt: skip
 
 
-def _share_handles(info: ParetoInfo) -> list[Any]:
+def _share_handles(fills: Mapping[float, float]) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    fills = fill_levels([point for panel in info.panels for point in panel.points])
     return [
         Line2D([], [], linewidth=0, marker="o", markersize=4.6, color="#555555",
                markerfacecolor=tint("#555555", fill), label=f"{100 * share:.3g}% masks")

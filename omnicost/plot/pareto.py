@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from omnicost.plot.legend import (
     draw_legend,
     fill_levels,
     marker_of,
+    pareto_handles,
     tint,
 )
-from omnicost.plot.pareto_info import Panel, ParetoInfo, info_frame
+from omnicost.plot.pareto_info import Panel, ParetoInfo
 from omnicost.plot.points import Point
 from omnicost.published import PUBLISHED
 
@@ -33,31 +35,38 @@ LEVELS: Final = (0.95, 0.90)
 """Shares of the fully supervised AP that get a line, as in the paper's Table 2."""
 
 
-def draw_pareto(info: ParetoInfo, path: Path, width_inches: float = 7.2) -> None:
-    """Draw the panels and write the picture, with its numbers beside it as CSV.
-
-    Args:
-        info: what to draw.
-        path: picture; its ending is the format.
-        width_inches: of the whole picture; panels wrap into rows as they need.
-    """
-    style.save(pareto_figure(info, width_inches), path)
-    style.save_numbers(info_frame(info), path)
-
-
 def pareto_figure(info: ParetoInfo, width_inches: float = 7.2) -> Figure:
-    """The panels as a figure, which belongs to no window."""
+    """The panels as a figure, wrapped into rows as they need."""
+    # One scale of fills for all panels, which share the legend.
+    fills = fill_levels(point for panel in info.panels for point in panel.points)
+    draw = partial(_draw_panel, fills=fills)
+    return panels_figure(info, draw, info.cost_label, pareto_handles(info, fills), width_inches)
+
+
+def panels_figure(
+    info: ParetoInfo,
+    draw_panel: Callable[[Axes, Panel], None],
+    label: str,
+    handles: Sequence[Any],
+    width_inches: float,
+) -> Figure:
+    """AP over what `label` names: a panel a data set and one legend, a figure of no window."""
     with style.styled():
-        figure, grid = panel_grid(len(info.panels), width_inches)
+        figure, grid = _panel_grid(len(info.panels), width_inches)
         for axes, panel in zip(grid, info.panels, strict=True):
-            _draw_panel(axes, panel)
-            axes.set_xlabel(info.cost_label)
+            axes.set_title(_title_of(panel))
+            axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+            draw_panel(axes, panel)
+            axes.margins(y=0.09)
+            axes.locator_params(axis="y", nbins=6)
+            _draw_levels(axes, panel)
+            axes.set_xlabel(label)
         grid[0].set_ylabel("mask AP")
-        draw_legend(figure, info, width_inches)
+        draw_legend(figure, handles, width_inches)
     return figure
 
 
-def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
+def _panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, wrapped into rows that fit the width."""
     from matplotlib.figure import Figure
 
@@ -73,29 +82,24 @@ def panel_grid(panels: int, width_inches: float) -> tuple[Figure, list[Axes]]:
     return figure, flat[:panels]
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel, fills: Mapping[float, float]) -> None:
     costs = np.array([p.cost for p in panel.points] + [b.cost for b in panel.baselines])
     axis = cost_axis(costs)
-    smoke = " (smoke run: no measurement)" if panel.is_smoke else ""
-    axes.set_title(title_of(panel.dataset) + smoke)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.5)
     dress(axes, axis)
     _draw_hull(axes, axis, panel)
-    _draw_lines(axes, axis, panel)
+    _draw_lines(axes, axis, panel, fills)
     _ring_front(axes, axis, panel)
     _draw_baselines(axes, axis, panel)
-    axes.margins(y=0.09)
-    axes.locator_params(axis="y", nbins=6)
-    draw_levels(axes, panel)
 
 
-def title_of(dataset: str) -> str:
-    """A data set's name as its authors write it."""
-    return PUBLISHED[dataset].title if dataset in PUBLISHED else dataset
+def _title_of(panel: Panel) -> str:
+    """A data set's name as its authors write it, and whether the panel measures nothing."""
+    named = PUBLISHED.get(panel.dataset)
+    smoke = " (smoke run: no measurement)" if panel.is_smoke else ""
+    return (panel.dataset if named is None else named.title) + smoke
 
 
-def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
-    fills = fill_levels(panel.points)
+def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel, fills: Mapping[float, float]) -> None:
     for annotation in (*AnnotationType, None):
         own = sorted(
             (p for p in panel.points if p.annotation is annotation), key=lambda p: p.mask_share
@@ -156,7 +160,7 @@ def _draw_baselines(axes: Axes, axis: CostAxis, panel: Panel) -> None:
         axes.scatter(costs, aps, marker="x", s=20, color=BASELINE_COLOUR, linewidths=1.0, zorder=2)
 
 
-def draw_levels(axes: Axes, panel: Panel) -> None:
+def _draw_levels(axes: Axes, panel: Panel) -> None:
     """The fully supervised line and its levels, named in the right margin without collisions."""
     if not any(point.ap for point in panel.points):
         axes.set_ylim(-0.03, 1)  # a trial run's students have learnt nothing: no hundredths of AP

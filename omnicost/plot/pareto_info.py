@@ -61,12 +61,12 @@ def compute_pareto_info(
     Args:
         rows: of one variant.
         unit: seconds per image, total hours, or money.
-        wage_per_hour: for money; 1 if not given.
+        wage_per_hour: for money.
         currency: name of the money.
         baselines: add the published results of other methods (COCO, seconds per image).
 
     Raises:
-        InputError: if no row is left or variants are mixed.
+        InputError: if no row is left, variants are mixed, or money has no wage.
     """
     kept = tuple(rows)
     groups = points_by_dataset(kept, price_of(unit, wage_per_hour))

@@ -139,8 +139,8 @@ def plot_plan(plan: Plan, path: Path) -> list[Path]:
     style.check_format(path)
     info = compute_plan_info(plan)
     title = f"{plan.stats.images:,} images, statistics of {plan.stats.name}"
-    style.save(plan_figure(info, title), path)
-    return [path, style.save_numbers(info_frame(info), path)]
+    style.save(plan_figure(info, title), path, info_frame(info))
+    return [path, path.with_suffix(".csv")]
 
 
 def _draw_lines(axes: Axes, info: PlanInfo) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
+from omnicost.errors import InputError
 
 if TYPE_CHECKING:
     from omnicost.results import Row
@@ -76,10 +77,15 @@ def _average(policy: Policy, seeds: Sequence[Row], price: Callable[[Row], float]
 
 
 def price_of(unit: CostUnit, wage_per_hour: float | None) -> Callable[[Row], float]:
-    """The price of a row as it was recorded: seconds per image, total hours, or money."""
+    """The price of a row as it was recorded: seconds per image, total hours, or money.
+
+    Raises:
+        InputError: if money is asked for without a wage.
+    """
     if unit is CostUnit.SECONDS:
         return lambda row: row.seconds_per_image
     if unit is CostUnit.HOURS:
         return lambda row: row.hours
-    wage = 1.0 if wage_per_hour is None else wage_per_hour
-    return lambda row: row.hours * wage
+    if wage_per_hour is None:
+        raise InputError("`wage`", "is missing", "give the pay of one hour")
+    return lambda row: row.hours * wage_per_hour

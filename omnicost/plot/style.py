@@ -102,8 +102,11 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, numbers: pd.DataFrame | None = None) -> None:
     """Write a picture as PNG, SVG or PDF by the file's ending, without a date inside.
+
+    Args:
+        numbers: what it shows, written beside it as CSV.
 
     Raises:
         InputError: if the ending is none of the three, or the file cannot be written.
@@ -121,6 +124,8 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(
             part, format=ending[1:], bbox_inches="tight", pad_inches=0.04, metadata=every[ending]
         )
+    if numbers is not None:
+        save_numbers(numbers, path)
 
 
 def save_numbers(table: pd.DataFrame, picture: Path) -> Path:

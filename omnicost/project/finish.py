@@ -26,7 +26,7 @@ from omnicost.project.model_folder import (
 from omnicost.project.outcome import FIGURES, MERGED, TrainingOutcome
 from omnicost.project.page import PAGE, write_page
 from omnicost.project.score import HeldOutAp, score_held_out
-from omnicost.project.train import Training, TrainRequest
+from omnicost.project.train import CARD, Training, TrainRequest
 from omnicost.project.worst import WORST, draw_worst
 
 
@@ -37,7 +37,7 @@ def refuse_outputs(request: TrainRequest) -> None:
         InputError: naming the first.
     """
     pictures = (f"{WORST}/{annotation}.png" for annotation in AnnotationType)
-    for name in (MERGED, FIGURES, PAGE, *pictures):
+    for name in (CARD, MERGED, FIGURES, PAGE, *pictures):
         refuse_to_replace(request.out / name, force=request.force)
     refuse_to_replace_model(request.out, request.force)
 
@@ -53,9 +53,11 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
     refuse_outputs(request)
     train = sources.dataset(plan.target.dataset, plan.target.dataset.train)
     assert train is not None  # it was trained on
+    out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / STUDENT) as part:
         shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, part)
     write_description(out, _description(train, plan.target.id))
+    write_text(out / CARD, training.card)
     merged = _merged(training, store, train)
     outcome = TrainingOutcome(
         out,

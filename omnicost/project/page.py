@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from omnicost.annotation import AnnotationType
+from omnicost.campaign.chart import shares
+from omnicost.campaign.html import template
 from omnicost.engine.execute import package_versions
 from omnicost.files import MARK, write_text
-from omnicost.plot.style import COLOURS
 from omnicost.project.outcome import TrainingOutcome, spread_text
 from omnicost.project.score import LEVEL
-from omnicost.project.train import CARD, Training
+from omnicost.project.train import Training
 
 PAGE: Final = "index.html"
 
@@ -29,42 +33,26 @@ def write_page(
     Raises:
         InputError: if it cannot be written.
     """
-    write_text(path, _template().render(**_content(training, outcome, pictures)))
-
-
-def _template() -> Any:
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("omnicost.project", "templates"),
-                PackageLoader("omnicost.campaign", "templates"),  # the style of every page
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("model.html.j2")
+    page = template("model.html.j2", "omnicost.project")
+    write_text(path, page.render(**_content(training, outcome, pictures)))
 
 
 def _content(
     training: Training, outcome: TrainingOutcome, pictures: Mapping[str, Path]
 ) -> dict[str, Any]:
+    images = np.array([outcome.labels.get(each, 0) for each in AnnotationType])
     return {
         "mark": MARK,
         "name": training.request.labelled.absolute().name,
         "labelled": str(training.request.labelled),
         "headlines": list(_headlines(training, outcome)),
-        "shares": _shares(outcome.labels),
+        "shares": shares(images),
         "instances": list(outcome.instances.items()),
         "level": f"{LEVEL:.0%}",
         "quality": [_quality_row(*each) for each in outcome.quality.items()],
         "worst": [(annotation, _data_uri(path)) for annotation, path in pictures.items()],
         "without_mask": outcome.empty,
-        "card": (training.request.out / CARD).read_text(),
+        "card": training.card,
         "settings": list(training.request.settings),
         "versions": package_versions(),
         "is_smoke": training.request.smoke,
@@ -88,21 +76,6 @@ def _headlines(training: Training, outcome: TrainingOutcome) -> list[tuple[str, 
     else:
         small += "; too few for an interval"
     return [("AP", f"{held.ap:.1f}", small), *found]
-
-
-def _shares(labels: Mapping[str, int]) -> list[dict[str, Any]]:
-    total = sum(labels.values())
-    colours = {str(each): colour for each, colour in COLOURS.items()}
-    return [
-        {
-            "name": annotation,
-            "images": number,
-            "share": round(100 * number / total, 2),
-            "colour": colours[annotation],
-        }
-        for annotation, number in labels.items()
-        if number
-    ]
 
 
 def _quality_row(annotation: str, found: Mapping[str, Any]) -> tuple[str, ...]:

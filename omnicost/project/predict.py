@@ -25,7 +25,7 @@ from omnicost.models.students.student import Prediction, Student, load
 from omnicost.pipeline.compute import ahead
 from omnicost.plain_text import is_plain
 from omnicost.progress import Progress, silent
-from omnicost.project.model_folder import STUDENT, ModelDescription, read_description
+from omnicost.project.model_folder import DESCRIPTION, STUDENT, ModelDescription, read_description
 
 PARTS_HEAD: Final = '"'  # how the scratch file begins: with its identity
 READERS: Final = 2  # threads that decode ahead; decoding releases the interpreter's lock
@@ -72,7 +72,7 @@ def list_photos(folder: Path, ids: Path | None = None) -> tuple[Photo, ...]:
     """
     if not folder.is_dir():
         raise InputError(folder, "is no folder", "name a folder of pictures")
-    listed = read_images(str(folder))
+    listed = read_images(str(folder.absolute()))
     names = sorted([*(listed.names or ()), *listed.unreadable])
     known = {name: n for n, name in enumerate(names, 1)} if ids is None else _ids_of(ids)
     unknown = [name for name in names if name not in known]
@@ -160,10 +160,14 @@ def summary(parts: Path) -> Done:
 
 
 def _identity(model: Path, photos: Sequence[Photo], options: PredictOptions) -> str:
-    """What the lines depend on: weights, names and bytes of the pictures, the least score."""
+    """What the lines depend on: the model, ids, names and bytes of the pictures, least score."""
     names = (photo.name.encode(errors="backslashreplace").decode() for photo in photos)
-    pictures = [[name, _bytes_of(photo.path)] for name, photo in zip(names, photos, strict=True)]
-    return digest([file_digest(model / STUDENT), pictures, options.least_score])
+    pictures = [
+        [photo.image_id, name, _bytes_of(photo.path)]
+        for name, photo in zip(names, photos, strict=True)
+    ]
+    files = [file_digest(model / name) for name in (STUDENT, DESCRIPTION)]
+    return digest([*files, pictures, options.least_score])
 
 
 def _bytes_of(path: Path) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -16,8 +17,8 @@ from omnicost.annotation import Policy
 from omnicost.data import Dataset
 from omnicost.data.given_labels import given_policy
 from omnicost.data.readers.layouts import splits_in
-from omnicost.errors import InputError
-from omnicost.files import MARK, output_file, refuse_to_replace
+from omnicost.errors import ConfigError, InputError
+from omnicost.files import MARK
 from omnicost.sweep.cards.card import Card, DatasetSpec, Grid
 from omnicost.sweep.cards.read_card import Changes, load_card
 from omnicost.sweep.launch import Prepared, prepare_card
@@ -59,6 +60,7 @@ class Training:
         policy: shares of the images by what they were given.
         counts: images by annotation type.
         held_out: images that score the model; 0 if there are too few.
+        card: text of the card that says what runs.
     """
 
     request: TrainRequest
@@ -66,6 +68,7 @@ class Training:
     policy: Policy
     counts: dict[str, int]
     held_out: int
+    card: str
 
     @property
     def plan(self) -> CellPlan:
@@ -74,13 +77,11 @@ class Training:
 
 
 def prepare_training(request: TrainRequest, sources: Sources) -> Training:
-    """Read the set, write the card that says what runs, plan the stages.
+    """Read the set, plan the stages; nothing is written yet.
 
     Raises:
-        InputError: if the set has no given labels, or `out` holds somebody else's files.
+        InputError: if the set has no given labels.
     """
-    path = request.out / CARD
-    refuse_to_replace(path, force=request.force)
     if splits_in(request.labelled) != ("all",):
         problem = "has splits of its own, not one file of given labels"
         raise InputError(request.labelled, problem, "import labels with omnicost data import")
@@ -92,16 +93,29 @@ def prepare_training(request: TrainRequest, sources: Sources) -> Training:
     train = _opened(sources, spec, spec.train)
     _require_same_classes(train, scored)
     policy = given_policy(train)
-    with output_file(path) as part:
-        part.write_text(_card_text(request, spec, policy, scored is not None))
-    card = _only_policy(load_card(path, Changes(request.settings, smoke=request.smoke)), policy)
+    text = _card_text(request, spec, policy, scored is not None)
     return Training(
         request,
-        prepare_card(card, sources),
+        prepare_card(_only_policy(_read_card(text, request), policy), sources),
         policy,
         everything.types() or {},
         len(scored) if scored is not None else 0,
+        text,
     )
+
+
+def _read_card(text: str, request: TrainRequest) -> Card:
+    """The card of that text; its file goes into the model's folder only with the model."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / CARD
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_card(path, Changes(request.settings, smoke=request.smoke))
+        except InputError as error:
+            where = error.where.replace(str(path), CARD)
+            raise InputError(where, error.problem, error.remedy) from None
+        except ConfigError as error:
+            raise ConfigError(error.where.replace(str(path), CARD), error.faults) from None
 
 
 def _validation(request: TrainRequest, sources: Sources, spec: DatasetSpec) -> Dataset | None:
