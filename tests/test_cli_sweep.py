@@ -59,7 +59,7 @@ def test_a_sweep_replaces_nobody_s_picture(tmp_path: Path, ending: str) -> None:
     theirs.write_text("mine")
     places = ("--results", str(tmp_path), "--store", str(tmp_path / "store"))
     error = invoke("sweep", "demo", *places).exception
-    assert "not written by omnicost" in str(error)
+    assert "not written by omnicost; move it" in str(error)
     assert theirs.read_text() == "mine"
 
 

@@ -274,7 +274,11 @@ def _refuse_plot(prepared: Prepared, results: Path) -> None:
     card = prepared.card
     if card.measure == "student":
         path = results_path(results, card.name, card.measure).with_suffix(".png")
-        refuse_picture(path, "dataset,policy,")
+        try:
+            refuse_picture(path, "dataset,policy,")
+        except InputError as error:  # a sweep has no --force
+            remedy = "move it, or name another folder with `results`"
+            raise InputError(error.where, error.problem, remedy) from None
 
 
 def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool) -> None:
