@@ -328,7 +328,7 @@ def test_restart_takes_up_after_the_last_part(world: dict, tmp_path: Path) -> No
     first = [job(world, BOX, tmp_path / "box"), job(world, CLASS, tmp_path / "class")]
     with pytest.raises(Stopped):
         run(world, first, tmp_path / "w", report=stop)
-    parts = sorted((tmp_path / "w").glob("*/part-*.parquet"))
+    parts = sorted((tmp_path / "w").glob("*/*/part-*.parquet"))
     assert len(parts) == 2
     times = [part.stat().st_mtime_ns for part in parts]
     more = [*first[::-1], job(world, MASK, tmp_path / "mask")]
@@ -336,6 +336,26 @@ def test_restart_takes_up_after_the_last_part(world: dict, tmp_path: Path) -> No
     assert [part.stat().st_mtime_ns for part in parts] == times
     fresh = [job(world, k, tmp_path / "f" / k) for k in (CLASS, BOX, MASK)]
     assert resumed == run(world, fresh, tmp_path / "w2")
+
+
+@pytest.mark.parametrize("size", [2, 6])
+def test_a_restart_in_parts_of_another_size_loses_nothing(
+    world: dict, tmp_path: Path, size: int
+) -> None:
+    """No mask is missing or there twice: parts of another size are drawn again."""
+    reports = []
+
+    def stop(done: int, *_: object) -> None:
+        reports.append(done)
+        if len(reports) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", report=stop)
+    config = PseudomaskConfig(part_images=size, images_per_block=2)
+    (resumed,) = run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", config=config)
+    (fresh,) = run(world, [job(world, BOX, tmp_path / "b")], tmp_path / "w2", config=config)
+    assert resumed == fresh
 
 
 def test_decoding_in_other_batches_changes_next_to_nothing(world: dict, tmp_path: Path) -> None:

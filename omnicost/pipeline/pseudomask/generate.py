@@ -79,7 +79,9 @@ def run(
     """
     shared = _Shared(dataset, sam, text, embeddings, embed, device)
     annotators = {job.identity: shared.annotator(job, config) for job in jobs}
-    folders = {job.identity: (job.work or work) / job.identity for job in jobs}
+    # A part's number says which images it has only beside the number of images of a part.
+    scratch = f"by-{config.part_images}"
+    folders = {job.identity: (job.work or work) / job.identity / scratch for job in jobs}
     total = sum(len(job.images) for job in jobs)
     done = 0
     for number, waiting in _parts(jobs, config.part_images):
