@@ -310,6 +310,18 @@ def test_workers_give_the_same_weights(dataset: Dataset, backbone: str, tmp_path
     assert (here / student.WEIGHTS).read_bytes() == (there / student.WEIGHTS).read_bytes()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named_by_workers_too(tmp_path: Path, workers: int) -> None:
+    """One line with the file, no error of the loader's own."""
+    dataset = make_dataset(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    config = config_of(workers=workers, schedule={"batch_images": 6})
+    training = TrainingSet(dataset, np.full(6, MASK), NO_PSEUDO, config)
+    with pytest.raises(InputError, match=r"^\S*0\.png \(image id 5\): damaged") as error:
+        list(student_data.loader(StepBatches(training, config, 0), 0, "cpu"))
+    assert "Caught" not in str(error.value)
+
+
 def pseudo_of(dataset: Dataset, images: list[int]) -> PseudoLabels:
     rows = [
         (int(dataset.image_ids[image]), (int(kind) + 1) % 3, 0.25 * (1 + place), rle["counts"])
