@@ -105,6 +105,18 @@ def test_a_start_is_trained_saved_and_loaded(trained: Path, tmp_path: Path, star
     assert torch.equal(again.weights[HEADS[0]], student.state_dict()[HEADS[0]])
 
 
+def test_a_start_in_half_precision_is_trained_in_single(tmp_path: Path) -> None:
+    """The backbone's config says its type too; no weight of the student has it."""
+    from transformers import Mask2FormerForUniversalSegmentation
+
+    folder = swin(tmp_path)
+    model = Mask2FormerForUniversalSegmentation.from_pretrained(folder, dtype=torch.bfloat16)
+    model.config.backbone_config.dtype = torch.bfloat16
+    model.save_pretrained(folder)
+    student = built(folder, ("cat", "dog"))
+    assert {part.dtype for part in student.parameters()} == {torch.float32}
+
+
 def test_another_shape_is_refused_with_all_of_it(trained: Path) -> None:
     """Settings that do not fit the start are named with the start's own values."""
     values = tiny_values()
