@@ -129,6 +129,22 @@ def test_only_what_a_feature_map_depends_on_is_trained_by_several_processes(
     assert frozen == ["swin.layernorm.weight", "swin.layernorm.bias"]
 
 
+def test_no_decay_on_swins_embeddings_of_positions(tmp_path: Path) -> None:
+    """As the authors have it: their tables of positions are embeddings, if plain parameters."""
+    config = config_of()
+    student = train.build_student(config, ("cat", "dog"), "", seed=0, start=str(swin(tmp_path)))
+    tables = [
+        part for name, part in student.named_parameters() if "relative_position_bias_table" in name
+    ]
+    decay = {
+        part: group["weight_decay"]
+        for group in build_optimizer(student, config.optimizer).param_groups
+        for part in group["params"]
+    }
+    assert len(tables) == 4
+    assert all(decay[part] == 0 for part in tables)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_steps_multiply_as_the_precision_says(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
