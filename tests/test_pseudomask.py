@@ -417,6 +417,16 @@ def test_threads_change_nothing(world: dict, tmp_path: Path) -> None:
         assert made[0] == made[1]
 
 
+def test_blocks_of_large_pictures_are_cut_by_pixels() -> None:
+    """Small pictures go by count; of 12 megapixels six or fewer lie in memory together."""
+    small = pseudomask.blocks_of(np.full((40, 2), 64), 16)
+    assert small == [(index // 16, 0) for index in range(40)]
+    cityscapes = pseudomask.blocks_of(np.full((32, 2), (1024, 2048)), 16)
+    assert len(set(cityscapes)) == 2
+    large = pseudomask.blocks_of(np.full((20, 2), (3000, 4000)), 16)
+    assert [large.count(block) for block in sorted(set(large))] == [6, 6, 4, 4]
+
+
 @given(arrays(bool, st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9))))
 def test_boxes_are_those_of_the_codes(mask: np.ndarray) -> None:
     """Tight around any mask, as pycocotools has them."""
