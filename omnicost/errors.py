@@ -29,6 +29,10 @@ class InputError(OmnicostError):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Pickled for another process by its three parts: by its text alone it cannot be made."""
+        return type(self), (self.where, self.problem, self.remedy)
+
 
 class ConfigError(OmnicostError):
     """Faults of a config or card, collected and raised once."""

@@ -92,6 +92,29 @@ def make_backbone(folder: Path) -> str:
     return str(folder)
 
 
+def swin(folder: Path, names: tuple[str, ...] = ("cat", "dog")) -> Path:
+    """An untrained Mask2Former on a small Swin, as transformers itself saves one."""
+    import torch
+    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+
+    backbone = SwinConfig(
+        image_size=64,
+        embed_dim=12,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 2],
+        window_size=4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = Mask2FormerConfig(
+        backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32,
+        num_attention_heads=2, num_queries=8, encoder_layers=1, decoder_layers=3,
+        encoder_feedforward_dim=32, dim_feedforward=32, id2label=dict(enumerate(names)),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
+    return folder
+
+
 def tiny_values(**schedule: Any) -> dict[str, Any]:
     """Settings of a student that trains in seconds."""
     return {

@@ -1,5 +1,6 @@
 """Specs of weights: what they resolve to, and fingerprints."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from teacher_world import text_folder, tiny_sam
 from omnicost.errors import InputError, MissingError
 from omnicost.models import loading
 from omnicost.models.loading import fingerprint, resolve
+from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
 
 
@@ -79,3 +81,13 @@ def test_text_features_are_one_row_a_name(tmp_path: Path) -> None:
     assert not torch.allclose(features[0], encoder.encode(["disc"], "a photo of a {}")[0])
     with pytest.raises(InputError, match="class_prompt"):
         encoder.encode(["disc"], "a photo")
+
+
+def test_weights_saved_in_half_precision_are_read_in_single(tmp_path: Path) -> None:
+    """A folder whose config says bf16 encodes as any other: the steps choose the precision."""
+    tiny_sam().to(torch.bfloat16).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    sam = load_promptable(str(tmp_path))
+    side = sam.frame.side
+    assert sam.encode(torch.zeros(1, 3, side, side))[0].dtype == torch.float32
+    assert {part.dtype for part in sam.parameters()} == {torch.float32}

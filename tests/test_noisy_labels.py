@@ -191,6 +191,15 @@ def test_a_calibration_never_falls(pairs: list[tuple[float, float]]) -> None:
     assert np.all(np.diff(found.scores) >= 0)
 
 
+def test_equal_scores_are_worth_their_mean() -> None:
+    """Half of the masks that score 0.9 are right: 0.9 is worth a half, in whatever order."""
+    scores = np.repeat([0.4, 0.9], 20)
+    ious = np.array([0.1] * 20 + [0.0, 1.0] * 10)
+    for order in (np.arange(40), np.arange(40)[::-1], np.argsort(ious, kind="stable")):
+        found = calibration.fit(scores[order], ious[order])
+        np.testing.assert_allclose(found(np.array([0.4, 0.9])), [0.1, 0.5], atol=1e-6)
+
+
 def test_few_pairs_change_no_rating() -> None:
     """With fewer than twenty the score is believed as it is; with many their IoU is."""
     scores = np.linspace(0.5, 1, 19)

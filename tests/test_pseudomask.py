@@ -328,7 +328,7 @@ def test_restart_takes_up_after_the_last_part(world: dict, tmp_path: Path) -> No
     first = [job(world, BOX, tmp_path / "box"), job(world, CLASS, tmp_path / "class")]
     with pytest.raises(Stopped):
         run(world, first, tmp_path / "w", report=stop)
-    parts = sorted((tmp_path / "w").glob("*/part-*.parquet"))
+    parts = sorted((tmp_path / "w").glob("*/*/part-*.parquet"))
     assert len(parts) == 2
     times = [part.stat().st_mtime_ns for part in parts]
     more = [*first[::-1], job(world, MASK, tmp_path / "mask")]
@@ -336,6 +336,26 @@ def test_restart_takes_up_after_the_last_part(world: dict, tmp_path: Path) -> No
     assert [part.stat().st_mtime_ns for part in parts] == times
     fresh = [job(world, k, tmp_path / "f" / k) for k in (CLASS, BOX, MASK)]
     assert resumed == run(world, fresh, tmp_path / "w2")
+
+
+@pytest.mark.parametrize("size", [2, 6])
+def test_a_restart_in_parts_of_another_size_loses_nothing(
+    world: dict, tmp_path: Path, size: int
+) -> None:
+    """No mask is missing or there twice: parts of another size are drawn again."""
+    reports = []
+
+    def stop(done: int, *_: object) -> None:
+        reports.append(done)
+        if len(reports) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", report=stop)
+    config = PseudomaskConfig(part_images=size, images_per_block=2)
+    (resumed,) = run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", config=config)
+    (fresh,) = run(world, [job(world, BOX, tmp_path / "b")], tmp_path / "w2", config=config)
+    assert resumed == fresh
 
 
 def test_decoding_in_other_batches_changes_next_to_nothing(world: dict, tmp_path: Path) -> None:
@@ -395,6 +415,16 @@ def test_threads_change_nothing(world: dict, tmp_path: Path) -> None:
             run(world, jobs, tmp_path / f"w{name}", config=config, embeddings=cached)
             made.append([(each.out / pseudomask.MASKS).read_bytes() for each in jobs])
         assert made[0] == made[1]
+
+
+def test_blocks_of_large_pictures_are_cut_by_pixels() -> None:
+    """Small pictures go by count; of 12 megapixels six or fewer lie in memory together."""
+    small = pseudomask.blocks_of(np.full((40, 2), 64), 16)
+    assert small == [(index // 16, 0) for index in range(40)]
+    cityscapes = pseudomask.blocks_of(np.full((32, 2), (1024, 2048)), 16)
+    assert len(set(cityscapes)) == 2
+    large = pseudomask.blocks_of(np.full((20, 2), (3000, 4000)), 16)
+    assert [large.count(block) for block in sorted(set(large))] == [6, 6, 4, 4]
 
 
 @given(arrays(bool, st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9))))

@@ -75,19 +75,22 @@ def stop_at(step: int) -> Any:
     return report
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
 def test_resumed_training_is_the_same_bit_for_bit(
-    dataset: Dataset, backbone: str, tmp_path: Path
+    dataset: Dataset, backbone: str, tmp_path: Path, channels_last: bool
 ) -> None:
     """Stopped at step 5 and taken up from the checkpoint of step 3: same weights, same log."""
-    whole = train(dataset, backbone, tmp_path / "whole", config_of())
+    config = config_of(channels_last=channels_last)
+    whole = train(dataset, backbone, tmp_path / "whole", config)
     with pytest.raises(_StopError):
-        train(dataset, backbone, tmp_path / "broken", config_of(), report=stop_at(5))
+        train(dataset, backbone, tmp_path / "broken", config, report=stop_at(5))
     saved = checkpoint.load(tmp_path / "broken" / "work")
     assert saved is not None
     assert saved.state["step"] == 3
-    resumed = train(dataset, backbone, tmp_path / "broken", config_of())
+    resumed = train(dataset, backbone, tmp_path / "broken", config)
     for name in (student.WEIGHTS, student.LOG):
-        assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
+        is_same = (resumed / name).read_bytes() == (whole / name).read_bytes()
+        assert is_same, name  # pytest would compare the bytes for minutes
 
 
 def test_another_seed_or_setting_starts_over(
@@ -317,6 +320,18 @@ def test_workers_give_the_same_weights(dataset: Dataset, backbone: str, tmp_path
     here = train(dataset, backbone, tmp_path / "0", config)
     there = train(dataset, backbone, tmp_path / "2", config.model_copy(update={"workers": 2}))
     assert (here / student.WEIGHTS).read_bytes() == (there / student.WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named_by_workers_too(tmp_path: Path, workers: int) -> None:
+    """One line with the file, no error of the loader's own."""
+    dataset = make_dataset(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    config = config_of(workers=workers, schedule={"batch_images": 6})
+    training = TrainingSet(dataset, np.full(6, MASK), NO_PSEUDO, config)
+    with pytest.raises(InputError, match=r"^\S*0\.png \(image id 5\): damaged") as error:
+        list(student_data.loader(StepBatches(training, config, 0), 0, "cpu"))
+    assert "Caught" not in str(error.value)
 
 
 def pseudo_of(dataset: Dataset, images: list[int]) -> PseudoLabels:

@@ -1,6 +1,10 @@
 import importlib.util
 import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -57,6 +61,54 @@ def test_registered_form_is_the_ground_truth(tmp_path: Path) -> None:
     assert [one["bbox"] for one in dicts[0]["annotations"]] == truth.boxes.tolist()
     assert [one["segmentation"] for one in dicts[0]["annotations"]] == list(truth.rles)
     assert [one["category_id"] for one in dicts[0]["annotations"]] == truth.class_indices.tolist()
+
+
+class _Trainer:
+    """What of `DefaultTrainer` a training of ours asks, taken up after step 2 of 4."""
+
+    start_iter = 2
+    checkpointer = None
+    model = SimpleNamespace(state_dict=dict)
+
+    def __init__(self, config: object) -> None:
+        self.hooks = self.build_hooks()
+        self.storage = SimpleNamespace(latest=lambda: {"total_loss": (1.0, 0)})
+
+    def resume_or_load(self, resume: bool) -> None:
+        assert resume
+
+    def train(self) -> None:
+        for step in range(self.start_iter, 4):
+            self.iter = step
+            self.hooks[-1].trainer = self
+            self.hooks[-1].after_step()
+
+
+def test_a_taken_up_training_logs_each_step_once_and_keeps_one_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps after the checkpoint come again, in the place of those that were lost."""
+    asked = []
+    hooks = SimpleNamespace(
+        IterationTimer=lambda: None,
+        LRScheduler=lambda: None,
+        PeriodicCheckpointer=lambda *given, **named: asked.append((given, named)),
+    )
+    engine = SimpleNamespace(DefaultTrainer=_Trainer, hooks=hooks, HookBase=object)
+    seeds = SimpleNamespace(seed_all_rng=lambda seed: None)
+    for name, module in {"": None, ".engine": engine, ".utils": None, ".utils.env": seeds}.items():
+        monkeypatch.setitem(sys.modules, f"detectron2{name}", module or SimpleNamespace())
+    for name in ("require", "zoo_config", "_planned", "Detectron2Student"):
+        monkeypatch.setattr(detectron2_backend, name, MagicMock())
+    monkeypatch.setattr(detectron2_backend, "_registered", lambda *_: nullcontext("set"))
+    (tmp_path / student.LOG).write_text("".join(f'{{"step": {n}}}\n' for n in (1, 2, 3)))
+    plan = SimpleNamespace(seed=0, steps=4, log_every=1, checkpoint_every=2)
+    detectron2_backend.train(
+        Detectron2Settings(), [], ("a",), plan, tmp_path, "cpu", lambda *_: None
+    )
+    lines = (tmp_path / student.LOG).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+    assert asked == [((None, 2), {"max_to_keep": 1})]
 
 
 @needs_it

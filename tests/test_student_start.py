@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from student_world import NAMES, make_backbone, make_dataset, tiny_values
+from student_world import NAMES, make_backbone, make_dataset, swin, tiny_values
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError, MissingError
@@ -42,28 +42,6 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def built(folder: Path, names: tuple[str, ...], **options: Any) -> interface.Student:
     config = options.get("config", CONFIG)
     return train.build_student(config, names, "no backbone is read", seed=0, start=str(folder))
-
-
-def swin(folder: Path, names: tuple[str, ...] = ("cat", "dog")) -> Path:
-    """An untrained Mask2Former on a small Swin, as transformers itself saves one."""
-    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
-
-    backbone = SwinConfig(
-        image_size=64,
-        embed_dim=12,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 2, 2, 2],
-        window_size=4,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
-    config = Mask2FormerConfig(
-        backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32,
-        num_attention_heads=2, num_queries=8, encoder_layers=1, decoder_layers=3,
-        encoder_feedforward_dim=32, dim_feedforward=32, id2label=dict(enumerate(names)),
-    )  # fmt: skip
-    torch.manual_seed(0)
-    Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
-    return folder
 
 
 def test_a_written_student_is_read_as_it_was(trained: Path) -> None:
@@ -125,6 +103,18 @@ def test_a_start_is_trained_saved_and_loaded(trained: Path, tmp_path: Path, star
     assert len(student.predict([dataset.image(0)[:50, :60]])[0].scores) > 0
     again = starts.read_start(str(out / train.WEIGHTS))  # a finished student is a start too
     assert torch.equal(again.weights[HEADS[0]], student.state_dict()[HEADS[0]])
+
+
+def test_a_start_in_half_precision_is_trained_in_single(tmp_path: Path) -> None:
+    """The backbone's config says its type too; no weight of the student has it."""
+    from transformers import Mask2FormerForUniversalSegmentation
+
+    folder = swin(tmp_path)
+    model = Mask2FormerForUniversalSegmentation.from_pretrained(folder, dtype=torch.bfloat16)
+    model.config.backbone_config.dtype = torch.bfloat16
+    model.save_pretrained(folder)
+    student = built(folder, ("cat", "dog"))
+    assert {part.dtype for part in student.parameters()} == {torch.float32}
 
 
 def test_another_shape_is_refused_with_all_of_it(trained: Path) -> None:

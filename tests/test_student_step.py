@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from student_world import NAMES, make_backbone, make_dataset, tiny_values
+from student_world import NAMES, make_backbone, make_dataset, swin, tiny_values
 
 from omnicost.annotation import AnnotationType
 from omnicost.errors import StageError
 from omnicost.models.students.mask2former import Mask2FormerStudent
+from omnicost.models.students.student import freeze_unreached
 from omnicost.pipeline.student import train
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import (
@@ -23,7 +24,7 @@ from omnicost.pipeline.student.data import (
     read_pseudo_labels,
 )
 from omnicost.pipeline.student.optimizer import build_optimizer
-from omnicost.pipeline.student.step import Skips, train_step
+from omnicost.pipeline.student.step import Skips, StepEnd, train_step
 from omnicost.progress import silent
 
 MASK = AnnotationType.MASK.strength
@@ -103,6 +104,70 @@ def test_a_training_goes_on_over_skipped_steps(
     assert all(np.isfinite(told["loss"]) for told in figures)
     assert [told.get("skipped_steps", 0) for told in figures] == [0, 0, 1, 1, 1, 1]
     assert "Infinity" not in (tmp_path / train.LOG).read_text()
+
+
+def test_only_what_a_feature_map_depends_on_is_trained_by_several_processes(
+    root: Path, tmp_path: Path
+) -> None:
+    """Swin's last norm gives no feature map: torch's processes would wait for its gradient."""
+    config = config_of()
+    student = train.build_student(config, ("cat", "dog"), "", seed=0, start=str(swin(tmp_path)))
+    state = {name: value.clone() for name, value in student.state_dict().items()}
+    draws = torch.get_rng_state()
+    freeze_unreached(student.train())
+    assert torch.equal(torch.get_rng_state(), draws)
+    assert all(torch.equal(value, state[name]) for name, value in student.state_dict().items())
+    batch = batches_of(root, config)[0]
+    sum(
+        student(
+            batch.images, [one._replace(classes=one.classes % 2) for one in batch.targets]
+        ).values()
+    ).backward()
+    missing = [n for n, p in student.named_parameters() if p.requires_grad and p.grad is None]
+    frozen = [n for n, p in student.backbone.named_parameters() if not p.requires_grad]
+    assert missing == []
+    assert frozen == ["swin.layernorm.weight", "swin.layernorm.bias"]
+
+
+def test_no_decay_on_swins_embeddings_of_positions(tmp_path: Path) -> None:
+    """As the authors have it: their tables of positions are embeddings, if plain parameters."""
+    config = config_of()
+    student = train.build_student(config, ("cat", "dog"), "", seed=0, start=str(swin(tmp_path)))
+    tables = [
+        part for name, part in student.named_parameters() if "relative_position_bias_table" in name
+    ]
+    decay = {
+        part: group["weight_decay"]
+        for group in build_optimizer(student, config.optimizer).param_groups
+        for part in group["params"]
+    }
+    assert len(tables) == 4
+    assert all(decay[part] == 0 for part in tables)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_steps_multiply_as_the_precision_says(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """TF32 in each step but for fp32; outside, where students are scored, torch's own setting."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    inside, outside = [], []
+    config = config_of(
+        precision=precision, schedule={"steps": 1, "batch_images": 4, "warmup_steps": 0}
+    )
+
+    def step(*_: object) -> StepEnd:
+        inside.append([backend.allow_tf32 for backend in backends])
+        return StepEnd({"loss": 1.0}, False)
+
+    monkeypatch.setattr(train, "train_step", step)
+    before = [backend.allow_tf32 for backend in backends]
+    train.train_loop(
+        student_of(root, config), batches_of(root, config), config, 0, tmp_path, "cpu",
+        lambda *_: outside.append([backend.allow_tf32 for backend in backends]),
+    )  # fmt: skip
+    assert inside == [[precision != "fp32"] * 2]
+    assert outside == [before]
 
 
 def test_skips_without_end_are_an_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

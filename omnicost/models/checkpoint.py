@@ -43,6 +43,7 @@ class Checkpoint(NamedTuple):
             moments.setdefault(int(place), {})[moment] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        _lay_out(optimizer)
         if scaler is not None:
             scaler.load_state_dict(self.state["scaler"])
 
@@ -80,6 +81,14 @@ def save(
     state = dict(state) if scaler is None else {**state, "scaler": scaler.state_dict()}
     with whole_file(work / FILE) as part:
         save_file(tensors, part, {"state": json.dumps(state)})
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Moments in memory as their parameters are: fused kernels walk both as flat memory."""
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def require_numbers(optimizer: torch.optim.Optimizer) -> None:

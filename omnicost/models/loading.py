@@ -127,6 +127,7 @@ def read_folder(load: Callable[..., Any], path: Path, role: WeightsRole, **optio
 
     Args:
         load: a class's ``from_pretrained``.
+        options: of it; weights are in fp32 whatever they were saved in, as steps expect them.
 
     Raises:
         InputError: if files are missing or damaged, or the weights do not fit the config.
@@ -135,6 +136,7 @@ def read_folder(load: Callable[..., Any], path: Path, role: WeightsRole, **optio
 
     logging.disable_progress_bar()  # a bar a model would drown the run's own progress
     logging.set_verbosity_error()  # half a CLIP is meant to be left unread: no report of it
+    options = {"dtype": torch.float32, **options}
     problem, remedy = "not a complete transformers checkpoint", "get the weights again"
     if role not in ("sam", "detector"):  # their registries were asked which class to load
         model_type_of(path, role, types_of(role))

@@ -37,10 +37,13 @@ def fit(scores: np.ndarray, ious: np.ndarray) -> ScoreCalibration:
         return AS_RATED
     from scipy.optimize import isotonic_regression
 
-    order = np.argsort(scores, kind="stable")
-    found = isotonic_regression(ious[order])
+    # One point for equal scores: apart, the regression would leave them in order of IoU.
+    unique, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    found = isotonic_regression(np.bincount(place, ious) / counts, weights=counts)
     steps = list(zip(found.blocks[:-1], found.blocks[1:], strict=True))
-    middles = [float(scores[order][first:end].mean()) for first, end in steps]
+    middles = [
+        float(np.average(unique[first:end], weights=counts[first:end])) for first, end in steps
+    ]
     return ScoreCalibration(tuple(middles), tuple(float(found.x[first]) for first, _ in steps))
 
 

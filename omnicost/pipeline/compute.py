@@ -1,15 +1,17 @@
-"""What the steps share: numeric precision, decoding ahead."""
+"""What the steps share: numeric precision, decoding ahead, tables in parts."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from omnicost.files import whole_file
 from omnicost.pipeline.config import Precision
 from omnicost.progress import Item, fed
 
@@ -86,3 +88,12 @@ def _in_threads(
 def batches(items: list[Item], size: int) -> list[list[Item]]:
     """The items in lists of ``size``, the last possibly shorter."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def join_parts(parts: Sequence[Path], path: Path) -> None:
+    """Write the rows of some Parquet files, one in memory at a time, as one."""
+    import pyarrow.parquet as pq
+
+    with whole_file(path) as whole, pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part))

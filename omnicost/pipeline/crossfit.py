@@ -30,7 +30,7 @@ from omnicost.pipeline.mask_quality import (
 )
 from omnicost.progress import Progress, silent
 
-VERSION = 1  # raise when the same parameters give another output
+VERSION = 2  # raise when the same parameters give another output
 FOLDS: Final = 2
 LEAST_IMAGES: Final = 4  # with masks, or no part is large enough to say anything
 DRAWS: Final = 400

@@ -14,7 +14,14 @@ from omnicost.data import AnnotatorNoise, Dataset, weak_label
 from omnicost.data.weak import PERFECT
 from omnicost.files import whole_file
 from omnicost.models.detectors.detector import Caption, Detector, Queries, load_detector
-from omnicost.pipeline.compute import ahead, autocast, batches, float32_products, workers_of
+from omnicost.pipeline.compute import (
+    ahead,
+    autocast,
+    batches,
+    float32_products,
+    join_parts,
+    workers_of,
+)
 from omnicost.pipeline.config import ProposalConfig
 from omnicost.pipeline.portions import WHOLE, Portion
 from omnicost.pipeline.proposals import DETECTIONS, Proposals
@@ -72,7 +79,7 @@ def run(
             write_proposals(path, dataset, found)
         done += len(images)
         further(0)
-    _join([_part_path(work, number) for number in range(len(parts))], out / DETECTIONS)
+    join_parts([_part_path(work, number) for number in range(len(parts))], out / DETECTIONS)
 
 
 class _Source(NamedTuple):
@@ -192,14 +199,6 @@ def write_proposals(path: Path, dataset: Dataset, found: Mapping[int, Proposals]
     )
     with whole_file(path) as part:
         pq.write_table(table, part)
-
-
-def _join(parts: Sequence[Path], path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    with whole_file(path) as whole, pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part))
 
 
 def _part_path(work: Path, number: int) -> Path:

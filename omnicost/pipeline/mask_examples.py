@@ -15,8 +15,8 @@ from omnicost.data.exports.unmasked import unmasked
 from omnicost.data.seeding import generator
 from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.errors import InputError
+from omnicost.pipeline.mask_quality import Table
 from omnicost.pipeline.proposals import Detections
-from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.plot.masks import Drawn, MaskExample
 
 
@@ -49,7 +49,8 @@ def examples(
     Raises:
         InputError: if an image has no pseudo-mask in the table.
     """
-    shown, earlier = _Table(after), None if before is None else _Table(before)
+    shown = Table(dataset, after, None)
+    earlier = None if before is None else Table(dataset, before, None)
     found = Detections(detections) if detections else None
     chosen = _chosen(shown.image_ids, image_ids, images, seed, after)
     return [
@@ -61,10 +62,10 @@ def examples(
 
 
 def _without_mask(
-    dataset: Dataset, image_id: int, shown: _Table, noise: AnnotatorNoise, seed: int
+    dataset: Dataset, image_id: int, shown: Table, noise: AnnotatorNoise, seed: int
 ) -> tuple[str, ...]:
     """Classes of the labels that no mask was drawn for."""
-    rows = shown.of(image_id)
+    rows = shown.rows(image_id)
     annotation, drawn = AnnotationType(rows[0]["source"]), {row["annotation_id"] for row in rows}
     found = unmasked(dataset, dataset.index_of(image_id), annotation, drawn, noise, seed)
     return tuple(each.class_name for each in found)
@@ -84,34 +85,16 @@ def _chosen(
     return sorted(int(image_id) for image_id in drawn)
 
 
-class _Table:
-    """A pseudo-mask table, by image."""
-
-    def __init__(self, path: Path) -> None:
-        table = pseudomask.read(path)
-        self._rows: list[dict[str, Any]] = table.to_pylist()
-        self._places: dict[int, list[int]] = {}
-        for place, image_id in enumerate(table["image_id"].to_pylist()):
-            self._places.setdefault(image_id, []).append(place)
-
-    @property
-    def image_ids(self) -> np.ndarray:
-        return np.array(sorted(self._places), np.int64)
-
-    def of(self, image_id: int) -> list[dict[str, Any]]:
-        return [self._rows[place] for place in self._places.get(image_id, [])]
-
-
 def _example(
     dataset: Dataset,
     image_id: int,
-    after: _Table,
-    before: _Table | None,
+    after: Table,
+    before: Table | None,
     detections: Detections | None,
     min_score: float,
 ) -> MaskExample:
     index = dataset.index_of(image_id)
-    rows, truth = after.of(image_id), dataset.instances(index)
+    rows, truth = after.rows(image_id), dataset.instances(index)
     annotation = rows[0]["source"]
     detected = None
     if detections is not None:
@@ -133,7 +116,7 @@ def _example(
         sam_boxes=_stacked(rows, "sam_box"),
         detector_boxes=detected,
         prompt_boxes=_stacked(rows, "prompt_box"),
-        before=None if before is None else _drawn(before.of(image_id), truth.size),
+        before=None if before is None else _drawn(before.rows(image_id), truth.size),
         after=_drawn(rows, truth.size),
     )
 

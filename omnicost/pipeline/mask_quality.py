@@ -212,8 +212,11 @@ class Table:
     in memory; rows in another order are found as well.
     """
 
-    def __init__(self, dataset: Dataset, path: Path) -> None:
+    def __init__(
+        self, dataset: Dataset, path: Path, columns: Sequence[str] | None = _COLUMNS
+    ) -> None:
         self._dataset = dataset
+        self._columns = columns  # None for all
         self._file = pseudomask.open_table(path)
         ids = self._file.read(["image_id"])["image_id"].to_numpy()
         self._order = np.argsort(ids, kind="stable")
@@ -225,22 +228,32 @@ class Table:
 
     def found(self, index: int, source: str) -> Found:
         """The masks of one image and source, best first."""
-        image_id = int(self._dataset.image_ids[index])
+        rows = self.rows(int(self._dataset.image_ids[index]))
+        return _found(rows, source, self._dataset.sizes[index].tolist())
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """Those that have a mask, ascending."""
+        return np.unique(self._ids)
+
+    def rows(self, image_id: int) -> list[dict[str, Any]]:
+        """All of an image, in the order of the file."""
         rows = self._order[slice(*np.searchsorted(self._ids, [image_id, image_id + 1]))]
-        frames = []
+        found: list[dict[str, Any]] = []
         for group in np.unique(np.searchsorted(self._starts, rows, "right") - 1).tolist():
             own = rows[(rows >= self._starts[group]) & (rows < self._starts[group + 1])]
-            frames.append(self._group(group).take(own - self._starts[group]))
-        return _found(frames, source, self._dataset.sizes[index].tolist())
+            found += self._group(group).take(own - self._starts[group]).to_pylist()
+        return found
 
     def _read_group(self, number: int) -> Any:
-        return self._file.read_row_group(number, _COLUMNS)
+        return self._file.read_row_group(number, self._columns)
 
 
-def _found(parts: Sequence[Any], source: str, size: list[int]) -> Found:
-    """The rows of a source in some Arrow tables, by score."""
-    rows = [row for part in parts for row in part.to_pylist() if row["source"] == source]
-    rows.sort(key=lambda row: -row["score"])
+def _found(rows: Sequence[dict[str, Any]], source: str, size: list[int]) -> Found:
+    """The rows of a source, by score."""
+    rows = sorted(
+        (row for row in rows if row["source"] == source), key=lambda row: -float(row["score"])
+    )
     return Found(
         np.array([row["annotation_id"] for row in rows], np.int64),
         np.array([row["class_index"] for row in rows], np.int64),

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ray import train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from omnicost.engine.execute import (
     OutOfMemory,
@@ -54,6 +54,8 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
     scratch = Path(tempfile.mkdtemp(prefix="train.", dir=context.work))
     trainer = TorchTrainer(
         _train_loop,
+        # The others wait while rank 0 scores; Ray's half hour is short for that.
+        torch_config=TorchConfig(timeout_s=6 * 3_600),
         train_loop_config={
             "stage": stage,
             "context": replace(context, report=_nothing),

@@ -8,7 +8,6 @@ because the zoo's models are tuned to them.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +20,7 @@ from torch import nn
 
 from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models.masks import encode
+from omnicost.models.step_log import StepLog
 from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Detectron2Settings
 from omnicost.models.students.student import ImageTargets, LazyPrediction, Prediction, Student
@@ -192,6 +192,7 @@ def train(
     from detectron2.utils.env import seed_all_rng
 
     seed_all_rng(plan.seed % 2**31)
+    log = StepLog(work / "log.jsonl")
     with _registered(pictures, class_names) as name:
         config = _planned(zoo_config(settings, len(class_names)), plan, work, name, device)
 
@@ -200,12 +201,15 @@ def train(
                 return [
                     hooks.IterationTimer(),
                     hooks.LRScheduler(),
-                    hooks.PeriodicCheckpointer(self.checkpointer, plan.checkpoint_every),
-                    _reporter(plan, work / "log.jsonl", report),
+                    hooks.PeriodicCheckpointer(
+                        self.checkpointer, plan.checkpoint_every, max_to_keep=1
+                    ),
+                    _reporter(plan, log, report),
                 ]
 
         trainer = Trainer(config)
         trainer.resume_or_load(resume=True)
+        log.rewind(trainer.start_iter)
         try:
             trainer.train()
         except FloatingPointError as error:
@@ -230,7 +234,7 @@ def _planned(config: Any, plan: SolverSettings, work: Path, name: str, device: s
     return config
 
 
-def _reporter(plan: SolverSettings, log: Path, report: Progress) -> Any:
+def _reporter(plan: SolverSettings, log: StepLog, report: Progress) -> Any:
     """A hook that tells of the losses and writes them as JSON lines."""
     from detectron2.engine import HookBase
 
@@ -242,8 +246,7 @@ def _reporter(plan: SolverSettings, log: Path, report: Progress) -> Any:
             latest = self.trainer.storage.latest()
             losses = {key: value for key, (value, _) in latest.items() if "loss" in key}
             figures = {"loss": losses.pop("total_loss", 0.0), **losses}
-            with log.open("a") as file:
-                file.write(json.dumps({"step": done, **figures}) + "\n")
+            log.write(done, figures)
             report(done, plan.steps, figures)
 
     return Reporter()

@@ -72,12 +72,7 @@ def read_start(spec: str) -> Start:
     from transformers import Mask2FormerForUniversalSegmentation
 
     with quiet():
-        model = read_folder(
-            Mask2FormerForUniversalSegmentation.from_pretrained,
-            path,
-            "student",
-            dtype=torch.float32,
-        )
+        model = read_folder(Mask2FormerForUniversalSegmentation.from_pretrained, path, "student")
     return _from_transformers(spec, model)
 
 
@@ -112,6 +107,8 @@ def _from_transformers(spec: str, model: Any) -> Start:
         for name, value in model.state_dict().items()
         if not name.startswith("criterion.")
     }
+    if config.backbone_config.dtype is not None:
+        config.backbone_config.dtype = torch.float32  # students are built in what theirs says
     return Start(spec, shape, Backbone(config.backbone_config), weights, tuple(names))
 
 

@@ -144,6 +144,23 @@ def freeze_batchnorm(module: nn.Module) -> None:
             part.requires_grad_(False)
 
 
+def freeze_unreached(student: Student) -> None:
+    """Train nothing of the backbone that no feature map depends on, as Swin's last norm.
+
+    It has no gradient, and processes that share theirs end where one never comes.
+    """
+    student.eval()  # batch norms keep their statistics, and no path is dropped at random
+    parameters = [part for part in student.backbone.parameters() if part.requires_grad]
+    if parameters:
+        pixels = torch.zeros(1, 3, 64, 64, device=parameters[0].device)
+        levels = student.backbone(pixels).feature_maps
+        total = torch.stack([level.sum() for level in levels]).sum()
+        found = torch.autograd.grad(total, parameters, allow_unused=True)
+        for part, gradient in zip(parameters, found, strict=True):
+            part.requires_grad_(gradient is not None)
+    student.train()
+
+
 def checkpoint_layers(module: nn.Module) -> None:
     """Activation checkpoints around each layer of the outermost layer lists in a module."""
     for child in module.children():

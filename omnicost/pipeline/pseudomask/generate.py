@@ -20,12 +20,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from omnicost.data import Dataset
 from omnicost.errors import InputError
 from omnicost.files import whole_file
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
-from omnicost.pipeline.compute import ahead, behind, float32_products, workers_of
+from omnicost.pipeline.compute import ahead, behind, float32_products, join_parts, workers_of
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 VERSION = 2  # raise when the same parameters give another output
 MASKS = "pseudomasks.parquet"
+BLOCK_PIXELS = 1 << 26  # of a block's pictures: their masks, a byte a pixel each, lie in memory
 READERS, ENCODERS = 2, 1  # most threads of each: blocks of embeddings fill memory
 
 __all__ = ["MASKS", "Job", "open_table", "read", "run"]
@@ -79,7 +82,9 @@ def run(
     """
     shared = _Shared(dataset, sam, text, embeddings, embed, device)
     annotators = {job.identity: shared.annotator(job, config) for job in jobs}
-    folders = {job.identity: (job.work or work) / job.identity for job in jobs}
+    # A part's number says which images it has only beside the number of images of a part.
+    scratch = f"by-{config.part_images}"
+    folders = {job.identity: (job.work or work) / job.identity / scratch for job in jobs}
     total = sum(len(job.images) for job in jobs)
     done = 0
     for number, waiting in _parts(jobs, config.part_images):
@@ -89,13 +94,13 @@ def run(
             if not _part_path(folders[name], number).exists()
         }
         with float32_products(config.precision):
-            rows = _Pass(todo, annotators, shared.embeddings, config).rows()
+            rows = _Pass(todo, annotators, shared, config).rows()
         for name, found in rows.items():
             _save(_part_path(folders[name], number), found)
         done += sum(map(len, waiting.values()))
         report(done, total, {"masks": sum(map(len, rows.values()))})
     for job in jobs:
-        _join(sorted(folders[job.identity].glob("part-*.parquet")), job.out / MASKS)
+        join_parts(sorted(folders[job.identity].glob("part-*.parquet")), job.out / MASKS)
 
 
 def read(path: Path) -> pa.Table:
@@ -193,13 +198,13 @@ class _Pass:
         self,
         todo: Mapping[str, Sequence[int]],
         annotators: Mapping[str, Annotator],
-        embeddings: Embeddings,
+        shared: _Shared,
         config: PseudomaskConfig,
     ) -> None:
         self.todo = {name: set(images) for name, images in todo.items()}
         self.annotators = annotators
-        self.embeddings = embeddings
-        self.images_per_block = config.images_per_block
+        self.embeddings = shared.embeddings
+        self.block_of = blocks_of(shared.dataset.sizes, config.images_per_block)
         self.workers = workers_of(config.workers)
 
     def rows(self) -> dict[str, list[MaskRow]]:
@@ -216,7 +221,7 @@ class _Pass:
 
     def _blocks(self) -> list[list[int]]:
         images = sorted(set().union(*self.todo.values()))
-        return [list(block) for _, block in groupby(images, lambda i: i // self.images_per_block)]
+        return [list(block) for _, block in groupby(images, self.block_of.__getitem__)]
 
     def _read(self, block: list[int]) -> _Block:
         own = {name: [i for i in block if i in images] for name, images in self.todo.items()}
@@ -230,6 +235,21 @@ class _Pass:
     def _encoded(self, one: tuple[str, list[DrawnMasks]]) -> tuple[str, list[MaskRow]]:
         name, drawn = one
         return name, self.annotators[name].rows(drawn)
+
+
+def blocks_of(sizes: np.ndarray, images: int, pixels: int = BLOCK_PIXELS) -> list[tuple[int, int]]:
+    """The block of each image of a data set, cut by count and, where pictures are large, by pixels.
+
+    Args:
+        sizes: ``(I, 2)`` height and width.
+        images: most in a block.
+        pixels: after which the next image starts another.
+    """
+    areas = sizes.astype(np.int64).prod(1)
+    before = np.cumsum(areas) - areas
+    stretch = np.arange(len(areas)) // images
+    parts = (before - before[stretch * images]) // pixels
+    return list(zip(stretch.tolist(), parts.tolist(), strict=True))
 
 
 class _Block:
@@ -257,11 +277,3 @@ def _save(path: Path, rows: Sequence[MaskRow]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         pq.write_table(to_table(rows), part)
-
-
-def _join(parts: Sequence[Path], path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    with whole_file(path) as whole, pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part))

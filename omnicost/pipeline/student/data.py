@@ -264,9 +264,9 @@ def loader(batches: StepBatches, start: int, device: str) -> Iterator[Batch]:
     steps = range(start, len(batches))
     if workers == 0:
         return fed(batches[step] for step in steps)
-    return fed(
+    return _or_raised(
         torch.utils.data.DataLoader(
-            batches,
+            _Handed(batches),
             sampler=steps,
             batch_size=None,
             num_workers=workers,
@@ -274,3 +274,26 @@ def loader(batches: StepBatches, start: int, device: str) -> Iterator[Batch]:
             persistent_workers=False,
         )
     )
+
+
+class _Handed(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Batches of a worker; what is wrong with the input comes back in a batch's place.
+
+    torch raises a worker's error anew as its type with one text, which ours cannot be made of.
+    """
+
+    def __init__(self, batches: StepBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Batch | InputError:
+        try:
+            return self.batches[step]
+        except InputError as error:
+            return error
+
+
+def _or_raised(handed: Iterable[Batch | InputError]) -> Iterator[Batch]:
+    for each in fed(handed):
+        if isinstance(each, InputError):
+            raise each
+        yield each

@@ -15,6 +15,8 @@ _NORMS = (
     nn.LocalResponseNorm,
     nn.Embedding,
 )
+# Swin's embeddings that are plain parameters; the authors decay neither.
+_UNDECAYED = ("relative_position_bias_table", "position_embeddings")
 
 
 def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -24,12 +26,12 @@ def build_optimizer(student: Student, config: OptimizerConfig) -> torch.optim.Ad
     backbone = set(student.backbone.parameters())
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in student.modules():
-        undecayed = isinstance(module, _NORMS)
-        for parameter in module.parameters(recurse=False):
+        is_norm = isinstance(module, _NORMS)
+        for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
             rate = config.learning_rate * (config.backbone_factor if parameter in backbone else 1.0)
-            decay = 0.0 if undecayed else config.weight_decay
+            decay = 0.0 if is_norm or name in _UNDECAYED else config.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [

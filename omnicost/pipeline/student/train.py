@@ -21,8 +21,9 @@ from omnicost.models.step_log import StepLog
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.start import Start, begin_from, check_shape, read_start
-from omnicost.models.students.student import Student
+from omnicost.models.students.student import Student, freeze_unreached
 from omnicost.pipeline.calibration import read_calibration
+from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import (
@@ -173,7 +174,9 @@ def train_loop(
         factor = config.schedule.factor(batch.step)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        with _seeded(derive_seed(seed, "student step", batch.step, world.rank), device):
+        draws = derive_seed(seed, "student step", batch.step, world.rank)
+        # Not around scores: they are those of the evaluate step, bit for bit.
+        with float32_products(config.precision), _seeded(draws, device):
             end = train_step(network, batch, optimizer, scaler, config, device, world)
         skips.count(end, batch)
         if math.isfinite(end.losses["loss"]):  # JSON has no other numbers
@@ -231,6 +234,8 @@ def _take_up(
 def _wrapped(student: Student, config: StudentConfig, world: World, device: str) -> nn.Module:
     network: nn.Module = student
     synchronise_norms(student, world, device)
+    if world.size > 1:
+        freeze_unreached(student)
     if config.compile:
         student.compile_network()
     if world.size > 1:
