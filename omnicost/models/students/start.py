@@ -107,8 +107,6 @@ def _from_transformers(spec: str, model: Any) -> Start:
         for name, value in model.state_dict().items()
         if not name.startswith("criterion.")
     }
-    if config.backbone_config.dtype is not None:
-        config.backbone_config.dtype = torch.float32  # students are built in what theirs says
     return Start(spec, shape, Backbone(config.backbone_config), weights, tuple(names))
 
 
