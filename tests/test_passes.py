@@ -100,6 +100,29 @@ def test_broken_pass_publishes_nothing_and_stages_run_alone(store: Store) -> Non
         assert not execute(store, stage).reused
 
 
+def test_a_pass_that_starves_has_its_stages_run_alone(store: Store) -> None:
+    """Want of memory is on record as such; stages that go on with half a batch join no pass."""
+
+    def starving(contexts: Any) -> None:
+        raise MemoryError("too many masks")
+
+    def halved(stage: Stage) -> LabelParams:
+        return LabelParams(type="half")
+
+    labels = [
+        replace(
+            stage,
+            kind=replace(stage.kind, pass_function=starving, half_batch=halved),
+            resources=stage.resources.model_copy(update={"halve_batch": True}),
+        )
+        for stage in labels_of(store)
+    ]
+    for _ in range(2):
+        assert execute_pass(store, labels) == ()
+        for stage in labels:
+            assert events(store, stage) == ["start", "exhausted"]
+
+
 def test_publishing_that_fails_takes_no_other_stage_along(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,22 @@ def test_owner_on_another_host_is_dead_when_its_heart_stops(
     assert taken.is_held()
 
 
+def test_settling_tells_the_dead_of_other_hosts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reboot all locks are another host's: a lease later they are leftovers."""
+    lease = store.locks.try_acquire("stage")
+    assert lease is not None
+    lease._beat()
+    again = Store(store.root, lease_seconds=0.2)
+    again.locks.settle()  # its own host's owners are told at once
+    assert not list(again.leftovers())
+    monkeypatch.setattr(lease_module, "host_identity", lambda: "rebooted")
+    assert not list(again.leftovers())
+    again.locks.settle()
+    assert {path.suffix for path in again.leftovers()} == {".lock", ".beat"}
+
+
 def test_a_lease_without_a_first_beat_is_given_up(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,7 +85,8 @@ def verify(
     opened = Store(folder, create=False)
     keys = list(opened.keys())
     damaged = {key: faults for key in keys if (faults := opened.faults(key))}
-    if delete:
+    if delete and damaged:
+        opened.locks.settle()
         for key in damaged:
             opened.delete(key)
     if as_json:
@@ -113,7 +114,9 @@ def gc(
 ) -> None:
     """Remove what no running sweep needs: abandoned scratch, dead locks.
 
-    With --keep, also every artefact that none of the named cards uses.
+    With --keep, also every artefact that none of the named cards uses. Takes a
+    minute more where another machine, or one before a reboot, has left locks:
+    whoever is alive shows it in that time.
 
     \b
     Example:
@@ -123,6 +126,7 @@ def gc(
     from omnicost.engine.store import Store
 
     opened = Store(folder, create=False)
+    opened.locks.settle()
     leftovers = list(opened.leftovers())
     unneeded = sorted(set(opened.keys()) - _needed(opened.data, keep, data)) if keep else []
     size = sum(_size(path) for path in [*leftovers, *map(opened.path, unneeded)])

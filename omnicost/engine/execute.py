@@ -123,6 +123,14 @@ def _lease_or_none(store: Store, key: str) -> Lease | None:
     return None
 
 
+def params_of(store: Store, stage: Stage) -> Params:
+    """The stage's own; with half the batch after a loss, where it allows that."""
+    record = store.executions(stage.key)
+    if stage.resources.halve_batch and any(e.event in _STARVED for e in record):
+        return stage.kind.half_batch(stage) or stage.params
+    return stage.params
+
+
 class Attempt:
     """One attempt at a stage: on record from its start to its end; its files go if it fails.
 
@@ -143,18 +151,11 @@ class Attempt:
                 self.store.record(key, "lost", lost.wall_seconds, lost.cpu_seconds)
             self.store.record(key, "start")
             self._building = self.store.building(key)
-            self.params = self._params()
+            self.params = params_of(self.store, self.stage)
             self._waited_before = waited_seconds()
             self._started = datetime.now(UTC).isoformat(timespec="seconds")
             undo.pop_all()
         return self
-
-    def _params(self) -> Params:
-        """The stage's own; with half the batch after a loss, where it allows that."""
-        stage, record = self.stage, self.store.executions(self.stage.key)
-        if stage.resources.halve_batch and any(e.event in _STARVED for e in record):
-            return stage.kind.half_batch(stage) or stage.params
-        return stage.params
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         with contextlib.ExitStack() as last:

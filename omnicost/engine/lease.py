@@ -161,6 +161,14 @@ class Locks:
             return True
         return now - seen_at < self.lease_seconds
 
+    def settle(self) -> None:
+        """Wait a lease where an owner is of another host, or of before a reboot.
+
+        At first sight each of them counts as alive; then only those are that went on beating.
+        """
+        if any(o.host != host_identity() and self.is_alive(o) for _, o in self.held()):
+            time.sleep(self.lease_seconds)
+
     def _lock_path(self, name: str) -> Path:
         return self.folder / f"{name}.lock"
 

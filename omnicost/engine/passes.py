@@ -11,12 +11,13 @@ from __future__ import annotations
 import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
-from omnicost.engine.execute import Attempt, logged, prepare_process
+from omnicost.engine.execute import Attempt, failure_for, logged, params_of, prepare_process
 from omnicost.engine.graph import Stage
 from omnicost.engine.lease import Lease
 from omnicost.engine.store import Store
+from omnicost.errors import StageError
 
 Pass = tuple[Stage, ...]
 
@@ -39,13 +40,15 @@ def execute_pass(store: Store, stages: Sequence[Stage]) -> tuple[str, ...]:
     Returns:
         keys of the stages that were published; none where fewer than two could start.
     """
-    with ExitStack() as held:
+    with suppress(StageError), ExitStack() as held:
         claimed = list(_claims(store, stages, held))
         if len(claimed) < 2:
             return ()
         _share_out(claimed)
         attempts = [held.enter_context(Attempt(store, *claim)) for claim in claimed]
-        return tuple(_published(attempts)) if _computed(store, attempts) else ()
+        _compute(store, attempts)
+        return tuple(_published(attempts))
+    return ()
 
 
 def _claims(
@@ -54,6 +57,8 @@ def _claims(
     """The stages that can start, each with a lease that is given up at the latest with `held`."""
     for stage in stages:
         if store.has(stage.key) or not all(map(store.has, stage.inputs.values())):
+            continue
+        if params_of(store, stage) != stage.params:  # half a batch: with the others' whole, alone
             continue
         lease = store.locks.try_acquire(stage.key)
         if lease is None:
@@ -74,8 +79,12 @@ def _share_out(claimed: Sequence[tuple[Stage, Lease]]) -> None:
         lease.share = weight / sum(weights)
 
 
-def _computed(store: Store, attempts: Sequence[Attempt]) -> bool:
-    """Whether the stages' common function returned; why not is in the logs."""
+def _compute(store: Store, attempts: Sequence[Attempt]) -> None:
+    """Call the stages' common function.
+
+    Raises:
+        StageError: told apart as a stage's own, so that the record says what starved; in the logs.
+    """
     stages = [attempt.stage for attempt in attempts]
     compute = stages[0].kind.pass_function
     assert compute is not None  # `passes_of` makes none of such stages
@@ -83,10 +92,9 @@ def _computed(store: Store, attempts: Sequence[Attempt]) -> bool:
         try:
             prepare_process(stages[0])
             compute([attempt.context() for attempt in attempts])
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
-            return False
-    return True
+            raise failure_for(error)(f"pass of {len(stages)} stages: {error}") from None
 
 
 def _published(attempts: Sequence[Attempt]) -> Iterator[str]:
