@@ -79,19 +79,20 @@ def complete(
     needed = wanted.needed(store.has)
     open_plans = [plan for plan in wanted.plans if needed & set(plan.trial)]
     names = [plan.target.id for plan in open_plans]
+    ended = Graph(tuple(p for p in wanted.plans if p.target.id not in names), graph.stages)
     chooser = options.chooser
     if not needed:
         return Completion(stopped=stopped)
     if chooser is not None and chooser.is_enough(names):
-        wanted = Graph(tuple(p for p in wanted.plans if p.target.id not in names), graph.stages)
-        needed, open_plans = wanted.needed(store.has), []
+        wanted, needed, open_plans = ended, ended.needed(store.has), []
         if not needed:
             return Completion(stopped=stopped, left=tuple(names))
     with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
         shared = [stage for stage in graph.shared if stage.key in needed]
-        due = needed if chooser is None else _due(wanted, open_plans, store)
+        # What is left of targets whose trial has ended, nobody has to choose.
+        due = needed if chooser is None else ended.needed(store.has)
         references = submit(store, (stage for stage in shared if stage.key in due))
         gate = None if chooser is None else _gate(chooser, store, open_plans, shared, references)
         board = Board(open_plans, references, on_change, gate)
@@ -105,13 +106,6 @@ def complete(
         computed=frozenset(key for key in needed if store.has(key)),
         left=tuple(board.in_state(OPEN)),
     )
-
-
-def _due(graph: Graph[Any], open_plans: Sequence[TargetPlan], store: Store) -> frozenset[str]:
-    """What is left of targets whose trial has ended: nobody has to choose them."""
-    left = {id(plan) for plan in open_plans}
-    ended = tuple(plan for plan in graph.plans if id(plan) not in left)
-    return Graph(ended, graph.stages).needed(store.has)
 
 
 def _gate(
