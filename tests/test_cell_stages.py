@@ -390,3 +390,15 @@ def test_estimate_prices_the_encoding_of_a_pass_once(without_data: None) -> None
     images = 4 * (1 + 0.99 + 0.9)
     assert hours[0] - hours[2] == pytest.approx(encode_hours * images, rel=0.01)
     assert hours[1] - hours[2] == pytest.approx(encode_hours * images / 4, rel=0.01)
+
+
+def test_teachers_without_a_cache_encode_every_lesson(without_data: None) -> None:
+    """They are priced by it: at the paper's steps that is seven times as much."""
+    uncached, cached = (
+        estimate(plan("coco", _limit(gigabytes)), None, Hardware()) for gigabytes in (0, 300)
+    )
+    graph = plan("coco", _limit(0))
+    lessons = sum(s.units or 0 for s in graph.stages.values() if s.name == "teacher")
+    hours = [each.hours["teachers"].shared for each in (uncached, cached)]
+    assert hours[0] - hours[1] == pytest.approx(lessons * 0.15 / 3600, rel=0.01)
+    assert hours[0] > 5 * hours[1]

@@ -206,9 +206,10 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEsti
         hours[_group(stage)][2] += timings.seconds(stage) / 3600 if stage.key in needed else 0.0
     left = [stage for key, stage in graph.stages.items() if key in needed]
     for column, stages in ((1, graph.stages.values()), (2, left)):
-        passing = encode * _uncached_images(stages) / 3600
-        if passing:
-            hours[GROUPS["pseudomask"]][column] += passing
+        # Recorded times have what was encoded in passing in them.
+        guessed = [stage for stage in stages if not timings.is_recorded(stage)]
+        hours[GROUPS["pseudomask"]][column] += encode * _uncached_images(guessed) / 3600
+        hours[GROUPS["teacher"]][column] += encode * _uncached_lessons(guessed) / 3600
     recorded = {_group(stage) for stage in graph.stages.values() if timings.is_recorded(stage)}
     return SweepEstimate(
         cells=len(graph.plans),
@@ -270,6 +271,17 @@ def _uncached_images(stages: Iterable[Stage]) -> float:
     shared = {stage.key for each in together for stage in each}
     alone = [(stage,) for stage in drawn if stage.key not in shared]
     return sum(map(_encoded_in_passing, (*together, *alone)))
+
+
+def _uncached_lessons(stages: Iterable[Stage]) -> float:
+    """How many images teachers encode: each of every step without a cache, whose first images are
+    those that they read."""
+    told = [(stage, stage.params) for stage in stages if isinstance(stage.params, TeacherParams)]
+    return sum(
+        stage.units or 0.0
+        for stage, params in told
+        if params.tuning and not params.tuning.encoding.config.limit_gigabytes
+    )
 
 
 def _encoded_in_passing(stages: Sequence[Stage]) -> float:
