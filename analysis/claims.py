@@ -23,6 +23,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.recorded import (
+    FRESH,
     FULL,
     KINDS,
     NOTHING,
@@ -165,7 +166,8 @@ def mean_of(signed: Sequence[tuple[float, Cell]]) -> Terms:
 def _over(one: str, other: str) -> Callable[[Measured], Terms]:
     def terms(data: Measured) -> Terms:
         pairs = [(data.at(one, share), data.at(other, share)) for share in SHARES]
-        return mean_of([part for a, b in pairs for part in ((1.0, a), (-1.0, b))])
+        measured = [(a, b) for a, b in pairs if a.values and b.values]
+        return mean_of([part for a, b in measured for part in ((1.0, a), (-1.0, b))])
 
     return terms
 
@@ -318,7 +320,7 @@ def tested(claim: Claim, data: Measured) -> Found | None:
 def make(results: Results, out: Path) -> Section:
     """All claims on all data sets, and how many data sets each holds on."""
     data = {name: of_paper(name) for name in PAPER_SETS}
-    data |= {name: of_tiny(results, name) for name in TINY_SETS}
+    data |= {name: of_tiny(results, name) for name in (*TINY_SETS, FRESH)}
     lines = []
     for claim in CLAIMS:
         found = {name: tested(claim, own) for name, own in data.items()}
@@ -326,7 +328,7 @@ def make(results: Results, out: Path) -> Section:
             {"claim": claim.words, "tiny, m of n": _count(found, TINY_SETS)} | _texts(found)
         )
     table = written(pd.DataFrame(lines), out, "claims")
-    spreads = {name: pooled_spread(data[name].grid.values()) for name in TINY_SETS}
+    spreads = {name: pooled_spread(data[name].grid.values()) for name in (*TINY_SETS, FRESH)}
     told = [
         f"{name} {spread:.2f} ({free} degrees of freedom)"
         for name, (free, spread) in spreads.items()
@@ -335,7 +337,8 @@ def make(results: Results, out: Path) -> Section:
     note = (
         "How far a claim's contrast is above nothing, with its 95% interval over seeds; the "
         "paper's one student a cell has none. *m of n*: data sets where it holds, of those "
-        "measured.\n\n"
+        f"measured. Students of the tiny sets start whole, those of {FRESH} as the paper's: from "
+        "a pretrained backbone and a fresh head, ten times as long.\n\n"
         f"Spread over seeds of one cell's AP, pooled: {'; '.join(told) or 'no rows yet'}."
     )
     return Section("Claims", f"{note}\n\n{table}\n\n{_mixtures(results, out)}")

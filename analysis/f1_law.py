@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from analysis.recorded import FULL, TINY_SETS, Results, Section, cells_of, written
+from analysis.recorded import FRESH, FULL, TINY_SETS, Results, Section, cells_of, written
 from omnicost.annotation import Policy
 from omnicost.results import Row
 
@@ -93,6 +93,10 @@ def make(results: Results, out: Path) -> Section:
     if not worlds:
         return Section(title, f"{_intro()}\n\nNo rows yet.")
     lines = [_line(name, worlds, {n: rows[n] for n in worlds}) for name in worlds]
+    fresh = results.students(FRESH)
+    if own := samples(fresh):  # another start of one world, foretold from the other worlds' whole
+        found = _line(TINY_SETS[0], {**worlds, TINY_SETS[0]: own}, {**rows, TINY_SETS[0]: fresh})
+        lines.append({**found, "world": FRESH})
     table = written(pd.DataFrame(lines), out, "f1_law")
     return Section(title, f"{_intro()}\n\n{table}")
 

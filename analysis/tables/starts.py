@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.claims import pooled_spread
-from analysis.recorded import Results, Section, cells_of, shown, written
+from analysis.recorded import FRESH, Results, Section, cells_of, shown, written
 
 
 def make(results: Results, out: Path) -> Section:
     """The cells of `tiny-coco-scratch` beside the same of `tiny-coco`."""
     title = "Starts of the tiny students"
-    fresh = cells_of(results.students("tiny-coco-scratch"))
+    fresh = cells_of(results.students(FRESH))
     if not fresh:
         return Section(title, "No rows yet.")
     whole = cells_of(results.students("tiny-coco"))
