@@ -3,11 +3,11 @@
     worth of a pseudo-labelled image = F1 ** g,
 
 F1 being that of its masks at IoU 0.5. Students that start whole gave g = 0.35 to 0.42 on three tiny
-worlds, and one world, left out, is foretold to 0.02; those of a fresh head, ten times as long, gave
-0.98 on one of them, and 0.58 on the earlier demo (analysis/README.md, LOG.md). So g depends on how
-students are trained: it is drawn once for all cells of a project, widely enough for all of these,
-and each cell misses by itself as well. Beyond the most masks that a teacher was tuned on, what is
-lacking falls as it does on the paper's data sets.
+worlds, each foretold from the others to 0.02, and 0.58 on an earlier demo; students of a fresh
+head, trained ten times as long, 0.98 (analysis/README.md, LOG.md). So g depends on how students
+are trained: it is drawn once for all cells of a project, widely enough for all of these, and each
+cell misses by itself as well. Beyond the most masks that a teacher was tuned on, what is lacking
+falls as it does on the paper's data sets.
 """
 
 from __future__ import annotations
