@@ -328,7 +328,7 @@ def make(results: Results, out: Path) -> Section:
             {"claim": claim.words, "tiny, m of n": _count(found, TINY_SETS)} | _texts(found)
         )
     table = written(pd.DataFrame(lines), out, "claims")
-    spreads = {name: pooled_spread(data[name].grid.values()) for name in (*TINY_SETS, FRESH)}
+    spreads = {name: pooled_spread(own.grid.values()) for name, own in data.items()}
     told = [
         f"{name} {spread:.2f} ({free} degrees of freedom)"
         for name, (free, spread) in spreads.items()

@@ -24,9 +24,7 @@ KINDS: Final = ("none", "class", "point", "box")
 SHARES: Final = (0.0, 0.01, 0.1)
 PAPER_SETS: Final = ("coco", "ade20k", "cityscapes")
 TINY_SETS: Final = tuple(f"tiny-{name}" for name in PAPER_SETS)
-FRESH: Final = (
-    "tiny-coco-scratch"  # tiny-coco from the paper's start: pretrained backbone, fresh head
-)
+FRESH: Final = "tiny-coco-scratch"  # tiny-coco from the paper's start, a fresh head
 FULL: Final = Policy.cell("mask", 1.0)
 
 

@@ -75,6 +75,18 @@ def stop_at(step: int) -> Any:
     return report
 
 
+def steps_after_a_stop(
+    dataset: Dataset, backbone: str, folder: Path, config: StudentConfig, **options: Any
+) -> list[int]:
+    """The steps of a training in the folder where another was stopped at step 5."""
+    with pytest.raises(_StopError):
+        train(dataset, backbone, folder, config_of(), report=stop_at(5))
+    steps: list[int] = []
+    report = lambda done, total, figures: steps.append(done)  # noqa: E731
+    train(dataset, backbone, folder, config, report=report, **options)
+    return steps
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_resumed_training_is_the_same_bit_for_bit(
     dataset: Dataset, backbone: str, tmp_path: Path, channels_last: bool
@@ -97,11 +109,7 @@ def test_another_seed_or_setting_starts_over(
     dataset: Dataset, backbone: str, tmp_path: Path
 ) -> None:
     """A checkpoint of another training in the same scratch folder is not taken up."""
-    with pytest.raises(_StopError):
-        train(dataset, backbone, tmp_path, config_of(), report=stop_at(5))
-    steps: list[int] = []
-    report = lambda done, total, figures: steps.append(done)  # noqa: E731
-    train(dataset, backbone, tmp_path, config_of(), seed=1, report=report)
+    steps = steps_after_a_stop(dataset, backbone, tmp_path, config_of(), seed=1)
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -109,12 +117,8 @@ def test_half_a_batch_goes_on_from_the_whole_ones_checkpoint(
     dataset: Dataset, backbone: str, tmp_path: Path
 ) -> None:
     """What was killed for want of memory is not begun afresh with smaller micro-batches."""
-    with pytest.raises(_StopError):
-        train(dataset, backbone, tmp_path, config_of(), report=stop_at(5))
-    steps: list[int] = []
-    report = lambda done, total, figures: steps.append(done)  # noqa: E731
-    train(dataset, backbone, tmp_path, config_of(micro_batch_images=1), report=report)
-    assert steps == [4, 5, 6]
+    half = config_of(micro_batch_images=1)
+    assert steps_after_a_stop(dataset, backbone, tmp_path, half) == [4, 5, 6]
 
 
 def test_a_branch_goes_on_from_its_trunk(dataset: Dataset, backbone: str, tmp_path: Path) -> None:

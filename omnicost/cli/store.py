@@ -161,12 +161,10 @@ def _remove(opened: Store, leftovers: list[Path], unneeded: list[str]) -> list[s
     for path in leftovers:  # a sweep may have taken them meanwhile
         if path.suffix == ".lock":
             opened.locks.drop(path.stem)
-        elif path.is_dir() and opened.locks.is_held(path.name.partition(".")[0]):
-            continue
-        elif path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        elif not path.is_dir():
             path.unlink(missing_ok=True)
+        elif not opened.locks.is_held(path.name.partition(".")[0]):
+            shutil.rmtree(path, ignore_errors=True)
     busy = []
     for key in unneeded:
         try:

@@ -58,13 +58,17 @@ class StageManifest(BaseModel):
     @property
     def images_per_second(self) -> float | None:
         """Units over the whole time, start-up and attempts that failed included; None without."""
-        seconds = self.wall_seconds + self.earlier_wall_seconds
+        seconds = self._whole_seconds
         return self.units / seconds if self.units and seconds else None
 
     @property
     def device_seconds(self) -> float:
         """What it took of devices, attempts that failed included."""
-        return (self.wall_seconds + self.earlier_wall_seconds) * self.workers
+        return self._whole_seconds * self.workers
+
+    @property
+    def _whole_seconds(self) -> float:
+        return self.wall_seconds + self.earlier_wall_seconds
 
     @property
     def waiting(self) -> float:

@@ -85,10 +85,10 @@ class Problem:
 
     def keeps(self, images: np.ndarray, max_hours: Mapping[AnnotationType, float]) -> np.ndarray:
         """Whether new labels of allocations (..., T) take no more than types' hours: (...,)."""
-        allowed = np.full(len(ORDER), np.inf)
-        for annotation, hours in max_hours.items():
-            allowed[annotation.strength] = hours * SECONDS_PER_HOUR * (1 + 1e-9)
-        within: np.ndarray = (self.new_labels(images) * self.seconds <= allowed).all(axis=-1)
+        limited = [annotation.strength for annotation in max_hours]
+        taken = self.new_labels(images)[..., limited] * self.seconds[limited]
+        allowed = np.array([*max_hours.values()]) * SECONDS_PER_HOUR * (1 + 1e-9)
+        within: np.ndarray = (taken <= allowed).all(axis=-1)
         return within
 
     def share_of_full(self, images: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ def read_cvat(path: Path) -> Export:
                 export.skip("shape that cannot be read", f"{item}, {shape.tag} {position}: {fault}")
                 continue
             if found is not None:
-                group = shape.get("group_id") or "0"
-                add_drawn(drawn, groups, found, None if group == "0" else group)
+                group = shape.get("group_id")
+                add_drawn(drawn, groups, found, None if group in ("", "0") else group)
         export.images.append(Labelled(name, tuple(drawn), _size(image)))
     return export
 

@@ -154,8 +154,7 @@ def _scratch(store: Store) -> Iterator[Path]:
     home = store.root / "ray"
     home.mkdir(mode=0o700, exist_ok=True)
     for left in home.iterdir():
-        owner = store.locks.holder(left.name)
-        if owner is None or not store.locks.is_alive(owner):
+        if not store.locks.is_held(left.name):
             remove_ray_folder(left)
     name = f"sweep-{uuid.uuid4().hex[:12]}"
     lease = store.locks.try_acquire(name)
