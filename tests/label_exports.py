@@ -13,6 +13,11 @@ import numpy as np
 from data_samples import ellipse
 from PIL import Image
 
+from omnicost.data import Dataset, open_dataset
+from omnicost.data.imports.photos import Photos
+from omnicost.data.imports.read import read_export
+from omnicost.data.imports.write import Imported, write_set
+
 HEIGHT, WIDTH = 40, 60
 MASK = ellipse(HEIGHT, WIDTH, 20, 25, 9, 12)
 BOX = (5.0, 6.0, 30.0, 26.0)
@@ -194,3 +199,27 @@ def labelme_shape(label: str, shape: str) -> dict[str, Any]:
     corners = [[int(columns[0]), int(rows[0])], [int(columns[-1]), int(rows[-1])]]
     text = base64.b64encode(packed.getvalue()).decode()
     return head | {"shape_type": "mask", "points": corners, "mask": text}
+
+
+def saved(folder: Path, tool: str) -> Path:
+    """A tool's export of the same labels."""
+    if tool == "cvat":
+        (folder / "annotations.xml").write_text(cvat())
+        return folder / "annotations.xml"
+    if tool == "label-studio":
+        (folder / "export.json").write_text(json.dumps(label_studio()))
+        return folder / "export.json"
+    return labelme(folder / "labelme")
+
+
+def imported(export: Path, photos: Path, out: Path, **options: Any) -> tuple[Imported, Dataset]:
+    done = write_set(read_export(export), Photos(photos), out, **options)
+    return done, open_dataset(out, "all")
+
+
+def reasons(done: Imported) -> list[str]:
+    return sorted({each.reason for each in done.skipped})
+
+
+def by_name(dataset: Dataset) -> dict[str, int]:
+    return {str(name): n for n, name in enumerate(dataset.file_names)}

@@ -5,10 +5,12 @@ from itertools import combinations
 import numpy as np
 from hypothesis import strategies as st
 
-from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType
-from omnicost.cost import ORDER
+from omnicost.annotation import PAPER_TYPES, WEAK_TYPES, AnnotationType, Policy
+from omnicost.cost import BUILT_IN, ORDER, DatasetStats, seconds_per_image
 from omnicost.forecast.surface import Surface
+from omnicost.plan import Plan, Question, make_plan
 from omnicost.plan.optimise import MASK, Problem, mix_beside
+from omnicost.results import Row
 
 
 def surface(
@@ -92,3 +94,37 @@ def relaxed_share(problem: Problem, budget: float) -> float:
     return float(np.where(fits, masks + rest * np.where(rest > 0, beside, 0), -np.inf).max()) / (
         problem.images
     )
+
+
+COCO = BUILT_IN["coco"].with_images(20_000)
+
+
+DRAWS = 200
+
+
+def coco_plan(question: Question, **options: object) -> Plan:
+    options = {"dataset": "coco", "draws": DRAWS, **options}
+    return make_plan(question, COCO, **options)
+
+
+def demo_rows(images: int = 600, **more: tuple[float, float]) -> list[Row]:
+    """A small sweep's rows: 0%, 10% and 100% cells of a data set that is not built in."""
+    stats = DatasetStats(
+        name="mine", images=images, classes=8, classes_per_image=2.5, instances_per_image=4.0
+    )
+    aps = {"none": (20, 25), "class": (27, 29), "point": (24, 33), "box": (36, 41), **more}
+    cells = [
+        (Policy.cell(k, s), ap)
+        for k, pair in aps.items()
+        for s, ap in zip((0, 0.1), pair, strict=True)
+    ]
+    cells.append((Policy.cell("mask", 1), 45))
+    rows = []
+    for policy, ap in cells:
+        seconds = seconds_per_image(policy, stats)
+        rows.append(
+            Row(dataset="mine", policy=policy, variant="demo", ap=ap, images=images,
+                masks=round(images * policy.mask_share), seconds_per_image=seconds,
+                hours=seconds * images / 3600)
+        )  # fmt: skip
+    return rows

@@ -13,52 +13,23 @@ import pytest
 from data_samples import REAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_exports import BOX, BOX2, IMAGES, MASK, POINT
+from label_exports import BOX, BOX2, IMAGES, MASK, POINT, by_name, imported, reasons, saved
 from PIL import Image
 from typer.testing import CliRunner
 
 from omnicost.annotation import AnnotationType
 from omnicost.cli import app
-from omnicost.data import Dataset, open_dataset
+from omnicost.data import open_dataset
 from omnicost.data.check import check
-from omnicost.data.imports.agree import agreed
-from omnicost.data.imports.export import DrawnLabel, Export
+from omnicost.data.imports.export import Export
 from omnicost.data.imports.label_studio import read_label_studio
-from omnicost.data.imports.photos import Photos
-from omnicost.data.imports.read import read_export
-from omnicost.data.imports.write import Imported, like_file, write_set
 from omnicost.data.readers.layouts import splits_in
 from omnicost.errors import InputError
-from omnicost.labelling.annotators import Annotators
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return tools.photos(tmp_path / "photos")
-
-
-def saved(folder: Path, tool: str) -> Path:
-    """A tool's export of the same labels."""
-    if tool == "cvat":
-        (folder / "annotations.xml").write_text(tools.cvat())
-        return folder / "annotations.xml"
-    if tool == "label-studio":
-        (folder / "export.json").write_text(json.dumps(tools.label_studio()))
-        return folder / "export.json"
-    return tools.labelme(folder / "labelme")
-
-
-def imported(export: Path, photos: Path, out: Path, **options: Any) -> tuple[Imported, Dataset]:
-    done = write_set(read_export(export), Photos(photos), out, **options)
-    return done, open_dataset(out, "all")
-
-
-def reasons(done: Imported) -> list[str]:
-    return sorted({each.reason for each in done.skipped})
-
-
-def by_name(dataset: Dataset) -> dict[str, int]:
-    return {str(name): n for n, name in enumerate(dataset.file_names)}
 
 
 @pytest.mark.parametrize("tool", ["label-studio", "cvat", "labelme"])
@@ -156,76 +127,6 @@ def test_a_manifest_says_what_was_asked_for(tmp_path: Path, photos: Path) -> Non
         imported(export, photos, tmp_path / "other", asked={"elsewhere.png": AnnotationType.BOX})
 
 
-def coco_file(folder: Path, **drawn: dict[str, Any] | None) -> Path:
-    """A COCO file of photos, each with one annotation of the fields given, or with none."""
-    names = {"a": "a/box.png", "b": "b/empty.png"}
-    content = {
-        "images": [
-            {"id": n, "file_name": names[key], "height": 40, "width": 60}
-            for n, key in enumerate(drawn, start=1)
-        ],
-        "annotations": [
-            {"id": n, "image_id": n, "category_id": 1} | fields
-            for n, fields in enumerate(drawn.values(), start=1)
-            if fields is not None
-        ],
-        "categories": [{"id": 1, "name": "cat"}],
-    }
-    (folder / "coco.json").write_text(json.dumps(content))
-    return folder / "coco.json"
-
-
-OUTLINED = {"segmentation": [[1, 1, 9, 1, 9, 9]]}
-
-
-@pytest.mark.parametrize(
-    ("drawn", "asked", "types"),
-    [
-        ({"a": {"bbox": [1, 1, 9, 9]}, "b": None}, {}, {"box": 2}),
-        ({"a": OUTLINED, "b": None}, {}, {"mask": 2}),
-        ({"a": OUTLINED, "b": None}, {"b/empty.png": "none"}, {"none": 1, "mask": 1}),
-        ({"a": {}, "b": None}, {}, {"class": 2}),
-        ({"a": None, "b": None}, {}, {"none": 2}),
-        ({"a": None, "b": None}, {"b/empty.png": "box"}, {"none": 1, "box": 1}),
-    ],
-)
-def test_coco_says_no_more_than_is_drawn(
-    tmp_path: Path, photos: Path, drawn: Any, asked: dict[str, str], types: dict[str, int]
-) -> None:
-    """COCO files declare no types: the manifest does, else what is drawn, as in CVAT's XML."""
-    given_out = {name: AnnotationType(each) for name, each in asked.items()}
-    done, dataset = imported(
-        coco_file(tmp_path, **drawn), photos, tmp_path / "set", asked=given_out, only_labelled=True
-    )
-    assert done.types == types
-    assert dataset.types() == types
-
-
-def test_an_image_without_objects_has_the_only_type(tmp_path: Path, photos: Path) -> None:
-    """Where everybody drew boxes, an image in which nobody drew is one without boxes."""
-    tasks = [each for n, each in enumerate(tools.label_studio()) if n in (1, 4)]
-    (tmp_path / "export.json").write_text(json.dumps(tasks))
-    done, _ = imported(tmp_path / "export.json", photos, tmp_path / "set", only_labelled=True)
-    assert done.types == {"box": 2}
-
-
-def test_ids_of_another_file_are_kept(tmp_path: Path, photos: Path) -> None:
-    """`--like` keeps the order and ids of classes, and the ids of images."""
-    names = [*IMAGES, "b/unseen.png"]
-    like = {
-        "images": [{"id": 70 - n, "file_name": name} for n, name in enumerate(names)],
-        "categories": [{"id": 9, "name": "dog"}, {"id": 4, "name": "bird"}],
-        "annotations": [],
-    }
-    (tmp_path / "like.json").write_text(json.dumps(like))
-    done, dataset = imported(
-        saved(tmp_path, "cvat"), photos, tmp_path / "set", like=like_file(tmp_path / "like.json")
-    )
-    assert dataset.header.category_ids == (4, 9)
-    assert reasons(done) == ["class that is not in the list"]
-    assert dataset.image_ids.tolist() == [65, 66, 67, 68, 69, 70]
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -265,80 +166,6 @@ def test_a_rotated_box_is_drawn_around(tmp_path: Path, photos: Path) -> None:
     _, dataset = imported(tmp_path / "export.json", photos, tmp_path / "set")
     boxes = dataset.instances(by_name(dataset)["a/box.png"]).boxes
     np.testing.assert_allclose(boxes, [[20, 10, 30, 30]], atol=1e-3)
-
-
-def test_several_annotators() -> None:
-    """The last one's, everybody's, or what most of them drew alike."""
-    task = tools.label_studio()[1]
-    (first,) = task["annotations"]
-    second = json.loads(json.dumps(first)) | {"id": 7, "updated_at": "2026-02-01T00:00:00Z"}
-    second["result"] = [tools.region("cat", "box", "x"), tools.region("dog", "point", "y")]
-    third = json.loads(json.dumps(first)) | {"id": 8, "was_cancelled": True}
-    task["annotations"] = [second, first, third]
-    for annotators, kinds in (
-        (Annotators.LAST, ["box", "point"]),
-        (Annotators.ALL, ["box", "box", "box", "point"]),
-        (Annotators.AGREED, ["box"]),
-    ):
-        export = read_label_studio([task], annotators)
-        assert [str(each.annotation) for each in export.images[0].drawn] == kinds
-        assert [each.reason for each in export.skipped] == ["annotation that was cancelled"]
-
-
-def test_agreement_needs_more_than_half() -> None:
-    """Two of three, not one of two; classes and places must agree, not ids."""
-    near, far = DrawnLabel("cat", point=(0.5, 0.5)), DrawnLabel("cat", point=(0.9, 0.5))
-    again, other = DrawnLabel("cat", point=(0.53, 0.5)), DrawnLabel("dog", point=(0.5, 0.5))
-    assert agreed([[near], [again, far], [other]]) == (again,)
-    assert agreed([[near], [far]]) == ()
-    assert agreed([[near, near], [again]]) == (again,)
-
-
-def test_names_of_photos(tmp_path: Path) -> None:
-    """Paths, addresses, upload prefixes, other endings; what fits two photos is told."""
-    for name in (
-        "x/one two.jpg",
-        "x/same.png",
-        "y/same.png",
-        "top.png",
-        "y/z/top.png",
-        "y/deadbeef-odd.png",
-        "z/b%20c.png",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4)).save(tmp_path / name)
-    photos = Photos(tmp_path)
-    for name, found in {
-        "x/same.png": ["x/same.png"],
-        "same.png": ["x/same.png", "y/same.png"],
-        "top.png": ["top.png"],
-        "/data/upload/3/0123abcd-top.png": ["top.png"],
-        "labels/top": ["top.png"],
-        "z/top.png": ["y/z/top.png"],
-        "C:\\data\\y\\same.png": ["y/same.png"],
-        "https://host/a/one%20two.jpg?token=1": ["x/one two.jpg"],
-        "/data/upload/3/0123abcd-one_two.jpg": ["x/one two.jpg"],
-        "/data/local-files/?d=y/same.png": ["y/same.png"],
-        "labels/x/one two": ["x/one two.jpg"],
-        "deadbeef-odd.png": ["y/deadbeef-odd.png"],
-        "z/b%20c.png": ["z/b%20c.png"],
-        "nothing.png": [],
-        "http://[": [],
-    }.items():
-        assert photos.named(name) == found, name
-
-
-def test_ambiguous_and_repeated_photos_are_told(tmp_path: Path, photos: Path) -> None:
-    """A name that fits two photos is listed with both; a photo is labelled once."""
-    (photos / "c").mkdir()
-    (photos / "c" / "box.png").write_bytes((photos / "a/box.png").read_bytes())
-    tasks = tools.label_studio()
-    (tmp_path / "export.json").write_text(json.dumps([*tasks, tasks[0]]))
-    done, _ = imported(tmp_path / "export.json", photos, tmp_path / "set")
-    assert [tuple(each) for each in done.skipped] == [
-        ("several photos of that name", "/data/upload/1/0123abcd-box.png: a/box.png, c/box.png"),
-        ("photo labelled before in the export", "/data/upload/1/0123abcd-mask.png"),
-    ]
 
 
 def test_cvat_groups_and_odd_shapes(tmp_path: Path, photos: Path) -> None:
