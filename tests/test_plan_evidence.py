@@ -1,4 +1,4 @@
-"""What a plan is believed from: the rule beside it, seeds, masks tried, pilots, what nobody tested."""
+"""What a plan is believed from: the rule beside it, masks tried, pilots, what nobody tested."""
 
 import numpy as np
 import pytest
