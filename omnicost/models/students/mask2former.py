@@ -16,7 +16,6 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import criterion, resize
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import (
-    Backbone,
     ImageTargets,
     LazyPrediction,
     Prediction,
@@ -40,12 +39,9 @@ class Mask2FormerStudent(Student):
     def __init__(
         self, settings: Mask2FormerSettings, num_classes: int, backbone_config: Any
     ) -> None:
-        super().__init__()
+        super().__init__(settings, num_classes, backbone_config)
         from transformers import Mask2FormerModel
 
-        self.settings = settings
-        self.num_classes = num_classes
-        self.backbone_config = backbone_config
         with quiet():
             config = _transformers_config(settings, backbone_config)
             self.network = Mask2FormerModel(config)
@@ -192,14 +188,6 @@ def score_masks(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     masks = logits > 0
     inside = (logits.sigmoid() * masks).sum((1, 2))
     return masks, inside / (masks.sum((1, 2)) + 1e-6)
-
-
-def build(settings: Mask2FormerSettings, num_classes: int, backbone: Backbone) -> Student:
-    """The student, its head initialised as transformers does."""
-    student = Mask2FormerStudent(settings, num_classes, backbone.config)
-    if backbone.weights is not None:
-        student.backbone.load_state_dict(dict(backbone.weights))
-    return student.train()
 
 
 def _per_channel(values: Sequence[float]) -> torch.Tensor:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from omnicost.errors import InputError, MissingError, OmnicostError
+from omnicost.models.loading import read_folder, resolve
 from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Student, load, quiet
@@ -64,15 +65,12 @@ def read_start(spec: str) -> Start:
         MissingError: if it is not on this machine.
         InputError: if it is damaged, or another model's.
     """
-    from omnicost.models.loading import read_folder, resolve
-
     path = resolve(spec, "student")
     if path.is_file() and path.suffix == ".safetensors":
         return _from_file(spec, path)
     from transformers import Mask2FormerForUniversalSegmentation
 
-    with quiet():
-        model = read_folder(Mask2FormerForUniversalSegmentation.from_pretrained, path, "student")
+    model = read_folder(Mask2FormerForUniversalSegmentation.from_pretrained, path, "student")
     return _from_transformers(spec, model)
 
 
@@ -182,8 +180,6 @@ def seen_by(spec: str) -> tuple[str, ...]:
 
 
 def _classes_of(spec: str) -> set[str]:
-    from omnicost.models.loading import resolve
-
     try:
         config = json.loads((resolve(spec, "student") / "config.json").read_text())
         return set(config["id2label"].values())
