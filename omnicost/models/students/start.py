@@ -7,6 +7,7 @@ writes a student as such a folder, which transformers itself reads too.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -145,7 +146,6 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
 
     The config asks for single precision, so that they are loaded as such.
     """
-    from safetensors.torch import load_file, save_file
     from transformers import Mask2FormerForUniversalSegmentation
 
     network: Any = student.network
@@ -160,13 +160,7 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
         model = Mask2FormerForUniversalSegmentation(config)
         model.model.load_state_dict(network.state_dict())
         model.class_predictor = student.class_predictor
-        model.save_pretrained(folder)
-    path = folder / "model.safetensors"
-    halves = {
-        name: value.half() if value.is_floating_point() else value  # batch norm counts
-        for name, value in load_file(path).items()
-    }
-    save_file(halves, path, metadata={"format": "pt"})
+        model.save_pretrained(folder, state_dict=copy.deepcopy(model).half().state_dict())
 
 
 def seen_by(spec: str) -> tuple[str, ...]:
