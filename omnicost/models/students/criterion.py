@@ -14,7 +14,6 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
-from omnicost.models.students.robust import generalised
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import ImageTargets
 
@@ -36,7 +35,7 @@ class Truth(NamedTuple):
     sizes: tuple[int, ...]  # instances of each image, adding to S
     rows: torch.Tensor  # (B, N) int64 into S; where the image has fewer, 0
     normaliser: torch.Tensor  # () float32: instances an average process, at least 1
-    exponents: torch.Tensor | None = None  # (S,) float32 as of `robust`; None: all 0
+    exponents: torch.Tensor | None = None  # (S,) float32 as of `generalised`; None: all 0
 
 
 def collate(targets: Sequence[ImageTargets], world_size: int = 1) -> Truth:
@@ -222,6 +221,23 @@ def mask_losses(
     dice = 1 - (overlap + 1) / (probabilities.sum(1) + wanted.sum(1) + 1)
     weights = truth.weights[matches.instances] / truth.normaliser
     return (cross_entropy * weights).sum(), (dice * weights).sum()
+
+
+def generalised(cross_entropy: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
+    """A loss that trusts labels less where the model contradicts them, number by number.
+
+    Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy
+    Labels", NeurIPS 2018 (arXiv 1805.07836), Eq. 6: ``(1 - p^q) / q`` of the probability p that a
+    label gets. q near 0 is the cross-entropy, q = 1 the mean absolute error, which wrong labels
+    pull least.
+
+    Args:
+        cross_entropy: the plain one, ``-log p``, not negative.
+        exponents: q in [0, 1], broadcast against it; where it is 0 the plain one stays.
+    """
+    is_plain = exponents == 0
+    q = exponents.masked_fill(is_plain, 1.0)
+    return torch.where(is_plain, cross_entropy, -torch.expm1(-q * cross_entropy) / q)
 
 
 def uncertain_points(logits: torch.Tensor, settings: Mask2FormerSettings) -> torch.Tensor:

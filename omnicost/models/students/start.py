@@ -19,21 +19,12 @@ import torch
 from omnicost.errors import InputError, MissingError, OmnicostError
 from omnicost.models.loading import read_folder, resolve
 from omnicost.models.students.backbone import Backbone
+from omnicost.models.students.mask2former import SHAPE, UNCOUNTED_LAYERS
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Student, load, quiet
 from omnicost.published import PUBLISHED
 
 HEAD: Final = "class_predictor."
-# Setting -> attribute of transformers' config; the rest of a student's settings is of its training.
-SHAPE: Final[Mapping[str, str]] = {
-    "queries": "num_queries",
-    "width": "hidden_dim",
-    "heads": "num_attention_heads",
-    "encoder_layers": "encoder_layers",
-    "decoder_layers": "decoder_layers",
-    "encoder_feedforward": "encoder_feedforward_dim",
-    "decoder_feedforward": "dim_feedforward",
-}
 # What released models have and a student's settings do not say.
 _FIXED: Final = ("pre_norm", "common_stride", "activation_function", "enforce_input_projection")
 # facebook/mask2former-swin-tiny-coco-instance and its kin; classes that no other data set has.
@@ -99,7 +90,7 @@ def _from_transformers(spec: str, model: Any) -> Start:
         what = f"{unusual[0]} is {getattr(config, unusual[0])}" if unusual else f"widths {widths}"
         raise InputError(f"student weights {spec}", f"{what}, which no student has", "use another")
     shape = {name: getattr(config, attribute) for name, attribute in SHAPE.items()}
-    shape["decoder_layers"] -= 1  # transformers counts the learnable queries
+    shape["decoder_layers"] -= UNCOUNTED_LAYERS
     names = (config.id2label[place] for place in range(len(config.id2label)))
     weights = {
         name.replace("model.", "network.", 1) if name.startswith("model.") else name: value

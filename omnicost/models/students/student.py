@@ -31,7 +31,7 @@ class ImageTargets(NamedTuple):
     masks: torch.Tensor  # (N, H, W) uint8, 0 or 1
     classes: torch.Tensor  # (N,) int64
     weights: torch.Tensor  # (N,) float32, 1 for a real mask
-    exponents: torch.Tensor | None = None  # (N,) float32 as of `robust`; None: all 0
+    exponents: torch.Tensor | None = None  # (N,) float32 as of `criterion.generalised`; None: all 0
 
     def to(self, device: torch.device | str) -> ImageTargets:
         """The same on another device."""

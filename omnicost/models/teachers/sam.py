@@ -12,12 +12,18 @@ import torch
 from torch import nn
 
 from omnicost.models.loading import read_pth
-from omnicost.models.precision import exact
 from omnicost.models.teachers.class_aware import ClassBranch
 from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.models.teachers.official_sam import from_official, official_config
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
-from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, ratings, upscale
+from omnicost.models.teachers.two_way import (
+    attend,
+    exact,
+    flat_maps,
+    mask_weights,
+    ratings,
+    upscale,
+)
 
 
 class Sam(Promptable):

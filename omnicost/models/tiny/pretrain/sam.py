@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -124,7 +124,8 @@ class Targets(NamedTuple):
 
     def take(self, rows: slice) -> Targets:
         """Some of the masks, of the same pictures."""
-        return Targets(self.images, *(part[rows] for part in self[1:]))
+        of_masks: Any = (part[rows] for part in self[1:])
+        return Targets(self.images, *of_masks)
 
 
 class _Packed(NamedTuple):
