@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import ImageTargets
@@ -42,17 +43,13 @@ def collate(targets: Sequence[ImageTargets], world_size: int = 1) -> Truth:
     """Put the instances of a batch's images together."""
     counts = tuple(len(target.classes) for target in targets)
     device = targets[0].classes.device
-    rows = np.zeros((len(targets), max(counts)), np.int64)
-    first = 0
-    for image, number in enumerate(counts):
-        rows[image, :number] = np.arange(first, first + number)
-        first += number
+    rows = pad_sequence(torch.arange(sum(counts)).split(counts), batch_first=True)
     return Truth(
         masks=torch.cat([target.masks for target in targets]),
         classes=torch.cat([target.classes for target in targets]),
         weights=torch.cat([target.weights for target in targets]),
         sizes=counts,
-        rows=torch.from_numpy(rows).to(device),
+        rows=rows.to(device),
         normaliser=_mean_over_processes(sum(counts), world_size, device),
         exponents=_exponents(targets),
     )
@@ -115,8 +112,8 @@ def losses(
         truth: the instances.
         settings: weights and numbers of points.
     """
-    sums = {"class": torch.zeros(()), "mask": torch.zeros(()), "dice": torch.zeros(())}
-    sums = {name: value.to(mask_logits[0].device) for name, value in sums.items()}
+    device = mask_logits[0].device
+    sums = {name: torch.zeros((), device=device) for name in ("class", "mask", "dice")}
     for masks, classes in zip(mask_logits, class_logits, strict=True):
         # Half precision overflows in the sums over points, as the released code notes too.
         masks, classes = masks.float(), classes.float()
