@@ -10,7 +10,7 @@ import yaml
 
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
-from omnicost.models.teachers.teacher import size_of
+from omnicost.models.teachers.size import size_of
 from omnicost.results import Row
 from omnicost.sweep.launch import Request, prepare
 from omnicost.sweep.priors import PAPER_SCALE, TINY_SCALE, VIT_H, scale_of

@@ -16,6 +16,7 @@ from teacher_world import SPECIAL_IDS, reference_sam
 
 from omnicost.errors import InputError, MissingError
 from omnicost.models.detectors.detector import load_detector
+from omnicost.models.detectors.official_grounding_dino import rename_official
 
 PYTHON = os.environ.get("OMNICOST_GROUNDINGDINO_PYTHON", "")
 WORDS = ("disc", "square", "red", "bar")
@@ -117,3 +118,84 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
         load_detector(str(path))
     with pytest.raises(MissingError, match="no such file"):
         load_detector(str(tmp_path / "nothing.pth"))
+
+
+# What holds a weight and a bias in the authors' layers.
+LAYERS = {
+    "backbone.0.layers.{}.blocks.0": (
+        "norm1",
+        "attn.qkv",
+        "attn.proj",
+        "norm2",
+        "mlp.fc1",
+        "mlp.fc2",
+    ),
+    "bert.encoder.layer.{}": (
+        *(f"attention.{part}" for part in ("self.query", "self.key", "self.value")),
+        *("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense"),
+        *("output.dense", "output.LayerNorm"),
+    ),
+    "transformer.encoder.layers.{}": (
+        *(f"self_attn.{part}" for part in ("sampling_offsets", "attention_weights")),
+        *("self_attn.value_proj", "self_attn.output_proj", "norm1", "linear1", "linear2", "norm2"),
+    ),
+    "transformer.encoder.text_layers.{}": (
+        *("self_attn.in_proj", "self_attn.out_proj", "linear1", "linear2", "norm1", "norm2"),
+    ),
+    "transformer.encoder.fusion_layers.{}": (
+        *("layer_norm_v", "layer_norm_l", "attn.v_proj", "attn.l_proj", "attn.values_v_proj"),
+        *("attn.values_l_proj", "attn.out_v_proj", "attn.out_l_proj"),
+    ),
+    "transformer.decoder.layers.{}": (
+        *(f"cross_attn.{part}" for part in ("sampling_offsets", "attention_weights")),
+        *("cross_attn.value_proj", "cross_attn.output_proj", "norm1", "ca_text.in_proj"),
+        *("ca_text.out_proj", "catext_norm", "self_attn.in_proj", "self_attn.out_proj", "norm2"),
+        *("linear1", "linear2", "norm3"),
+    ),
+    "transformer.decoder.bbox_embed.{}": ("layers.0", "layers.1", "layers.2"),
+    "input_proj.{}": ("0", "1"),
+}
+OUTSIDE = (
+    *("backbone.0.patch_embed.proj", "backbone.0.patch_embed.norm", "bert.embeddings.LayerNorm"),
+    *(f"backbone.0.norm{stage}" for stage in (1, 2, 3)),
+    *(f"backbone.0.layers.{stage}.downsample.norm" for stage in (0, 1, 2)),
+    *("bert.pooler.dense", "feat_map", "transformer.enc_output", "transformer.enc_output_norm"),
+    *(f"transformer.enc_out_bbox_embed.layers.{n}" for n in (0, 1, 2)),
+    *("transformer.decoder.norm", "bbox_embed.0.layers.0"),
+    *(f"transformer.decoder.ref_point_head.layers.{n}" for n in (0, 1)),
+)
+SINGLE = (
+    *(f"bert.embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")),
+    *(f"backbone.0.layers.{n}.downsample.reduction.weight" for n in (0, 1, 2)),
+    *(
+        f"backbone.0.layers.{n}.blocks.0.attn.relative_position_{part}"
+        for n in range(4)
+        for part in ("bias_table", "index")
+    ),
+    *(f"transformer.encoder.fusion_layers.{n}.gamma_{side}" for n in range(4) for side in "vl"),
+    *("transformer.level_embed", "transformer.tgt_embed.weight", "label_enc.weight"),
+    "bert.embeddings.position_ids",
+)
+
+
+def test_every_official_name_is_one_of_transformers() -> None:
+    """Of a GroundingDINO of four layers each, so that none of the names' rules is without use."""
+    from transformers import BertConfig, GroundingDinoConfig, SwinConfig
+    from transformers import GroundingDinoForObjectDetection as Model
+
+    owners = [
+        f"{at.format(n)}.{part}" for at, parts in LAYERS.items() for n in range(4) for part in parts
+    ]
+    names = {f"{owner}.{kind}" for owner in (*owners, *OUTSIDE) for kind in ("weight", "bias")}
+    packed = {name.replace("in_proj.", "in_proj_") for name in names}
+    tensors = {name: torch.zeros(3, 1) for name in (*packed, *SINGLE)}
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(depths=[1, 1, 1, 1], out_indices=[2, 3, 4]),
+        text_config=BertConfig(num_hidden_layers=4),
+        encoder_layers=4,
+        decoder_layers=4,
+    )
+    with torch.device("meta"):
+        own = set(Model(config).state_dict())
+    unused = {f"model.backbone.conv_encoder.model.swin.layernorm.{n}" for n in ("weight", "bias")}
+    assert set(rename_official(tensors)) == own - unused

@@ -15,8 +15,8 @@ from omnicost.errors import InputError, MissingError
 from omnicost.models import loading
 from omnicost.models.detectors.detector import load_detector, trained_on_coco
 from omnicost.models.loading import WeightsRole, fingerprint
+from omnicost.models.students.backbone import read_backbone
 from omnicost.models.students.start import read_start
-from omnicost.models.students.student import read_backbone
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.models.tiny import TINY_MODELS, weights_path

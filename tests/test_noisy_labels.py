@@ -23,7 +23,7 @@ from omnicost.data.tiny.world import SPECS
 from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
 from omnicost.errors import ConfigError
-from omnicost.models.students.robust import generalised
+from omnicost.models.students.criterion import generalised
 from omnicost.pipeline import assignment, calibration
 from omnicost.pipeline.crossfit import FOLDS, fold_of
 from omnicost.pipeline.pseudomask import generate as pseudomask

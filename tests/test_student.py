@@ -13,6 +13,7 @@ from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models import checkpoint
 from omnicost.models.students import mask2former, resize
 from omnicost.models.students import student as interface
+from omnicost.models.students.backbone import read_backbone
 from omnicost.models.students.settings import InferenceSize
 from omnicost.models.students.student import Student
 from omnicost.pipeline.student import data as student_data
@@ -186,7 +187,7 @@ def test_loss_that_is_not_a_number_names_the_images(
 
 def test_frozen_batchnorm_stays(dataset: Dataset, backbone: str, tmp_path: Path) -> None:
     """Frozen: statistics, scale and shift are the backbone's own. Not frozen: all move."""
-    original = interface.read_backbone(backbone).weights
+    original = read_backbone(backbone).weights
     assert original is not None
     names = [name for name in original if "normalization" in name and "tracked" not in name]
     rate = {"optimizer": {"backbone_factor": 1.0}}
@@ -444,7 +445,7 @@ def test_backbone_of_rate_zero_stays(dataset: Dataset, backbone: str, tmp_path: 
     """A backbone factor of 0 trains the head only, and works out no gradient for the rest."""
     config = config_of(schedule={"steps": 2}, optimizer={"backbone_factor": 0.0})
     out = train(dataset, backbone, tmp_path, config)
-    original = interface.read_backbone(backbone).weights
+    original = read_backbone(backbone).weights
     assert original is not None
     trained = interface.load(out / student.WEIGHTS).backbone.state_dict()
     assert all(torch.equal(trained[name], value) for name, value in original.items())

@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from omnicost.errors import InputError
-from omnicost.models.students.backbone import Backbone
-from omnicost.models.students.student import read_backbone
+from omnicost.models.students.backbone import Backbone, read_backbone
 from omnicost.resources import shipped
 
 DEPTHS = {"basic": (BasicBlock, [2, 1, 1, 2]), "bottleneck": (Bottleneck, [1, 2, 1, 1])}

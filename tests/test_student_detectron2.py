@@ -54,7 +54,7 @@ def test_registered_form_is_the_ground_truth(tmp_path: Path) -> None:
     config = StudentConfig.model_validate({"architecture": {"kind": "detectron2"}})
     nothing = student_data.read_pseudo_labels([])
     training = student_data.TrainingSet(dataset, ALL_MASKS, nothing, config)
-    dicts = list(detectron2_backend.as_dicts(zoo._pictures(training)))
+    dicts = zoo._records(training)
     assert [one["image_id"] for one in dicts] == [5, 15, 25, 45, 55]  # 35 shows nothing
     truth = dataset.instances(0)
     assert dicts[0]["file_name"] == str(dataset.path(0))

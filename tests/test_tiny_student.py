@@ -16,6 +16,7 @@ from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.student import Prediction
 from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import student
+from omnicost.models.tiny.pretrain.average_precision import average_precision
 from omnicost.models.tiny.pretrain.loop import Schedule, _optimizer
 from omnicost.models.tiny.pretrain.pictures import WEB, scenes
 from omnicost.pipeline.student.config import StudentConfig
@@ -76,8 +77,8 @@ def test_perfect_masks_score_one() -> None:
         for target in targets
     ]
     wrong = [p._replace(class_indices=(p.class_indices + 1) % 15) for p in right]
-    assert student.mask_ap(pictures, right, 15) == pytest.approx(1)
-    assert student.mask_ap(pictures, wrong, 15) < 0.35
+    assert average_precision(pictures, right, "tiny-coco", "segmentation") == pytest.approx(1)
+    assert average_precision(pictures, wrong, "tiny-coco", "segmentation") < 0.35
 
 
 def test_the_backbone_learns_slower(untrained: nn.Module) -> None:

@@ -131,7 +131,7 @@ def boxes_found(
     found = detection_figures.detect_in_batches(*detector, [scene], world, kind)[0]
     canvas = Image.fromarray(enlarge(scene.image, ZOOM))
     pen = ImageDraw.Draw(canvas)
-    for box, score, number in zip(*found, strict=True):
+    for box, number, score in zip(*found, strict=True):
         if score >= detection_figures.CONFIDENCE:
             present = number in scene.class_indices
             colour = "lime" if present else "red"

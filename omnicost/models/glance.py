@@ -19,7 +19,7 @@ from omnicost.models.loading import (
     require_vocabulary,
     resolve,
 )
-from omnicost.models.students.resnet_layouts import is_resnet
+from omnicost.models.students.backbone import is_resnet
 from omnicost.models.teachers.teacher import REGISTRY as TEACHERS
 
 # Kinds whose weights may be a single file, and how it is called.

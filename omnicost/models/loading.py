@@ -21,19 +21,12 @@ from torch import nn
 
 from omnicost.errors import InputError, MissingError
 from omnicost.files import file_digest
-from omnicost.models.tiny import TinyModel, weights_path
+from omnicost.models.tiny import weights_path
 
 WeightsRole = Literal["sam", "detector", "text", "backbone", "student"]
 DOWNLOAD_VARIABLE = "OMNICOST_DOWNLOAD"
 # What a model's behaviour depends on in a folder; documentation and other formats stay out.
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model")
-_TINY_FOLDERS: dict[WeightsRole, TinyModel] = {
-    "sam": "sam",
-    "detector": "detector",
-    "text": "clip",
-    "backbone": "backbone",
-    "student": "student",
-}
 _TEXT_TYPES = ("clip", "clip_text_model")
 _STUDENT_TYPES = ("mask2former",)
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
@@ -52,7 +45,7 @@ def resolve(spec: str, role: WeightsRole) -> Path:
         MissingError: if it is not on this machine; says where it was looked for.
     """
     if spec == "tiny":
-        return weights_path(_TINY_FOLDERS[role])
+        return weights_path("clip" if role == "text" else role)
     path = Path(spec).expanduser()
     if path.exists():
         return path
@@ -143,8 +136,8 @@ def read_folder(load: Callable[..., Any], path: Path, role: WeightsRole, **optio
     try:
         model, info = load(path, local_files_only=True, output_loading_info=True, **options)
     except Exception as error:  # whatever a damaged file makes the readers raise
-        line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise InputError(f"{role} weights {path}", f"{problem} ({line[0][:120]})", remedy) from None
+        where, told = f"{role} weights {path}", _first_line(error)
+        raise InputError(where, f"{problem} ({told})", remedy) from None
     lacking = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
     if lacking:
         raise InputError(
@@ -200,9 +193,13 @@ def read_tokenizer(path: Path, role: WeightsRole) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes the readers raise
-        line = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        where, problem = f"{role} tokenizer {path}", f"damaged ({line[0][:120]})"
+        where, problem = f"{role} tokenizer {path}", f"damaged ({_first_line(error)})"
         raise InputError(where, problem, _WORDS) from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:120]
 
 
 def require_vocabulary(path: Path, role: WeightsRole) -> None:
@@ -222,7 +219,8 @@ def read_pth(path: Path, role: WeightsRole) -> dict[str, torch.Tensor]:
         InputError: if the file is damaged or holds something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        is_mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except Exception:  # whatever a damaged file makes the readers raise
         raise InputError(
             f"{role} weights {path}", "damaged, or not a file of tensors", "download it again"
@@ -231,10 +229,6 @@ def read_pth(path: Path, role: WeightsRole) -> dict[str, torch.Tensor]:
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{role} weights {path}", "holds no tensors", "name the official file")
     return {name.removeprefix("module."): value for name, value in state.items()}
-
-
-def _is_zip(path: Path) -> bool:
-    return zipfile.is_zipfile(path)
 
 
 def fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path, role: WeightsRole) -> None:

@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from omnicost.engine.graph import Stage
-from omnicost.models.teachers.size import Size
-from omnicost.models.teachers.teacher import size_of
+from omnicost.models.teachers.size import Size, size_of
 from omnicost.sweep.stages.stage_params import StudentParams
 
 
@@ -60,7 +59,7 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
     (512, 1024): 0.25,
 }
 # facebook/sam-vit-huge, whose priors the above are.
-VIT_H: Final = Size(6.37e8, 2.98e12, 1.34e9, 1_048_576, 2.68e8)
+VIT_H: Final = Size(6.37e8, 2.98e12, 1.41e9, 1_048_576, 2.68e8)
 TINY: Final = "tiny"  # name of the embedded models
 _ZERO: Final = Prior(0.0)
 

@@ -47,12 +47,12 @@ def write_coco(
     done, total = 0, sum(splits.values())
     for split, count in splits.items():
         (folder / split).mkdir(exist_ok=True)
-        content = _header(spec, split)
+        content = coco_header(spec, split)
         for index in range(count):
             scene = render(spec, split.partition("-")[0], index)
             file_name = f"{index + 1:06d}.png"
             Image.fromarray(scene.image).save(folder / split / file_name)
-            _append(content, scene, index + 1, file_name)
+            append_scene(content, scene, index + 1, file_name)
             done += 1
             progress(done, total, {})
         path = folder / "annotations" / f"instances_{split}.json"
@@ -75,7 +75,8 @@ def pictures_of(spec: WorldSpec, split: str) -> int:
     return count
 
 
-def _header(spec: WorldSpec, split: str) -> dict[str, Any]:
+def coco_header(spec: WorldSpec, split: str) -> dict[str, Any]:
+    """A COCO file of a split without a picture."""
     return {
         "info": {
             "description": f"{spec.name} {split}, drawn by omnicost",
@@ -90,7 +91,8 @@ def _header(spec: WorldSpec, split: str) -> dict[str, Any]:
     }
 
 
-def _append(content: dict[str, Any], scene: Scene, image_id: int, file_name: str) -> None:
+def append_scene(content: dict[str, Any], scene: Scene, image_id: int, file_name: str) -> None:
+    """Put a picture and its labels into a COCO file."""
     height, width = scene.image.shape[:2]
     content["images"].append(
         {"id": image_id, "file_name": file_name, "height": height, "width": width}

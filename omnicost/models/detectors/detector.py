@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 import torch
 
 from omnicost.errors import InputError, OmnicostError
+from omnicost.models.detectors.official_grounding_dino import from_official
 from omnicost.models.loading import (
     model_type_of,
     read_folder,
@@ -29,11 +29,12 @@ _SEEN_COCO = re.compile(
 )
 SWIN_B_WIDTH = 128  # of its first stage; Swin-T's is 96
 
-# transformers' `model_type` -> module with `load(path) -> Detector`
+# transformers' `model_type` -> its class; all of them take and give what GroundingDINO does.
 REGISTRY: Final = {
-    "grounding-dino": "omnicost.models.detectors.grounding_dino",
-    "mm-grounding-dino": "omnicost.models.detectors.mm_grounding_dino",
+    "grounding-dino": "GroundingDinoForObjectDetection",
+    "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
 }
+BERT: Final = "google-bert/bert-base-uncased"  # what an official `.pth` was trained with
 
 
 class Caption(NamedTuple):
@@ -140,29 +141,32 @@ def load_detector(spec: str, device: str = "cpu") -> Detector:
         MissingError, InputError: if weights or vocabulary are absent or damaged.
     """
     path = resolve(spec, "detector")
-    model_type = "grounding-dino" if path.is_file() else model_type_of(path, "detector", REGISTRY)
-    detector: Detector = importlib.import_module(REGISTRY[model_type]).load(path)
+    detector = _of_official_file(path) if path.is_file() else _of_folder(path)
     detector.model.to(device).eval().requires_grad_(False)
     return detector
 
 
-def read_detector(model_class: Any, folder: Path) -> Detector:
-    """A detector of one of transformers' classes from its folder.
+def _of_folder(path: Path) -> Detector:
+    import transformers  # takes a second
 
-    Raises:
-        MissingError, InputError: if weights or vocabulary are absent or damaged.
-    """
+    model_class = getattr(transformers, REGISTRY[model_type_of(path, "detector", REGISTRY)])
+    model = read_folder(model_class.from_pretrained, path, "detector")
+    processor = transformers.GroundingDinoImageProcessor
+    has_settings = (path / "preprocessor_config.json").exists()
+    return Detector(
+        model,
+        read_tokenizer(path, "detector"),
+        processor.from_pretrained(path, local_files_only=True) if has_settings else processor(),
+    )
+
+
+def _of_official_file(path: Path) -> Detector:
     from transformers import GroundingDinoImageProcessor
 
-    model = read_folder(model_class.from_pretrained, folder, "detector")
-    tokenizer = read_tokenizer(folder, "detector")
-    has_settings = (folder / "preprocessor_config.json").exists()
-    processor = (
-        GroundingDinoImageProcessor.from_pretrained(folder, local_files_only=True)
-        if has_settings
-        else GroundingDinoImageProcessor()
-    )
-    return Detector(model, tokenizer, processor)
+    model = from_official(read_pth(path, "detector"), path)
+    is_beside = any((path.parent / name).exists() for name in ("tokenizer.json", "vocab.txt"))
+    vocabulary = path.parent if is_beside else resolve(BERT, "detector")
+    return Detector(model, read_tokenizer(vocabulary, "detector"), GroundingDinoImageProcessor())
 
 
 def trained_on_coco(spec: str) -> bool:

@@ -19,77 +19,58 @@ from omnicost.models.loading import fill
 if TYPE_CHECKING:
     from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection
 
-# The authors' names on the left, transformers' on the right, applied in order.
-_SWIN: Final = (
-    (r"^backbone\.0\.patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
-    (r"^backbone\.0\.patch_embed\.norm\.", "embeddings.norm."),
-    (r"^backbone\.0\.layers\.", "encoder.layers."),
-    (r"\.norm1\.", ".layernorm_before."),
-    (r"\.norm2\.", ".layernorm_after."),
-    (
-        r"\.attn\.relative_position_bias_table$",
-        ".attention.relative_position_bias.relative_position_bias_table",
-    ),
+_BACKBONE: Final = "model.backbone.conv_encoder.model."
+# The authors' names on the left, transformers' on the right, in order of application.
+_RENAMED: Final = (
+    # The backbone; its stages count from 0, in transformers from 1.
+    (r"^backbone\.0\.norm1\.", f"{_BACKBONE}hidden_states_norms.stage2."),
+    (r"^backbone\.0\.norm2\.", f"{_BACKBONE}hidden_states_norms.stage3."),
+    (r"^backbone\.0\.norm3\.", f"{_BACKBONE}hidden_states_norms.stage4."),
+    (r"^backbone\.0\.patch_embed\.proj\.", "backbone.0.embeddings.patch_embeddings.projection."),
+    (r"^backbone\.0\.patch_embed\.", "backbone.0.embeddings."),
+    (r"^backbone\.0\.layers\.", "backbone.0.encoder.layers."),
+    (r"^backbone\.0\.", f"{_BACKBONE}swin."),
+    (r"(\.blocks\.\d+)\.norm1\.", r"\1.layernorm_before."),
+    (r"(\.blocks\.\d+)\.norm2\.", r"\1.layernorm_after."),
+    (r"\.attn\.(relative_position_bias)_table$", r".attention.\1.\1_table"),
     (r"\.attn\.proj\.", ".attention.o_proj."),
     (r"\.attn\.qkv\.", ".attention.qkv."),
-)
-_REST: Final = (
+    # The text and what joins it to the picture.
     (r"^bert\.", "model.text_backbone."),
     (r"^feat_map\.", "model.text_projection."),
     (r"^input_proj\.", "model.input_proj_vision."),
-    (r"^transformer\.level_embed$", "model.level_embed"),
-    (r"^transformer\.tgt_embed\.", "model.query_position_embeddings."),
-    (r"^transformer\.enc_output", "model.enc_output"),
-    (r"^transformer\.enc_out_bbox_embed\.", "model.encoder_output_bbox_embed."),
-    (r"^transformer\.decoder\.norm\.", "model.decoder.layer_norm."),
-    (r"^transformer\.decoder\.ref_point_head\.", "model.decoder.reference_points_head."),
-    (r"^transformer\.decoder\.bbox_embed\.", "model.decoder.bbox_embed."),
+    (r"^transformer\.", "model."),
+    (r"\.tgt_embed\.", ".query_position_embeddings."),
+    (r"\.enc_out_bbox_embed\.", ".encoder_output_bbox_embed."),
+    # The three layers of the encoder, one after the other in transformers.
+    (r"^model\.encoder\.layers\.(\d+)\.", r"model.encoder.layers.\1.deformable_layer."),
+    (r"\.text_layers\.(\d+)\.", r".layers.\1.text_enhancer_layer."),
+    (r"\.fusion_layers\.(\d+)\.", r".layers.\1.fusion_layer."),
+    (r"\.deformable_layer\.norm1\.", ".deformable_layer.self_attn_layer_norm."),
+    (r"\.deformable_layer\.norm2\.", ".deformable_layer.final_layer_norm."),
+    (r"\.text_enhancer_layer\.norm1\.", ".text_enhancer_layer.layer_norm_before."),
+    (r"\.text_enhancer_layer\.norm2\.", ".text_enhancer_layer.layer_norm_after."),
+    (r"\.fusion_layer\.gamma_v$", ".fusion_layer.vision_param"),
+    (r"\.fusion_layer\.gamma_l$", ".fusion_layer.text_param"),
+    (r"\.layer_norm_v\.", ".layer_norm_vision."),
+    (r"\.layer_norm_l\.", ".layer_norm_text."),
+    (r"\.attn\.(values_|out_|)v_proj\.", r".attn.\1vision_proj."),
+    (r"\.attn\.(values_|out_|)l_proj\.", r".attn.\1text_proj."),
+    # The decoder.
+    (r"(\.decoder\.layers\.\d+)\.norm1\.", r"\1.encoder_attn_layer_norm."),
+    (r"(\.decoder\.layers\.\d+)\.norm2\.", r"\1.self_attn_layer_norm."),
+    (r"(\.decoder\.layers\.\d+)\.norm3\.", r"\1.final_layer_norm."),
+    (r"\.cross_attn\.", ".encoder_attn."),
+    (r"\.ca_text\.", ".encoder_attn_text."),
+    (r"\.catext_norm\.", ".encoder_attn_text_layer_norm."),
+    (r"\.decoder\.norm\.", ".decoder.layer_norm."),
+    (r"\.ref_point_head\.", ".reference_points_head."),
+    (r"\.linear([12])\.", r".fc\1."),
 )
-_ENCODER: Final = {
-    "layers": (
-        ("norm1.", "deformable_layer.self_attn_layer_norm."),
-        ("norm2.", "deformable_layer.final_layer_norm."),
-        ("linear1.", "deformable_layer.fc1."),
-        ("linear2.", "deformable_layer.fc2."),
-        ("self_attn.", "deformable_layer.self_attn."),
-    ),
-    "text_layers": (
-        ("norm1.", "text_enhancer_layer.layer_norm_before."),
-        ("norm2.", "text_enhancer_layer.layer_norm_after."),
-        ("linear1.", "text_enhancer_layer.fc1."),
-        ("linear2.", "text_enhancer_layer.fc2."),
-        ("self_attn.", "text_enhancer_layer.self_attn."),
-    ),
-    "fusion_layers": (
-        ("gamma_v", "fusion_layer.vision_param"),
-        ("gamma_l", "fusion_layer.text_param"),
-        ("layer_norm_v.", "fusion_layer.layer_norm_vision."),
-        ("layer_norm_l.", "fusion_layer.layer_norm_text."),
-        ("attn.v_proj.", "fusion_layer.attn.vision_proj."),
-        ("attn.l_proj.", "fusion_layer.attn.text_proj."),
-        ("attn.values_v_proj.", "fusion_layer.attn.values_vision_proj."),
-        ("attn.values_l_proj.", "fusion_layer.attn.values_text_proj."),
-        ("attn.out_v_proj.", "fusion_layer.attn.out_vision_proj."),
-        ("attn.out_l_proj.", "fusion_layer.attn.out_text_proj."),
-    ),
-}
-_DECODER: Final = (
-    ("cross_attn.", "encoder_attn."),
-    ("norm1.", "encoder_attn_layer_norm."),
-    ("ca_text.", "encoder_attn_text."),
-    ("catext_norm.", "encoder_attn_text_layer_norm."),
-    ("self_attn.", "self_attn."),
-    ("norm2.", "self_attn_layer_norm."),
-    ("linear1.", "fc1."),
-    ("linear2.", "fc2."),
-    ("norm3.", "final_layer_norm."),
-)
-_LAYER: Final = re.compile(r"^transformer\.(encoder|decoder)\.(\w+)\.(\d+)\.(.*)$")
 # Held by the checkpoint, needed by nobody: indices, masks, and what training left behind.
 _IGNORED: Final = re.compile(
     r"relative_position_index$|attn_mask$|^bert\.pooler\.|position_ids$|^label_enc\.|^bbox_embed\."
 )
-_SWIN_PREFIX: Final = "model.backbone.conv_encoder.model."
 # Heads of Swin-T and Swin-B by width, and the picture that they were pretrained on (swin
 # transformer's model_para_dict); heads of the detector are 8 in both released configs.
 _SWIN_HEADS: Final = {96: [3, 6, 12, 24], 128: [4, 8, 16, 32]}
@@ -118,7 +99,7 @@ def from_official(state: dict[str, torch.Tensor], path: Path) -> GroundingDinoFo
     model = GroundingDinoForObjectDetection._from_config(config)
     renamed = rename_official(state)
     # Built for a classification head that the detector lacks: no tensor of the authors' fits.
-    unused = f"{_SWIN_PREFIX}swin.layernorm."
+    unused = f"{_BACKBONE}swin.layernorm."
     own = model.state_dict()
     renamed |= {name: value for name, value in own.items() if name.startswith(unused)}
     fill(model, renamed, path, "detector")
@@ -129,7 +110,7 @@ def rename_official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The authors' tensors under transformers' names."""
     renamed: dict[str, torch.Tensor] = {}
     for name, value in state.items():
-        if not _IGNORED.search(name) or name.startswith("transformer."):
+        if not _IGNORED.search(name):
             renamed |= _split(_new_name(name), value)
     for name in [each for each in renamed if each.startswith("model.decoder.bbox_embed.")]:
         renamed[name.removeprefix("model.decoder.")] = renamed[name]  # one head, two names
@@ -137,28 +118,9 @@ def rename_official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _new_name(name: str) -> str:
-    if name.startswith("backbone.0."):
-        return _swin_name(name)
-    if match := _LAYER.match(name):
-        part, kind, number, rest = match.groups()
-        table = _DECODER if part == "decoder" else _ENCODER.get(kind, ())
-        for old, new in table if kind == "layers" or part == "encoder" else ():
-            if rest.startswith(old):
-                return f"model.{part}.layers.{number}.{new}{rest[len(old) :]}"
-    for old, new in _REST:
-        name, found = re.subn(old, new, name)
-        if found:
-            break
-    return name
-
-
-def _swin_name(name: str) -> str:
-    if match := re.match(r"^backbone\.0\.norm(\d+)\.(.*)$", name):
-        # Their stages count from 0, transformers' from 1.
-        return f"{_SWIN_PREFIX}hidden_states_norms.stage{int(match[1]) + 1}.{match[2]}"
-    for old, new in _SWIN:
+    for old, new in _RENAMED:
         name = re.sub(old, new, name)
-    return f"{_SWIN_PREFIX}swin.{name}"
+    return name
 
 
 def _split(name: str, value: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from omnicost.models.students.robust import generalised
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import ImageTargets
 
@@ -36,24 +36,20 @@ class Truth(NamedTuple):
     sizes: tuple[int, ...]  # instances of each image, adding to S
     rows: torch.Tensor  # (B, N) int64 into S; where the image has fewer, 0
     normaliser: torch.Tensor  # () float32: instances an average process, at least 1
-    exponents: torch.Tensor | None = None  # (S,) float32 as of `robust`; None: all 0
+    exponents: torch.Tensor | None = None  # (S,) float32 as of `generalised`; None: all 0
 
 
 def collate(targets: Sequence[ImageTargets], world_size: int = 1) -> Truth:
     """Put the instances of a batch's images together."""
     counts = tuple(len(target.classes) for target in targets)
     device = targets[0].classes.device
-    rows = np.zeros((len(targets), max(counts)), np.int64)
-    first = 0
-    for image, number in enumerate(counts):
-        rows[image, :number] = np.arange(first, first + number)
-        first += number
+    rows = pad_sequence(torch.arange(sum(counts)).split(counts), batch_first=True)
     return Truth(
         masks=torch.cat([target.masks for target in targets]),
         classes=torch.cat([target.classes for target in targets]),
         weights=torch.cat([target.weights for target in targets]),
         sizes=counts,
-        rows=torch.from_numpy(rows).to(device),
+        rows=rows.to(device),
         normaliser=_mean_over_processes(sum(counts), world_size, device),
         exponents=_exponents(targets),
     )
@@ -116,8 +112,8 @@ def losses(
         truth: the instances.
         settings: weights and numbers of points.
     """
-    sums = {"class": torch.zeros(()), "mask": torch.zeros(()), "dice": torch.zeros(())}
-    sums = {name: value.to(mask_logits[0].device) for name, value in sums.items()}
+    device = mask_logits[0].device
+    sums = {name: torch.zeros((), device=device) for name in ("class", "mask", "dice")}
     for masks, classes in zip(mask_logits, class_logits, strict=True):
         # Half precision overflows in the sums over points, as the released code notes too.
         masks, classes = masks.float(), classes.float()
@@ -222,6 +218,23 @@ def mask_losses(
     dice = 1 - (overlap + 1) / (probabilities.sum(1) + wanted.sum(1) + 1)
     weights = truth.weights[matches.instances] / truth.normaliser
     return (cross_entropy * weights).sum(), (dice * weights).sum()
+
+
+def generalised(cross_entropy: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
+    """A loss that trusts labels less where the model contradicts them, number by number.
+
+    Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy
+    Labels", NeurIPS 2018 (arXiv 1805.07836), Eq. 6: ``(1 - p^q) / q`` of the probability p that a
+    label gets. q near 0 is the cross-entropy, q = 1 the mean absolute error, which wrong labels
+    pull least.
+
+    Args:
+        cross_entropy: the plain one, ``-log p``, not negative.
+        exponents: q in [0, 1], broadcast against it; where it is 0 the plain one stays.
+    """
+    is_plain = exponents == 0
+    q = exponents.masked_fill(is_plain, 1.0)
+    return torch.where(is_plain, cross_entropy, -torch.expm1(-q * cross_entropy) / q)
 
 
 def uncertain_points(logits: torch.Tensor, settings: Mask2FormerSettings) -> torch.Tensor:

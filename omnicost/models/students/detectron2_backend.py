@@ -8,7 +8,7 @@ because the zoo's models are tuned to them.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,21 +21,12 @@ from torch import nn
 from omnicost.errors import InputError, MissingError, StageError
 from omnicost.models.masks import encode
 from omnicost.models.step_log import StepLog
-from omnicost.models.students.backbone import Backbone
 from omnicost.models.students.settings import Detectron2Settings
 from omnicost.models.students.student import ImageTargets, LazyPrediction, Prediction, Student
 from omnicost.progress import Progress
 
-
-class TrainingPicture(NamedTuple):
-    """One training picture and the N instances that it teaches."""
-
-    path: Path
-    image_id: int
-    size: tuple[int, int]  # height, width
-    boxes: np.ndarray  # (N, 4) float32, x0 y0 x1 y1
-    class_indices: np.ndarray  # (N,) int64
-    rles: tuple[dict[str, Any], ...]
+Record = dict[str, Any]
+"""One training picture and what it teaches, in detectron2's standard form, masks as RLE."""
 
 
 class SolverSettings(NamedTuple):
@@ -67,16 +58,15 @@ def require() -> None:
 class Detectron2Student(Student):
     """A model of detectron2, for prediction; `train` trains it."""
 
-    settings: Detectron2Settings  # type: ignore[assignment]
+    settings: Detectron2Settings
 
-    def __init__(self, settings: Detectron2Settings, num_classes: int) -> None:
-        super().__init__()
+    def __init__(
+        self, settings: Detectron2Settings, num_classes: int, backbone_config: None = None
+    ) -> None:
+        super().__init__(settings, num_classes, backbone_config)
         require()
         from detectron2.modeling import build_model
 
-        self.settings = settings
-        self.num_classes = num_classes
-        self.backbone_config = None
         self.config = zoo_config(settings, num_classes)
         self.network = build_model(self.config)
 
@@ -127,11 +117,6 @@ def _prediction(found: Any) -> Prediction:
     )
 
 
-def build(settings: Any, num_classes: int, backbone: Backbone) -> Student:
-    """The model with random weights, ready for those of a file."""
-    return Detectron2Student(settings, num_classes)
-
-
 def zoo_config(settings: Detectron2Settings, num_classes: int) -> Any:
     """The zoo's config for that number of classes, with the overrides, on the CPU.
 
@@ -163,7 +148,7 @@ def zoo_config(settings: Detectron2Settings, num_classes: int) -> Any:
 
 def train(
     settings: Detectron2Settings,
-    pictures: Sequence[TrainingPicture],
+    records: Sequence[Record],
     class_names: Sequence[str],
     plan: SolverSettings,
     work: Path,
@@ -177,7 +162,7 @@ def train(
 
     Args:
         settings: model of the zoo.
-        pictures: what to train on.
+        records: what to train on.
         class_names: K names.
         plan: steps, batch, drops.
         work: scratch; its losses go to `log.jsonl` there.
@@ -193,7 +178,7 @@ def train(
 
     seed_all_rng(plan.seed % 2**31)
     log = StepLog(work / "log.jsonl")
-    with _registered(pictures, class_names) as name:
+    with _registered(records, class_names) as name:
         config = _planned(zoo_config(settings, len(class_names)), plan, work, name, device)
 
         class Trainer(DefaultTrainer):
@@ -253,37 +238,15 @@ def _reporter(plan: SolverSettings, log: StepLog, report: Progress) -> Any:
 
 
 @contextmanager
-def _registered(pictures: Sequence[TrainingPicture], class_names: Sequence[str]) -> Iterator[str]:
+def _registered(records: Sequence[Record], class_names: Sequence[str]) -> Iterator[str]:
     """A data set in detectron2's catalogue for as long as the block lasts."""
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
     name = "omnicost-student"
-    DatasetCatalog.register(name, lambda: list(as_dicts(pictures)))
+    DatasetCatalog.register(name, lambda: list(records))
     MetadataCatalog.get(name).set(thing_classes=list(class_names))
     try:
         yield name
     finally:
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
-
-
-def as_dicts(pictures: Iterable[TrainingPicture]) -> Iterator[dict[str, Any]]:
-    """The pictures in detectron2's standard form, masks as RLE."""
-    for picture in pictures:
-        yield {
-            "file_name": str(picture.path),
-            "image_id": picture.image_id,
-            "height": picture.size[0],
-            "width": picture.size[1],
-            "annotations": [
-                {
-                    "bbox": box.tolist(),
-                    "bbox_mode": 0,  # BoxMode.XYXY_ABS
-                    "category_id": int(kind),
-                    "segmentation": rle,
-                }
-                for box, kind, rle in zip(
-                    picture.boxes, picture.class_indices, picture.rles, strict=True
-                )
-            ],
-        }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import criterion, resize
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import (
-    Backbone,
     ImageTargets,
     LazyPrediction,
     Prediction,
@@ -27,6 +26,17 @@ from omnicost.models.students.student import (
 
 MASK_PIXELS_AT_ONCE = 1 << 26  # of logits: 256 MB, a hundred masks of a COCO picture are half
 MaskPart = torch.Tensor | list[dict[str, Any]]  # (Q, H, W) bool, or their codes
+# Setting -> attribute of transformers' config; the rest of a student's settings is of its training.
+SHAPE: Final[Mapping[str, str]] = {
+    "queries": "num_queries",
+    "width": "hidden_dim",
+    "heads": "num_attention_heads",
+    "encoder_layers": "encoder_layers",
+    "decoder_layers": "decoder_layers",
+    "encoder_feedforward": "encoder_feedforward_dim",
+    "decoder_feedforward": "dim_feedforward",
+}
+UNCOUNTED_LAYERS = 1  # the learnable queries, which transformers counts among the decoder's
 STRIDE = 32  # of the coarsest feature map; pictures are padded to a multiple of it
 
 
@@ -40,12 +50,9 @@ class Mask2FormerStudent(Student):
     def __init__(
         self, settings: Mask2FormerSettings, num_classes: int, backbone_config: Any
     ) -> None:
-        super().__init__()
+        super().__init__(settings, num_classes, backbone_config)
         from transformers import Mask2FormerModel
 
-        self.settings = settings
-        self.num_classes = num_classes
-        self.backbone_config = backbone_config
         with quiet():
             config = _transformers_config(settings, backbone_config)
             self.network = Mask2FormerModel(config)
@@ -194,14 +201,6 @@ def score_masks(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return masks, inside / (masks.sum((1, 2)) + 1e-6)
 
 
-def build(settings: Mask2FormerSettings, num_classes: int, backbone: Backbone) -> Student:
-    """The student, its head initialised as transformers does."""
-    student = Mask2FormerStudent(settings, num_classes, backbone.config)
-    if backbone.weights is not None:
-        student.backbone.load_state_dict(dict(backbone.weights))
-    return student.train()
-
-
 def _per_channel(values: Sequence[float]) -> torch.Tensor:
     return torch.tensor(values)[:, None, None]
 
@@ -209,17 +208,13 @@ def _per_channel(values: Sequence[float]) -> torch.Tensor:
 def _transformers_config(settings: Mask2FormerSettings, backbone_config: Any) -> Any:
     from transformers import Mask2FormerConfig
 
+    shape = {attribute: getattr(settings, name) for name, attribute in SHAPE.items()}
+    shape["decoder_layers"] += UNCOUNTED_LAYERS
     return Mask2FormerConfig(
+        **shape,
         backbone_config=backbone_config,
         feature_size=settings.width,
         mask_feature_size=settings.width,
-        hidden_dim=settings.width,
-        encoder_feedforward_dim=settings.encoder_feedforward,
-        dim_feedforward=settings.decoder_feedforward,
-        encoder_layers=settings.encoder_layers,
-        decoder_layers=settings.decoder_layers + 1,  # transformers counts the learnable queries
-        num_attention_heads=settings.heads,
-        num_queries=settings.queries,
         no_object_weight=settings.no_object_weight,
         class_weight=settings.class_weight,
         mask_weight=settings.mask_weight,

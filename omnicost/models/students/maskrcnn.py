@@ -22,7 +22,6 @@ from omnicost.models.masks import encode
 from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students.settings import MaskRCNNSettings
 from omnicost.models.students.student import (
-    Backbone,
     ImageTargets,
     LazyPrediction,
     Prediction,
@@ -67,10 +66,7 @@ class MaskRCNNStudent(Student):
     settings: MaskRCNNSettings
 
     def __init__(self, settings: MaskRCNNSettings, num_classes: int, backbone_config: Any) -> None:
-        super().__init__()
-        self.settings = settings
-        self.num_classes = num_classes
-        self.backbone_config = backbone_config
+        super().__init__(settings, num_classes, backbone_config)
         self.network = _network(settings, num_classes, backbone_config)
 
     @property
@@ -101,14 +97,6 @@ class MaskRCNNStudent(Student):
         for image in images:  # one at a time: torchvision pads pictures to the largest of a batch
             pixels = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255.0
             yield partial(_prediction, self.network([pixels.to(device)])[0])
-
-
-def build(settings: MaskRCNNSettings, num_classes: int, backbone: Backbone) -> Student:
-    """The student, its heads initialised as torchvision does."""
-    student = MaskRCNNStudent(settings, num_classes, backbone.config)
-    if backbone.weights is not None:
-        student.backbone.load_state_dict(dict(backbone.weights))
-    return student.train()
 
 
 def _network(settings: MaskRCNNSettings, num_classes: int, backbone_config: Any) -> MaskRCNN:

@@ -7,6 +7,7 @@ writes a student as such a folder, which transformers itself reads too.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,22 +17,14 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from omnicost.errors import InputError, MissingError, OmnicostError
+from omnicost.models.loading import read_folder, resolve
 from omnicost.models.students.backbone import Backbone
+from omnicost.models.students.mask2former import SHAPE, UNCOUNTED_LAYERS
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.student import Student, load, quiet
 from omnicost.published import PUBLISHED
 
 HEAD: Final = "class_predictor."
-# Setting -> attribute of transformers' config; the rest of a student's settings is of its training.
-SHAPE: Final[Mapping[str, str]] = {
-    "queries": "num_queries",
-    "width": "hidden_dim",
-    "heads": "num_attention_heads",
-    "encoder_layers": "encoder_layers",
-    "decoder_layers": "decoder_layers",
-    "encoder_feedforward": "encoder_feedforward_dim",
-    "decoder_feedforward": "dim_feedforward",
-}
 # What released models have and a student's settings do not say.
 _FIXED: Final = ("pre_norm", "common_stride", "activation_function", "enforce_input_projection")
 # facebook/mask2former-swin-tiny-coco-instance and its kin; classes that no other data set has.
@@ -64,15 +57,12 @@ def read_start(spec: str) -> Start:
         MissingError: if it is not on this machine.
         InputError: if it is damaged, or another model's.
     """
-    from omnicost.models.loading import read_folder, resolve
-
     path = resolve(spec, "student")
     if path.is_file() and path.suffix == ".safetensors":
         return _from_file(spec, path)
     from transformers import Mask2FormerForUniversalSegmentation
 
-    with quiet():
-        model = read_folder(Mask2FormerForUniversalSegmentation.from_pretrained, path, "student")
+    model = read_folder(Mask2FormerForUniversalSegmentation.from_pretrained, path, "student")
     return _from_transformers(spec, model)
 
 
@@ -100,7 +90,7 @@ def _from_transformers(spec: str, model: Any) -> Start:
         what = f"{unusual[0]} is {getattr(config, unusual[0])}" if unusual else f"widths {widths}"
         raise InputError(f"student weights {spec}", f"{what}, which no student has", "use another")
     shape = {name: getattr(config, attribute) for name, attribute in SHAPE.items()}
-    shape["decoder_layers"] -= 1  # transformers counts the learnable queries
+    shape["decoder_layers"] -= UNCOUNTED_LAYERS
     names = (config.id2label[place] for place in range(len(config.id2label)))
     weights = {
         name.replace("model.", "network.", 1) if name.startswith("model.") else name: value
@@ -147,7 +137,6 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
 
     The config asks for single precision, so that they are loaded as such.
     """
-    from safetensors.torch import load_file, save_file
     from transformers import Mask2FormerForUniversalSegmentation
 
     network: Any = student.network
@@ -162,13 +151,7 @@ def write_folder(student: Student, class_names: Sequence[str], folder: Path) -> 
         model = Mask2FormerForUniversalSegmentation(config)
         model.model.load_state_dict(network.state_dict())
         model.class_predictor = student.class_predictor
-        model.save_pretrained(folder)
-    path = folder / "model.safetensors"
-    halves = {
-        name: value.half() if value.is_floating_point() else value  # batch norm counts
-        for name, value in load_file(path).items()
-    }
-    save_file(halves, path, metadata={"format": "pt"})
+        model.save_pretrained(folder, state_dict=copy.deepcopy(model).half().state_dict())
 
 
 def seen_by(spec: str) -> tuple[str, ...]:
@@ -182,8 +165,6 @@ def seen_by(spec: str) -> tuple[str, ...]:
 
 
 def _classes_of(spec: str) -> set[str]:
-    from omnicost.models.loading import resolve
-
     try:
         config = json.loads((resolve(spec, "student") / "config.json").read_text())
         return set(config["id2label"].values())

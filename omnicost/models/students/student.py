@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,13 +19,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from omnicost.errors import InputError, MissingError
-from omnicost.models.students.backbone import STAGES, Backbone
-from omnicost.models.students.resnet_layouts import is_resnet, read_resnet
-from omnicost.models.students.settings import (
-    Architecture,
-    Mask2FormerSettings,
-    MaskRCNNSettings,
-)
+from omnicost.models.students.backbone import Backbone, read_backbone
+from omnicost.models.students.settings import Architecture
 
 _KEY = "omnicost_student"
 
@@ -36,7 +31,7 @@ class ImageTargets(NamedTuple):
     masks: torch.Tensor  # (N, H, W) uint8, 0 or 1
     classes: torch.Tensor  # (N,) int64
     weights: torch.Tensor  # (N,) float32, 1 for a real mask
-    exponents: torch.Tensor | None = None  # (N,) float32 as of `robust`; None: all 0
+    exponents: torch.Tensor | None = None  # (N,) float32 as of `criterion.generalised`; None: all 0
 
     def to(self, device: torch.device | str) -> ImageTargets:
         """The same on another device."""
@@ -63,12 +58,19 @@ class Student(nn.Module, ABC):
     """An instance segmenter that the pipeline can train and query.
 
     Subclasses keep the transformers backbone where `backbone` finds it, so that its learning rate
-    can differ.
+    can differ. A head's initial weights are those of the library that it comes from.
+
+    Args:
+        settings: one of `settings.Architecture`.
+        num_classes: K.
+        backbone_config: of a transformers backbone.
     """
 
-    settings: Mask2FormerSettings | MaskRCNNSettings
-    num_classes: int
-    backbone_config: Any
+    def __init__(self, settings: Any, num_classes: int, backbone_config: Any) -> None:
+        super().__init__()
+        self.settings = settings
+        self.num_classes = num_classes
+        self.backbone_config = backbone_config
 
     @abstractmethod
     def loss(
@@ -187,11 +189,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-# kind -> module with `build(settings, num_classes, backbone) -> Student`
-REGISTRY: dict[str, str] = {
-    "mask2former": "omnicost.models.students.mask2former",
-    "maskrcnn": "omnicost.models.students.maskrcnn",
-    "detectron2": "omnicost.models.students.detectron2_backend",
+# kind -> module and name of its `Student`
+REGISTRY: Final = {
+    "mask2former": ("omnicost.models.students.mask2former", "Mask2FormerStudent"),
+    "maskrcnn": ("omnicost.models.students.maskrcnn", "MaskRCNNStudent"),
+    "detectron2": ("omnicost.models.students.detectron2_backend", "Detectron2Student"),
 }
 
 
@@ -208,35 +210,12 @@ def build(settings: Any, num_classes: int, backbone: Backbone | str) -> Student:
         )
     if isinstance(backbone, str):
         backbone = read_backbone(backbone)
-    module = importlib.import_module(REGISTRY[settings.kind])
-    student: Student = module.build(settings, num_classes, backbone)
-    return student
-
-
-def read_backbone(spec: str) -> Backbone:
-    """Config and weights of a released or tiny backbone, all its stages given out.
-
-    In transformers' format, or a ResNet in torchvision's or detectron2's (`resnet_layouts`).
-    """
-    # AutoBackbone itself asks the hub about every folder.
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
-
-    from omnicost.models.loading import read_folder, resolve
-
-    path = resolve(spec, "backbone")
-    if is_resnet(path):
-        return read_resnet(path)
-
-    def read(folder: Path, **options: Any) -> Any:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, out_indices=STAGES)
-        return MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
-            folder, config=config, **options
-        )
-
-    with quiet():
-        module = read_folder(read, path, "backbone")
-    return Backbone(module.config, module.state_dict())
+    module, name = REGISTRY[settings.kind]
+    made: type[Student] = getattr(importlib.import_module(module), name)
+    student = made(settings, num_classes, backbone.config)
+    if backbone.weights is not None:
+        student.backbone.load_state_dict(dict(backbone.weights))
+    return student.train()
 
 
 def save(path: Path, student: Student) -> None:

@@ -120,7 +120,10 @@ class Frame:
         """
         height, width = self.size_of(size)
         scale = np.array([width / size[1], height / size[0]], np.float32)
-        moved = None if boxes is None else torch.from_numpy(_rows(boxes, 4) * np.tile(scale, 2))
+        moved = None
+        if boxes is not None:
+            corners = np.asarray(boxes, np.float32).reshape(-1, 4)
+            moved = torch.from_numpy(corners * np.tile(scale, 2))
         if points is None:
             return Prompts(None, None, moved)
         many = np.asarray(points, np.float32)
@@ -141,7 +144,3 @@ class Frame:
 
 def _resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-
-def _rows(values: np.ndarray, width: int) -> np.ndarray:
-    return np.asarray(values, np.float32).reshape(-1, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -14,6 +14,8 @@ from omnicost.models.loading import fill
 if TYPE_CHECKING:
     from transformers import SamConfig, SamModel
 
+# MLPs of the mask decoder, three layers each in every release.
+_HEAD: Final = r"^(mask_decoder\.(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.layers"
 # Names of `segment_anything` on the left, of transformers on the right, in order of application.
 _RENAMED: Final = (
     (r"^image_encoder\.", "vision_encoder."),
@@ -37,10 +39,9 @@ _RENAMED: Final = (
     (r"\.output_upscaling\.0\.", ".upscale_conv1."),
     (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
     (r"\.output_upscaling\.3\.", ".upscale_conv2."),
-)
-# MLPs of the mask decoder: first and last layer have names of their own in transformers.
-_HEAD: Final = re.compile(
-    r"^(mask_decoder\.(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.layers\.(\d+)\.(.*)$"
+    (rf"{_HEAD}\.0\.", r"\1.proj_in."),
+    (rf"{_HEAD}\.1\.", r"\1.layers.0."),
+    (rf"{_HEAD}\.2\.", r"\1.proj_out."),
 )
 _POSITION: Final = "shared_embedding.positional_embedding"
 # What no tensor's shape tells, by encoder width: attention heads (segment_anything/build_sam.py).
@@ -64,24 +65,11 @@ def from_official(state: dict[str, torch.Tensor], path: Path, attention: str = "
 
 def rename_official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """`segment_anything`'s tensors under transformers' names."""
-    depths = _head_depths(state)
-    renamed = {_new_name(name, depths): value for name, value in state.items()}
+    renamed = {_new_name(name): value for name, value in state.items()}
     position = renamed.get(f"prompt_encoder.{_POSITION}")
     if position is not None:  # tied in transformers: stored under both names
         renamed["shared_image_embedding.positional_embedding"] = position
     return renamed
-
-
-class _Shapes(NamedTuple):
-    """Sizes that the tensors of a checkpoint give away."""
-
-    width: int
-    patch: int
-    grid: int
-    depth: int
-    mlp: int
-    channels: int
-    global_layers: list[int]
 
 
 def official_config(state: dict[str, torch.Tensor], path: Path) -> SamConfig:
@@ -89,80 +77,50 @@ def official_config(state: dict[str, torch.Tensor], path: Path) -> SamConfig:
     from transformers import SamConfig
 
     try:
-        shapes = _shapes(state)
-        heads = _HEADS_OF_WIDTH[shapes.width]
-        decoder_mlp = len(state["mask_decoder.transformer.layers.0.mlp.lin1.weight"])
+        return SamConfig(**_sizes(state))
     except KeyError as error:
         raise InputError(
             f"sam weights {path}",
             f"not a sam_vit_{{b,l,h}} checkpoint (lacks {error})",
             "name an official SAM file",
         ) from None
-    image_size = shapes.grid * shapes.patch
+
+
+def _sizes(state: dict[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
+    """Sizes of the three parts, which the tensors' shapes give away."""
+    position = state["image_encoder.pos_embed"]
+    grid, width = position.shape[1], position.shape[-1]
+    patch = state["image_encoder.patch_embed.proj.weight"].shape[-1]
+    channels = len(state["image_encoder.neck.0.weight"])
+    depth = sum(name.endswith("attn.qkv.weight") for name in state)
+    spans = [len(state[f"image_encoder.blocks.{n}.attn.rel_pos_h"]) for n in range(depth)]
+    whole = 2 * grid - 1  # relative positions along a side
+    windows = [(span + 1) // 2 for span in spans if span != whole]
+    picture = {"image_size": grid * patch, "patch_size": patch}
     vision = {
-        "hidden_size": shapes.width,
-        "output_channels": shapes.channels,
-        "num_hidden_layers": shapes.depth,
-        "num_attention_heads": heads,
-        "image_size": image_size,
-        "patch_size": shapes.patch,
-        "window_size": _window(state, shapes),
-        "global_attn_indexes": shapes.global_layers,
-        "num_pos_feats": shapes.channels // 2,
-        "mlp_dim": shapes.mlp,
-    }
-    prompts = {
-        "hidden_size": shapes.channels,
-        "image_size": image_size,
-        "patch_size": shapes.patch,
+        **picture,
+        "hidden_size": width,
+        "output_channels": channels,
+        "num_hidden_layers": depth,
+        "num_attention_heads": _HEADS_OF_WIDTH[width],
+        "window_size": next(iter(windows), _PATCHES_PER_WINDOW_SIDE),
+        "global_attn_indexes": [n for n, span in enumerate(spans) if span == whole],
+        "num_pos_feats": channels // 2,
+        "mlp_dim": len(state["image_encoder.blocks.0.mlp.lin1.weight"]),
     }
     decoder = {
-        "hidden_size": shapes.channels,
-        "mlp_dim": decoder_mlp,
+        "hidden_size": channels,
+        "mlp_dim": len(state["mask_decoder.transformer.layers.0.mlp.lin1.weight"]),
         "num_attention_heads": _DECODER_HEADS,
     }
-    return SamConfig(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
-    )
+    return {
+        "vision_config": vision,
+        "prompt_encoder_config": {**picture, "hidden_size": channels},
+        "mask_decoder_config": decoder,
+    }
 
 
-def _shapes(state: dict[str, torch.Tensor]) -> _Shapes:
-    position = state["image_encoder.pos_embed"]
-    patches = state["image_encoder.patch_embed.proj.weight"]
-    depth = sum(name.endswith("attn.qkv.weight") for name in state)
-    grid = position.shape[1]
-    spans = [len(state[f"image_encoder.blocks.{n}.attn.rel_pos_h"]) for n in range(depth)]
-    return _Shapes(
-        width=position.shape[-1],
-        patch=patches.shape[-1],
-        grid=grid,
-        depth=depth,
-        mlp=len(state["image_encoder.blocks.0.mlp.lin1.weight"]),
-        channels=len(state["image_encoder.neck.0.weight"]),
-        global_layers=[n for n, span in enumerate(spans) if span == 2 * grid - 1],
-    )
-
-
-def _window(state: dict[str, torch.Tensor], shapes: _Shapes) -> int:
-    local = [n for n in range(shapes.depth) if n not in shapes.global_layers]
-    if not local:
-        return _PATCHES_PER_WINDOW_SIDE
-    return (len(state[f"image_encoder.blocks.{local[0]}.attn.rel_pos_h"]) + 1) // 2
-
-
-def _head_depths(state: dict[str, Any]) -> dict[str, int]:
-    depths: dict[str, int] = {}
-    for name in state:
-        if match := _HEAD.match(name):
-            depths[match[1]] = max(depths.get(match[1], 0), int(match[2]))
-    return depths
-
-
-def _new_name(name: str, depths: dict[str, int]) -> str:
-    if match := _HEAD.match(name):
-        head, number, rest = match[1], int(match[2]), match[3]
-        layer = {0: "proj_in", depths[head]: "proj_out"}.get(number, f"layers.{number - 1}")
-        return f"{head}.{layer}.{rest}"
+def _new_name(name: str) -> str:
     for old, new in _RENAMED:
         name = re.sub(old, new, name)
     return name

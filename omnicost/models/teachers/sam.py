@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -11,13 +12,18 @@ import torch
 from torch import nn
 
 from omnicost.models.loading import read_pth
-from omnicost.models.precision import exact
 from omnicost.models.teachers.class_aware import ClassBranch
 from omnicost.models.teachers.frame import Frame, Prompts
 from omnicost.models.teachers.official_sam import from_official, official_config
-from omnicost.models.teachers.size import Size, decode_macs, totals, vit_largest, vit_layers
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
-from omnicost.models.teachers.two_way import attend, flat_maps, mask_weights, ratings, upscale
+from omnicost.models.teachers.two_way import (
+    attend,
+    exact,
+    flat_maps,
+    mask_weights,
+    ratings,
+    upscale,
+)
 
 
 class Sam(Promptable):
@@ -46,22 +52,16 @@ class Sam(Promptable):
             return official_config(read_pth(path, "sam"), path)
         return super().config_of(path)
 
-    @staticmethod
-    def size(config: Any) -> Size:
-        """A ViT, one embedding, the two-way decoder."""
-        vision, decoder = config.vision_config, config.mask_decoder_config
-        grid = vision.image_size // vision.patch_size
-        return Size(
-            *totals(list(vit_layers(vision))),
-            decode_macs(decoder, grid),
-            vision.output_channels * grid**2,
-            vit_largest(vision),
-        )
-
     @property
     def image_encoder(self) -> nn.Module:
         """The ViT and its neck."""
         return self.model.vision_encoder
+
+    @property
+    def largest_tensor(self) -> int:
+        """Every head's position bias between all tokens, or the hidden layer of the MLP."""
+        vision, tokens = self.model.config.vision_config, math.prod(self.levels[0][1:])
+        return max(vision.num_attention_heads * tokens**2, tokens * vision.mlp_dim)
 
     def encode(self, pixels: torch.Tensor) -> Features:
         """The neck's output."""

@@ -10,14 +10,6 @@ from torch import nn
 
 from omnicost.models.teachers.frame import Frame
 from omnicost.models.teachers.sam import Query, SamHead
-from omnicost.models.teachers.size import (
-    Layer,
-    Size,
-    decode_macs,
-    hiera_largest,
-    hiera_layers,
-    totals,
-)
 from omnicost.models.teachers.teacher import Decoded, Features, Promptable, PromptHead
 from omnicost.models.teachers.two_way import (
     PerPrompt,
@@ -48,26 +40,16 @@ class Sam2(Promptable):
         sizes = zip(channels, (last, near, nearest), strict=True)
         self.levels = tuple((each, rows, columns) for each, (rows, columns) in sizes)
 
-    @staticmethod
-    def size(config: Any) -> Size:
-        """Hiera, its pyramid and three levels, the two-way decoder."""
-        vision, decoder = config.vision_config, config.mask_decoder_config
-        width, sizes = vision.fpn_hidden_size, vision.backbone_feature_sizes
-        nearest, near, last = (math.prod(size) for size in sizes)
-        channels = reversed(vision.backbone_channel_list)  # from fine to coarse, a quarter each
-        pyramid = [Layer(nearest / 4**n, each * width) for n, each in enumerate(channels)]
-        finer = [Layer(nearest, width * width // 8), Layer(near, width * width // 4)]
-        return Size(
-            *totals([*hiera_layers(vision.backbone_config), *pyramid, *finer]),
-            decode_macs(decoder, math.isqrt(last)),
-            width * last + width // 4 * near + width // 8 * nearest,
-            hiera_largest(vision.backbone_config),
-        )
-
     @property
     def image_encoder(self) -> nn.Module:
         """Hiera and its feature pyramid."""
         return self.model.vision_encoder
+
+    @property
+    def largest_tensor(self) -> int:
+        """The hidden layer of the first stage's MLPs."""
+        hiera, tokens = self.model.config.vision_config.backbone_config, self.levels[-1][1:]
+        return int(math.prod(tokens) * hiera.embed_dim_per_stage[0] * hiera.mlp_ratio)
 
     def encode(self, pixels: torch.Tensor) -> Features:
         """The coarsest level, then those of twice and four times its resolution."""

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from omnicost.models.teachers.sam import Query, Sam, SamHead
-from omnicost.models.teachers.size import Size
 from omnicost.models.teachers.teacher import Decoded, Features, PromptHead
 from omnicost.models.teachers.two_way import PerPrompt, flat_maps, mask_weights, ratings, upscale
 
@@ -21,18 +20,6 @@ class SamHQ(Sam):
         super().__init__(model)
         (embedding,) = self.levels
         self.levels = (embedding, (int(model.config.vision_config.hidden_size), *embedding[1:]))
-
-    @staticmethod
-    def size(config: Any) -> Size:
-        """SAM's, with the ViT's early features and the fine mask's convolutions beside."""
-        vision, decoder = config.vision_config, config.mask_decoder_config
-        tokens, width = (vision.image_size // vision.patch_size) ** 2, decoder.hidden_size
-        size = Sam.size(config)
-        sharpening = 2 * 9 * (width // 8) * (width // 4)
-        return size._replace(
-            decode_macs=size.decode_macs + 16 * tokens * sharpening,
-            cached_numbers=size.cached_numbers + vision.hidden_size * tokens,
-        )
 
     def encode(self, pixels: torch.Tensor) -> Features:
         """The neck's output, then that of the first layer with global attention."""

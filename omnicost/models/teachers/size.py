@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from omnicost.errors import OmnicostError
+from omnicost.models.loading import resolve
+from omnicost.models.teachers.frame import Prompts
+from omnicost.models.teachers.teacher import GPU_PROMPTS, Promptable, class_of
 
 
 class Size(NamedTuple):
@@ -25,83 +33,35 @@ class Size(NamedTuple):
     largest_tensor: float
 
 
-class Layer(NamedTuple):
-    """Some linear maps in a row that see the same tokens, and the attention between them."""
-
-    tokens: float
-    weights: float
-    attention_macs: float = 0.0
-
-    @property
-    def macs(self) -> float:
-        """Multiply-adds of all."""
-        return self.tokens * self.weights + self.attention_macs
-
-
-def totals(layers: Sequence[Layer]) -> tuple[float, float]:
-    """Parameters and multiply-adds."""
-    return sum(each.weights for each in layers), sum(each.macs for each in layers)
+def size_of(spec: str) -> Size | None:
+    """What pictures and prompts cost a model, by its config; None if it is not on this machine."""
+    try:
+        path = resolve(spec, "sam")
+        found = class_of(path)
+        config = found.config_of(path)
+        with torch.device("meta"):  # shapes without numbers: nothing is held or computed
+            return _measured(found.untrained(config))
+    except (OmnicostError, OSError, RuntimeError, ValueError):
+        return None  # loading it will say what it lacks
 
 
-def vit_layers(vision: Any) -> Iterator[Layer]:
-    """SAM's ViT: windows, some global layers, and the neck."""
-    grid, width = vision.image_size // vision.patch_size, vision.hidden_size
-    tokens = grid**2
-    yield Layer(tokens, 3 * vision.patch_size**2 * width)
-    yield Layer(0, tokens * width)  # the positions
-    for number in range(vision.num_hidden_layers):
-        is_global = number in vision.global_attn_indexes
-        side = grid if is_global else vision.window_size
-        padded = (math.ceil(grid / side) * side) ** 2
-        # Each token with those of its window, and with the rows and columns of its positions.
-        yield Layer(padded, 4 * width**2, 2 * padded * width * (side**2 + side))
-        yield Layer(tokens, 2 * width * vision.mlp_dim)
-    channels = vision.output_channels
-    yield Layer(tokens, width * channels + 9 * channels**2)
+def _measured(model: Promptable) -> Size:
+    """The size of a model on the meta device; what a picture's prompts share is split up."""
+    model.eval().requires_grad_(False)  # torch's counter fails where one is wanted and switched off
+    head, side = model.head().requires_grad_(False), model.frame.side
+    pixels = torch.empty(1, 3, side, side)
+    features = tuple(torch.empty(1, *level) for level in model.levels)
+    boxes = Prompts(None, None, torch.empty(GPU_PROMPTS, 4))
+    return Size(
+        parameters=sum(each.numel() for each in model.image_encoder.parameters()),
+        encode_macs=_macs(lambda: model.encode(pixels)),
+        decode_macs=_macs(lambda: head(features, None, boxes)) / GPU_PROMPTS,
+        cached_numbers=sum(math.prod(level) for level in model.levels),
+        largest_tensor=model.largest_tensor,
+    )
 
 
-def vit_largest(vision: Any) -> float:
-    """Every head's position bias between all tokens, or the hidden layer of the MLP."""
-    tokens = (vision.image_size // vision.patch_size) ** 2
-    return max(vision.num_attention_heads * tokens**2, tokens * vision.mlp_dim)
-
-
-def hiera_layers(backbone: Any) -> Iterator[Layer]:
-    """SAM 2's Hiera, which halves the grid and widens at the first block of a stage."""
-    grid = backbone.image_size[0] // backbone.patch_stride[0]
-    width = backbone.embed_dim_per_stage[0]
-    yield Layer(grid**2, 3 * math.prod(backbone.patch_kernel_size) * width)
-    number, window = 0, backbone.window_size_per_stage[0]
-    for stage, blocks in enumerate(backbone.blocks_per_stage):
-        for block in range(blocks):
-            out = backbone.embed_dim_per_stage[stage]
-            pools = block == 0 and 0 < stage <= backbone.num_query_pool_stages
-            side = grid if number in backbone.global_attention_blocks else window
-            padded = (math.ceil(grid / side) * side) ** 2
-            after = grid // backbone.query_stride[0] if pools else grid
-            asking = padded / math.prod(backbone.query_stride) if pools else padded
-            yield Layer(padded, 3 * width * out, 2 * asking * out * side**2)
-            if width != out:
-                yield Layer(grid**2, width * out)
-            yield Layer(asking, out**2)
-            yield Layer(after**2, 2 * out**2 * backbone.mlp_ratio)
-            # The first block of a stage still has the windows of the stage before.
-            grid, width, window = after, out, backbone.window_size_per_stage[stage]
-            number += 1
-
-
-def hiera_largest(backbone: Any) -> float:
-    """The hidden layer of the first stage's MLPs."""
-    grid = backbone.image_size[0] // backbone.patch_stride[0]
-    return grid**2 * backbone.embed_dim_per_stage[0] * backbone.mlp_ratio
-
-
-def decode_macs(decoder: Any, grid: int) -> float:
-    """Multiply-adds of the two-way transformer on the image's tokens, and of the masks."""
-    tokens, width = grid**2, decoder.hidden_size
-    inner = width // decoder.attention_downsample_rate
-    # Projections of the image's tokens: four a block and two at the end, of which the first block's
-    # queries, keys and values serve all prompts of a picture.
-    attention = 4 * decoder.num_hidden_layers + 2 - 3
-    upscaling = width * width + 4 * (width // 4) * (width // 2)
-    return tokens * (attention * width * inner + upscaling)
+def _macs(run: Callable[[], object]) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 2  # torch counts a multiply-add as two

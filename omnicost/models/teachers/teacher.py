@@ -14,10 +14,8 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 import torch
 from torch import nn
 
-from omnicost.errors import OmnicostError
 from omnicost.models.loading import model_type_of, read_folder, resolve
 from omnicost.models.teachers.frame import Frame, Prompts
-from omnicost.models.teachers.size import Size
 
 # transformers' `model_type` -> module and name of its `Promptable`
 REGISTRY: Final = {
@@ -75,15 +73,20 @@ class Promptable(nn.Module, ABC):
         """transformers' config of what `load` would load."""
         return cls._theirs().config_class.from_pretrained(path, local_files_only=True)
 
-    @staticmethod
-    @abstractmethod
-    def size(config: Any) -> Size:
-        """What pictures and prompts cost a model of that config."""
+    @classmethod
+    def untrained(cls, config: Any) -> Self:
+        """A model of that config."""
+        return cls(cls._theirs()(config))
 
     @property
     @abstractmethod
     def image_encoder(self) -> nn.Module:
         """The part that `EmbedConfig` may compile or lay out otherwise."""
+
+    @property
+    @abstractmethod
+    def largest_tensor(self) -> int:
+        """Numbers in the largest tensor while a picture is encoded."""
 
     @abstractmethod
     def encode(self, pixels: torch.Tensor) -> Features:
@@ -177,21 +180,16 @@ def load_promptable(spec: str, device: str = "cpu", attention: str = "sdpa") -> 
         MissingError, InputError: if the weights are absent, damaged or of no known model.
     """
     path = resolve(spec, "sam")
-    model = _class_of(path).load(path, attention)
+    model = class_of(path).load(path, attention)
     return model.to(device).eval().requires_grad_(False)
 
 
-def size_of(spec: str) -> Size | None:
-    """What pictures and prompts cost a model, by its config; None if it is not on this machine."""
-    try:
-        path = resolve(spec, "sam")
-        found = _class_of(path)
-        return found.size(found.config_of(path))
-    except (OmnicostError, OSError, ValueError):
-        return None  # loading it will say what it lacks
+def class_of(path: Path) -> type[Promptable]:
+    """The class of a folder or official file.
 
-
-def _class_of(path: Path) -> type[Promptable]:
+    Raises:
+        MissingError, InputError: if it is of no known model.
+    """
     module, name = REGISTRY["sam" if path.is_file() else model_type_of(path, "sam", REGISTRY)]
     found: type[Promptable] = getattr(importlib.import_module(module), name)
     return found

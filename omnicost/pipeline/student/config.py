@@ -131,7 +131,7 @@ class StudentConfig(Config):
     pseudo_min_score: float = Field(default=0.0, ge=0, le=1)
     # Or by their score, or by the IoU that cross-fitting on the masked images expects of it.
     pseudo_weight: Literal["one", "score", "recalibrated"] = "one"
-    # Of the generalised cross-entropy on pseudo-masks' pixels (`models.students.robust`).
+    # Of the generalised cross-entropy on pseudo-masks' pixels (`models.students.criterion`).
     pseudo_exponent: float = added_field(0.0, ge=0, le=1)
     skip_empty_images: bool = True  # as detectron2 does
     channels_last: bool = runtime_field(default=False)

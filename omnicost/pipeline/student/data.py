@@ -40,7 +40,7 @@ class Labels(NamedTuple):
     classes: np.ndarray  # (N,) int64
     weights: np.ndarray  # (N,) float32
     rles: tuple[dict[str, Any], ...]
-    exponents: np.ndarray | None = None  # (N,) float32 as of `models.students.robust`; None: all 0
+    exponents: np.ndarray | None = None  # (N,) float32 as of `criterion.generalised`; None: 0
 
 
 class PseudoLabels(NamedTuple):

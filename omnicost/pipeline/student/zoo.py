@@ -46,25 +46,28 @@ def train(
         derive_seed(seed, "student detectron2"),
     )
     names = training.dataset.class_names
-    return backend.train(settings, _pictures(training), names, plan, work, device, report)
+    return backend.train(settings, _records(training), names, plan, work, device, report)
 
 
-def _pictures(training: TrainingSet) -> list[backend.TrainingPicture]:
+def _records(training: TrainingSet) -> list[backend.Record]:
     """What each usable image teaches, for a trainer that reads pictures itself."""
-    dataset, pictures = training.dataset, []
+    dataset, records = training.dataset, []
     for index in training.indices.tolist():
         labels = training.labels(index)
         boxes = mask_api.toBbox(list(labels.rles)) if labels.rles else np.zeros((0, 4))
         boxes[:, 2:] += boxes[:, :2]
         height, width = dataset.sizes[index].tolist()
-        pictures.append(
-            backend.TrainingPicture(
-                dataset.path(index),
-                int(dataset.image_ids[index]),
-                (height, width),
-                boxes.astype(np.float32),
-                labels.classes,
-                labels.rles,
-            )
+        instances = [
+            {"bbox": box, "bbox_mode": 0, "category_id": int(kind), "segmentation": rle}  # XYXY_ABS
+            for box, kind, rle in zip(boxes.tolist(), labels.classes, labels.rles, strict=True)
+        ]
+        records.append(
+            {
+                "file_name": str(dataset.path(index)),
+                "image_id": int(dataset.image_ids[index]),
+                "height": height,
+                "width": width,
+                "annotations": instances,
+            }
         )
-    return pictures
+    return records

@@ -19,11 +19,14 @@ from transformers import ConvNextImageProcessor, ResNetBackbone, ResNetConfig
 
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
+from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain.card import About, write_card
 from omnicost.models.tiny.pretrain.loop import Schedule, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
+    MEAN,
     POOL,
+    STD,
     WEB,
     scenes,
     tight_boxes,
@@ -37,8 +40,6 @@ SCHEDULE = Schedule(steps=4000, learning_rate=2e-3, weight_decay=0.02, evaluate_
 SCENES_PER_STEP = 16
 HIDDEN_SIZES = (32, 64, 96, 128)
 DEPTHS = (2, 2, 1, 1)
-# ImageNet's, as in microsoft/resnet-50.
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 HEAD_WIDTH = 64
 TARGET_STRIDE = 2
 BACKGROUND_WEIGHT = 0.3
@@ -202,6 +203,12 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
     ).save_pretrained(folder)
     values = trained.figures | untrained
     write_card(folder, ABOUT, trained._replace(model=model.backbone, figures=values))
+
+
+def folder_beside(folder: Path) -> Path:
+    """The backbone that other recipes start from: beside their folder, or the shipped one."""
+    beside = folder.parent / FOLDER
+    return beside if beside.exists() else weights_path("backbone")
 
 
 def untrained_figures(backbone: nn.Module) -> dict[str, float]:

@@ -7,29 +7,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
 from omnicost.data.tiny.world import SPECS, Scene
+from omnicost.models.tiny.pretrain.average_precision import average_precision, xywh
 from omnicost.models.tiny.pretrain.detection_loss import phrase_tokens
-from omnicost.models.tiny.pretrain.pictures import DATASETS, scenes, tight_boxes, to_pixel_values
+from omnicost.models.tiny.pretrain.pictures import (
+    DATASETS,
+    MEAN,
+    STD,
+    scenes,
+    tight_boxes,
+    to_pixel_values,
+)
 
 HELD_OUT = 100  # pictures of each data set
 BATCH = 25
 LOWEST_SCORE = 0.02  # of the detections that AP is computed on
 CONFIDENCE = 0.3  # the paper's threshold, for recall and false boxes
-# ImageNet's, as in IDEA-Research/grounding-dino-tiny.
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class ScoredBoxes(NamedTuple):
     """Of one picture, N over ``LOWEST_SCORE``: boxes x0 y0 x1 y1 in pixels."""
 
     boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
     class_indices: NDArray[np.int64]
+    scores: NDArray[np.float32]
 
 
 def caption_of(names: Sequence[str]) -> str:
@@ -81,7 +86,7 @@ def _detections(
     queries, phrase = (scores >= LOWEST_SCORE).nonzero(as_tuple=True)
     classes = torch.tensor(asked)[phrase]
     kept = scores[queries, phrase]
-    return ScoredBoxes(boxes[queries].numpy(), kept.numpy(), classes.numpy())
+    return ScoredBoxes(boxes[queries].numpy(), classes.numpy(), kept.numpy())
 
 
 def figures(model: Any, tokenizer: Any, pictures: int = HELD_OUT) -> dict[str, float]:
@@ -92,7 +97,10 @@ def figures(model: Any, tokenizer: Any, pictures: int = HELD_OUT) -> dict[str, f
         held_out = scenes(world, "val", range(pictures))
         for caption in CAPTIONS:
             found = detect_in_batches(model, tokenizer, held_out, world, caption)
-            values[f"{world}/{caption} AP50"] = box_ap50(held_out, found, world)
+            outlines = [(xywh(boxes), classes, scores) for boxes, classes, scores in found]
+            values[f"{world}/{caption} AP50"] = average_precision(
+                held_out, outlines, world, "bbox", thresholds=1
+            )
             recall, false = recall_and_false(held_out, found)
             values[f"{world}/{caption} recall"] = recall
             values[f"{world}/{caption} false"] = false
@@ -110,54 +118,6 @@ def detect_in_batches(
         captions = [CAPTIONS[caption](scene, world) for scene in batch]
         found += detect(model, tokenizer, batch, captions, names)
     return found
-
-
-def box_ap50(pictures: Sequence[Scene], found: Sequence[ScoredBoxes], world: str) -> float:
-    """COCO's box AP at IoU 0.5, in [0, 1]."""
-    truth = COCO(_coco_truth(pictures, len(SPECS[world].class_names)))
-    evaluation: Any = COCOeval(truth, truth.load_res(_coco_rows(found)), "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # IoU thresholds from 0.5 up x recall x classes x areas x detections; -1 where there is nothing.
-    precision = np.asarray(evaluation.eval["precision"])[0, :, :, 0, -1]
-    return float(precision[precision > -1].mean())
-
-
-def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for image_id, scene in enumerate(pictures, 1):
-        for box, index in zip(tight_boxes(scene.masks), scene.class_indices, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": int(index) + 1,
-                    "bbox": _xywh(box),
-                    "area": float(np.prod(box[2:] - box[:2])),
-                    "iscrowd": 0,
-                }
-            )
-    side = pictures[0].image.shape[0]
-    images = [{"id": i + 1, "width": side, "height": side} for i in range(len(pictures))]
-    categories = [{"id": i + 1, "name": str(i)} for i in range(classes)]
-    return {"images": images, "annotations": annotations, "categories": categories}
-
-
-def _coco_rows(found: Sequence[ScoredBoxes]) -> list[dict[str, Any]]:
-    return [
-        {
-            "image_id": image_id,
-            "category_id": int(index) + 1,
-            "bbox": _xywh(box),
-            "score": float(score),
-        }
-        for image_id, detections in enumerate(found, 1)
-        for box, score, index in zip(*detections, strict=True)
-    ]
-
-
-def _xywh(box: NDArray[np.float32]) -> list[float]:
-    return [float(v) for v in (*box[:2], *(box[2:] - box[:2]))]
 
 
 def recall_and_false(

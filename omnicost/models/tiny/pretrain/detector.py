@@ -25,20 +25,21 @@ from transformers import (
 
 from omnicost.data.seeding import derive_seed, generator
 from omnicost.data.tiny.world import SPECS, Scene
-from omnicost.models.tiny import weights_path
 from omnicost.models.tiny.pretrain import backbone
 from omnicost.models.tiny.pretrain.card import About, write_card
-from omnicost.models.tiny.pretrain.detection_figures import MEAN, STD, caption_of, figures
+from omnicost.models.tiny.pretrain.detection_figures import caption_of, figures
 from omnicost.models.tiny.pretrain.detection_loss import (
     BoxTargets,
     all_predictions,
     detection_loss,
     phrase_tokens,
 )
-from omnicost.models.tiny.pretrain.loop import Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, summed, train
 from omnicost.models.tiny.pretrain.pictures import (
     DATASETS,
+    MEAN,
     POOL,
+    STD,
     WEB,
     tight_boxes,
     to_pixel_values,
@@ -178,9 +179,7 @@ def _loss_at(
     targets = targets_of(pictures, captions, inputs["input_ids"])
     images = np.stack([scene.image for scene in pictures])
     inputs["pixel_values"] = to_pixel_values(images, MEAN, STD)
-    losses = detection_loss(all_predictions(model, inputs), targets)
-    loss = torch.stack(list(losses.values())).sum()
-    return loss, {name: value.item() for name, value in losses.items()}
+    return summed(detection_loss(all_predictions(model, inputs), targets))
 
 
 def save(model: Any, tokenizer: BertTokenizer, folder: Path) -> None:
@@ -200,8 +199,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
     words = [name for world in (WEB, *DATASETS) for name in SPECS[world].class_names]
     tokenizer = bert_tokenizer(words)
     model = build(tokenizer)
-    beside = folder.parent / backbone.FOLDER
-    start_backbone(model, beside if beside.exists() else weights_path("backbone"))
+    start_backbone(model, backbone.folder_beside(folder))
     trained = train(
         model,
         partial(_loss_at, model, tokenizer, names),

@@ -136,6 +136,12 @@ def train(
     return Trained(model, state.step, state.seconds, figures)
 
 
+def summed(losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """What a step returns whose loss has parts: their sum, and each of them as a figure."""
+    loss = torch.stack(list(losses.values())).sum()
+    return loss, {name: value.item() for name, value in losses.items()}
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Trainable parameters in two groups: matrices decay; norms, biases and embeddings do not."""
     embeddings = {

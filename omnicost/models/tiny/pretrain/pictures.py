@@ -16,9 +16,9 @@ from omnicost.data.tiny.world import SPECS, Scene, render
 
 DATASETS = ("tiny-coco", "tiny-ade20k", "tiny-cityscapes")
 WEB = "tiny-web"
-
-
 POOL = 20_000  # training pictures of tiny-web; drawing one takes longer than learning from it
+# ImageNet's, as in microsoft/resnet-50 and IDEA-Research/grounding-dino-tiny.
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class _Packed(NamedTuple):

@@ -9,16 +9,16 @@ the interactive part (further points from the error, mask prompts), which the pi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SamConfig, SamImageProcessor, SamModel
@@ -124,14 +124,8 @@ class Targets(NamedTuple):
 
     def take(self, rows: slice) -> Targets:
         """Some of the masks, of the same pictures."""
-        return Targets(
-            self.images,
-            self.scene_index[rows],
-            self.masks[rows],
-            self.points[rows],
-            self.boxes[rows],
-            self.prompts[rows],
-        )
+        of_masks: Any = (part[rows] for part in self[1:])
+        return Targets(self.images, *of_masks)
 
 
 class _Packed(NamedTuple):
@@ -325,10 +319,7 @@ def save(model: SamModel, folder: Path) -> None:
 
     The config asks for single precision, so that they are loaded as such.
     """
-    model.save_pretrained(folder)
-    path = folder / "model.safetensors"
-    halves = {name: value.half() for name, value in load_file(path).items()}
-    save_file(halves, path, metadata={"format": "pt"})
+    model.save_pretrained(folder, state_dict=copy.deepcopy(model).half().state_dict())
     frame, longest = {"height": SIDE, "width": SIDE}, {"longest_edge": SIDE}
     SamImageProcessor(
         size=longest, pad_size=frame, mask_size=longest, mask_pad_size=frame

@@ -15,22 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from hotcoco import COCO, COCOeval
 from torch import Tensor, nn
 from transformers import Mask2FormerImageProcessor
 
-from omnicost.data.rle import encode
 from omnicost.data.seeding import derive_seed
 from omnicost.data.tiny.world import SPECS, Scene
 from omnicost.models.pixels import PIXEL_MEAN, PIXEL_STD
 from omnicost.models.students import student as interface
 from omnicost.models.students.settings import TINY_MASK2FORMER
 from omnicost.models.students.start import begin_from, read_start, write_folder
-from omnicost.models.students.student import ImageTargets, Prediction, Student
-from omnicost.models.tiny import weights_path
+from omnicost.models.students.student import ImageTargets, Student
 from omnicost.models.tiny.pretrain import backbone
+from omnicost.models.tiny.pretrain.average_precision import average_precision
 from omnicost.models.tiny.pretrain.card import About, write_card
-from omnicost.models.tiny.pretrain.loop import Schedule, train
+from omnicost.models.tiny.pretrain.loop import Schedule, summed, train
 from omnicost.models.tiny.pretrain.pictures import DATASETS, POOL, WEB, scenes, web_scenes
 from omnicost.progress import Progress
 
@@ -88,9 +86,7 @@ def batch_of(pictures: Sequence[Scene]) -> tuple[Tensor, list[ImageTargets]]:
 
 
 def _loss_at(model: Student, step: int) -> tuple[Tensor, dict[str, float]]:
-    losses = model.loss(*batch_of(web_scenes(FOLDER, step, SCENES_PER_STEP)))
-    loss = torch.stack(list(losses.values())).sum()
-    return loss, {name: value.item() for name, value in losses.items()}
+    return summed(model.loss(*batch_of(web_scenes(FOLDER, step, SCENES_PER_STEP))))
 
 
 def figures(model: Any, pictures: int = HELD_OUT) -> dict[str, float]:
@@ -99,7 +95,7 @@ def figures(model: Any, pictures: int = HELD_OUT) -> dict[str, float]:
     for world in (WEB, *DATASETS):
         held_out = scenes(world, "val", range(pictures))
         found = naming(model, SPECS[world].class_names).predict([s.image for s in held_out])
-        values[f"{world}/mask AP"] = mask_ap(held_out, found, len(SPECS[world].class_names))
+        values[f"{world}/mask AP"] = average_precision(held_out, found, world, "segmentation")
     return values
 
 
@@ -114,44 +110,6 @@ def naming(model: Any, names: Sequence[str]) -> Any:
         {name: value[kept] for name, value in model.class_predictor.state_dict().items()}
     )
     return part
-
-
-def mask_ap(pictures: Sequence[Scene], found: Sequence[Prediction], classes: int) -> float:
-    """COCO's mask AP over IoU 0.5 to 0.95, in [0, 1]."""
-    truth = COCO(_coco_truth(pictures, classes))
-    rows = [
-        {"image_id": image, "category_id": int(index) + 1, "segmentation": rle, "score": float(s)}
-        for image, prediction in enumerate(found, 1)
-        for rle, index, s in zip(*prediction, strict=True)
-    ]
-    evaluation: Any = COCOeval(truth, truth.load_res(rows), "segm")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # IoU thresholds x recall x classes x areas x detections; -1 where there is nothing.
-    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-    return float(precision[precision > -1].mean())
-
-
-def _coco_truth(pictures: Sequence[Scene], classes: int) -> dict[str, Any]:
-    annotations: list[dict[str, Any]] = []
-    for image_id, scene in enumerate(pictures, 1):
-        rles = encode(scene.masks)
-        for mask, rle, index in zip(scene.masks, rles, scene.class_indices, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": int(index) + 1,
-                    "segmentation": rle,
-                    "bbox": [0.0, 0.0, 0.0, 0.0],  # not read when masks are compared
-                    "area": float(mask.sum()),
-                    "iscrowd": 0,
-                }
-            )
-    height, width = pictures[0].image.shape[:2]
-    images = [{"id": i + 1, "width": width, "height": height} for i in range(len(pictures))]
-    categories = [{"id": i + 1, "name": str(i)} for i in range(classes)]
-    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def save(model: Any, folder: Path) -> None:
@@ -170,8 +128,7 @@ def pretrain(folder: Path, work: Path, schedule: Schedule, report: Progress | No
 
     Starts from the backbone beside ``folder``, or from the shipped one.
     """
-    beside = folder.parent / backbone.FOLDER
-    model = build(str(beside if beside.exists() else weights_path("backbone")))
+    model = build(str(backbone.folder_beside(folder)))
     trained = train(
         model, partial(_loss_at, model), schedule, work, evaluate=figures, report=report
     )
