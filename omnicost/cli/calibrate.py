@@ -34,30 +34,20 @@ def calibrate(
         ),
     ] = None,
     per_row: Annotated[
-        float | None,
-        typer.Option("--per-row", min=0.001, help="Annotations in a row that does not count them."),
+        float | None, typer.Option(min=0.001, help="Annotations in a row that does not count them.")
     ] = None,
-    only: Annotated[
-        str | None, typer.Option("--only", help="Rows to use, as column=value.")
-    ] = None,
-    seconds_column: Annotated[
-        str | None, typer.Option("--seconds-column", help="Column of a row's seconds.")
-    ] = None,
+    only: Annotated[str | None, typer.Option(help="Rows to use, as column=value.")] = None,
+    seconds_column: Annotated[str | None, typer.Option(help="Column of a row's seconds.")] = None,
     count_column: Annotated[
-        str | None, typer.Option("--count-column", help="Column of annotations in a row.")
+        str | None, typer.Option(help="Column of annotations in a row.")
     ] = None,
-    annotator_column: Annotated[
-        str | None, typer.Option("--annotator-column", help="Column of the annotator.")
-    ] = None,
-    type_column: Annotated[
-        str | None, typer.Option("--type-column", help="Column of the annotation type.")
-    ] = None,
+    annotator_column: Annotated[str | None, typer.Option(help="Column of the annotator.")] = None,
+    type_column: Annotated[str | None, typer.Option(help="Column of the annotation type.")] = None,
     ended_column: Annotated[
-        str | None, typer.Option("--ended-column", help="Column of when a row ended (ISO 8601).")
+        str | None, typer.Option(help="Column of when a row ended (ISO 8601).")
     ] = None,
     activity_column: Annotated[
-        str | None,
-        typer.Option("--activity-column", help="Column of label, review, rework or setup."),
+        str | None, typer.Option(help="Column of label, review, rework or setup.")
     ] = None,
     keep_idle: Annotated[
         bool, typer.Option("--keep-idle", help="Keep rows that look like idle time.")

@@ -31,11 +31,10 @@ def cost(
     dataset: DatasetOption = None,
     annotations: AnnotationsOption = None,
     policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", help="Mixture to price, as mask=0.1,point=0.9; repeats."),
+        list[str] | None, typer.Option(help="Mixture to price, as mask=0.1,point=0.9; repeats.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Images to label, if not all of it.")
+        int | None, typer.Option(min=1, help="Images to label, if not all of it.")
     ] = None,
     times: TimesOption = None,
     time: TimeOption = None,

@@ -25,8 +25,7 @@ FolderArgument = Annotated[
     typer.Argument(metavar="DIR", help="The unpacked data set's folder, or a COCO-format file."),
 ]
 SplitOption = Annotated[
-    str | None,
-    typer.Option("--split", help="train, val, all, or a file's own; left out: every split there."),
+    str | None, typer.Option(help="train, val, all, or a file's own; left out: every split there.")
 ]
 COUNTS = (
     "layout",
@@ -174,26 +173,22 @@ def import_(
     export: Annotated[
         Path, typer.Argument(metavar="EXPORT", help="A labelling tool's export: file or folder.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="A new folder for the set.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the set.")],
     images: Annotated[
-        Path | None,
-        typer.Option("--images", help="Folder of the photos; left out: the export's own."),
+        Path | None, typer.Option(help="Folder of the photos; left out: the export's own.")
     ] = None,
     like: Annotated[
-        Path | None,
-        typer.Option("--like", help="COCO file whose classes, their ids and image ids to keep."),
+        Path | None, typer.Option(help="COCO file whose classes, their ids and image ids to keep.")
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
-            "--manifest",
             help="The plan's manifest.csv: which type each photo was given out for. It tells "
-            "photos with nothing to draw from photos that nobody labelled.",
+            "photos with nothing to draw from photos that nobody labelled."
         ),
     ] = None,
     annotators: Annotated[
-        Annotators,
-        typer.Option("--annotators", help="Whose labels count where several labelled an image."),
+        Annotators, typer.Option(help="Whose labels count where several labelled an image.")
     ] = Annotators.LAST,
     only_labelled: Annotated[
         bool, typer.Option("--only-labelled", help="Leave photos without a label out.")

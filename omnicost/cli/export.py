@@ -39,19 +39,16 @@ class ExportFormat(StrEnum):
 
 def export(
     data: DataArgument,
-    out: Annotated[
-        Path, typer.Option("--out", help="File to write; a folder for label-studio and yolo.")
-    ],
+    out: Annotated[Path, typer.Option(help="File to write; a folder for label-studio and yolo.")],
     cell: CellOption = None,
     store: StoreOption = Path("store"),
     policy: Annotated[
-        str | None, typer.Option("--policy", help="Without a cell: as mask=0.1,point=0.9.")
+        str | None, typer.Option(help="Without a cell: as mask=0.1,point=0.9.")
     ] = None,
     pseudomasks: Annotated[
-        list[Path] | None,
-        typer.Option("--pseudomasks", help="Without a cell: the masks to merge; repeats."),
+        list[Path] | None, typer.Option(help="Without a cell: the masks to merge; repeats.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Without a cell: seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Without a cell: seed of the split.")] = 0,
     split: SplitOption = "train",
     root: RootOption = None,
     form: Annotated[

@@ -42,7 +42,7 @@ def pilot(
     images: Annotated[str, IMAGES],
     dataset: DatasetOption = None,
     annotations: AnnotationsOption = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="How many images get masks.")] = 100,
+    count: Annotated[int, typer.Option(min=1, help="How many images get masks.")] = 100,
     like: LikeOption = None,
     times: TimesOption = None,
     time: TimeOption = None,
@@ -51,14 +51,13 @@ def pilot(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out",
             help="Folder for the list of images, labelling tasks and the card.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     image_prefix: ImagePrefixOption = "",
     force: ForceOption = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which images.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """What to measure first, when nothing was: masks on some images, and a teacher, no student.

@@ -32,21 +32,15 @@ plot = Verbs(name="plot", help="Draw results.", no_args_is_help=True)
 
 ResultsOption = Annotated[
     list[Path] | None,
-    typer.Option("--results", help="Rows of a sweep (JSON Lines); repeats. The paper's if absent."),
+    typer.Option(help="Rows of a sweep (JSON Lines); repeats. The paper's if absent."),
 ]
-DatasetsOption = Annotated[
-    str | None, typer.Option("--dataset", help="Data sets to draw, such as coco,ade20k.")
-]
+DatasetsOption = Annotated[str | None, typer.Option(help="Data sets to draw, such as coco,ade20k.")]
 VariantOption = Annotated[
-    str | None, typer.Option("--variant", help="Variant to draw, where the rows hold several.")
+    str | None, typer.Option(help="Variant to draw, where the rows hold several.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Picture to write: .png, .svg or .pdf.")]
-WidthOption = Annotated[
-    float, typer.Option("--width", min=2, max=40, help="Width of the picture in inches.")
-]
-UnitOption = Annotated[
-    CostUnit, typer.Option("--unit", help="Seconds per image, total hours, or money.")
-]
+OutOption = Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")]
+WidthOption = Annotated[float, typer.Option(min=2, max=40, help="Width of the picture in inches.")]
+UnitOption = Annotated[CostUnit, typer.Option(help="Seconds per image, total hours, or money.")]
 
 
 @plot.command("pareto")
@@ -119,25 +113,21 @@ def masks(
     cell: CellOption = None,
     store: StoreOption = Path("store"),
     pseudomasks: Annotated[
-        Path | None,
-        typer.Option("--pseudomasks", help="Without a cell: what the pseudo-mask step wrote."),
+        Path | None, typer.Option(help="Without a cell: what the pseudo-mask step wrote.")
     ] = None,
     before: Annotated[
-        Path | None,
-        typer.Option("--before", help="Another one on the same images: the untuned teacher's."),
+        Path | None, typer.Option(help="Another one on the same images: the untuned teacher's.")
     ] = None,
-    detections: Annotated[
-        Path | None, typer.Option("--detections", help="What the detect step wrote.")
-    ] = None,
+    detections: Annotated[Path | None, typer.Option(help="What the detect step wrote.")] = None,
     image: Annotated[
-        list[int] | None, typer.Option("--image", help="Id of an image to show; repeats.")
+        list[int] | None, typer.Option(help="Id of an image to show; repeats.")
     ] = None,
     images: Annotated[
-        int, typer.Option("--images", min=1, max=40, help="Images drawn where none is named.")
+        int, typer.Option(min=1, max=40, help="Images drawn where none is named.")
     ] = 4,
     split: SplitOption = "train",
     root: RootOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     out: OutOption = Path("masks.png"),
     width: WidthOption = 7.2,
     force: ForceOption = False,

@@ -30,27 +30,25 @@ class PredictionFormat(StrEnum):
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
     photos: Annotated[Path, typer.Argument(help="Folder of pictures, searched in depth.")],
-    out: Annotated[
-        Path, typer.Option("--out", help="File to write; a folder for label-studio.")
-    ] = Path("predictions.json"),
+    out: Annotated[Path, typer.Option(help="File to write; a folder for label-studio.")] = Path(
+        "predictions.json"
+    ),
     form: Annotated[
         PredictionFormat,
         typer.Option("--format", help="COCO file, COCO's results list, or masks to correct."),
     ] = PredictionFormat.COCO,
     least_score: Annotated[
         float | None,
-        typer.Option(
-            "--least-score", min=0, max=1, help="0.05 for COCO, 0.5 for correction if absent."
-        ),
+        typer.Option(min=0, max=1, help="0.05 for COCO, 0.5 for correction if absent."),
     ] = None,
     ids: Annotated[
-        Path | None, typer.Option("--ids", help="COCO file whose image ids to use, by file name.")
+        Path | None, typer.Option(help="COCO file whose image ids to use, by file name.")
     ] = None,
     image_prefix: ImagePrefixOption = "",
     device: Annotated[
-        str | None, typer.Option("--device", help="Such as cuda:1; a GPU if there is one.")
+        str | None, typer.Option(help="Such as cuda:1; a GPU if there is one.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at once.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 8,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

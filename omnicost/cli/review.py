@@ -14,12 +14,12 @@ from omnicost.cli.shared.progress import progress_bar
 
 def review(
     model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
-    hours: Annotated[float, typer.Option("--hours", min=0, help="Of annotators, to fill.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of tasks to make.")] = Path("review"),
+    hours: Annotated[float, typer.Option(min=0, help="Of annotators, to fill.")],
+    out: Annotated[Path, typer.Option(help="Folder of tasks to make.")] = Path("review"),
     times: TimesOption = None,
     time: TimeOption = None,
     image_prefix: ImagePrefixOption = "",
-    device: Annotated[str, typer.Option("--device", help="Such as cpu or cuda:0.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Such as cpu or cuda:0.")] = "cpu",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

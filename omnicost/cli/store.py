@@ -24,9 +24,7 @@ FolderOption = Annotated[Path, typer.Option("--store", help="Folder of the store
 @store.command("ls")
 def ls(
     folder: FolderOption = Path("store"),
-    stage: Annotated[
-        str | None, typer.Option("--stage", help="Only this kind, such as teacher.")
-    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this kind, such as teacher.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List artefacts: what they are, their size, what they took, and how long they waited for data.
@@ -103,12 +101,9 @@ def verify(
 def gc(
     folder: FolderOption = Path("store"),
     keep: Annotated[
-        list[str] | None,
-        typer.Option("--keep", help="Delete artefacts that no such card needs; repeats."),
+        list[str] | None, typer.Option(help="Delete artefacts that no such card needs; repeats.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of the kept cards' data set.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the kept cards' data set.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:

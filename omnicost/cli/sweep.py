@@ -33,45 +33,38 @@ def sweep(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder that the data set is unpacked in.")
+        Path | None, typer.Option(help="Folder that the data set is unpacked in.")
     ] = None,
     store: running.StagesOption = Path("store"),
-    results: Annotated[
-        Path, typer.Option("--results", help="Folder for the rows and the plot.")
-    ] = Path("results"),
-    seeds: Annotated[str | None, typer.Option("--seeds", help="A count, or a list as 0,7.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder for the rows and the plot.")] = Path(
+        "results"
+    ),
+    seeds: Annotated[str | None, typer.Option(help="A count, or a list as 0,7.")] = None,
     only: Annotated[
-        list[str] | None,
-        typer.Option("--only", help="Cells to run, as mask=0.1,type=point; repeats."),
+        list[str] | None, typer.Option(help="Cells to run, as mask=0.1,type=point; repeats.")
     ] = None,
     settings: running.ChangesOption = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The card, shrunk to a trial run on 40 images.")
     ] = False,
     teacher_only: Annotated[
-        bool,
-        typer.Option("--teacher-only", help="Measure pseudo-masks; train no student."),
+        bool, typer.Option("--teacher-only", help="Measure pseudo-masks; train no student.")
     ] = False,
     dry_run: running.DryRunOption = False,
     decide: Annotated[
-        bool,
-        typer.Option("--decide", help="Train only the students that still change a plan."),
+        bool, typer.Option("--decide", help="Train only the students that still change a plan.")
     ] = False,
     budgets: Annotated[
-        str | None,
-        typer.Option("--budgets", help="Labelling hours that matter, as 50h,500h; decides."),
+        str | None, typer.Option(help="Labelling hours that matter, as 50h,500h; decides.")
     ] = None,
     regret: Annotated[
-        float | None,
-        typer.Option("--regret", help="AP that plans may be expected to lose; decides."),
+        float | None, typer.Option(help="AP that plans may be expected to lose; decides.")
     ] = None,
     device_hours: Annotated[
-        float | None,
-        typer.Option("--device-hours", help="Most hours of devices for the card; decides."),
+        float | None, typer.Option(help="Most hours of devices for the card; decides.")
     ] = None,
     forecast: Annotated[
-        bool,
-        typer.Option("--forecast", help="The front from what the store holds; run nothing."),
+        bool, typer.Option("--forecast", help="The front from what the store holds; run nothing.")
     ] = False,
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")

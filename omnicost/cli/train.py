@@ -21,23 +21,19 @@ def train(
     labelled: Annotated[
         Path, typer.Argument(help="A set with given labels, as omnicost data import writes.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")] = Path(
-        "model"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the model to make.")] = Path("model"),
     base: Annotated[
-        str,
-        typer.Option("--base", help="Recipe, models and resources: paper, tiny, or a card's path."),
+        str, typer.Option(help="Recipe, models and resources: paper, tiny, or a card's path.")
     ] = "paper",
     validation: Annotated[
         Path | None,
         typer.Option("--val", help="A set with masks to score on; else a fifth of the masked."),
     ] = None,
     start: Annotated[
-        str | None,
-        typer.Option("--start", help="A released student to begin from: a folder or hub id."),
+        str | None, typer.Option(help="A released student to begin from: a folder or hub id.")
     ] = None,
     settings: running.ChangesOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
     store: running.StagesOption = Path("store"),
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps with the tiny models, as a trial.")

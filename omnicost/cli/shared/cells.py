@@ -17,16 +17,11 @@ DataArgument = Annotated[
     str, typer.Argument(help="The data set: its folder, or a tiny set's name.")
 ]
 CellOption = Annotated[
-    str | None,
-    typer.Option("--cell", help="A sweep's finished cell, or the source of its row."),
+    str | None, typer.Option(help="A sweep's finished cell, or the source of its row.")
 ]
-StoreOption = Annotated[
-    Path, typer.Option("--store", help="The sweep's store, to find the cell in.")
-]
-SplitOption = Annotated[str, typer.Option("--split", help="Split of the data set.")]
-RootOption = Annotated[
-    Path | None, typer.Option("--root", help="Folder that a tiny set is drawn in.")
-]
+StoreOption = Annotated[Path, typer.Option(help="The sweep's store, to find the cell in.")]
+SplitOption = Annotated[str, typer.Option(help="Split of the data set.")]
+RootOption = Annotated[Path | None, typer.Option(help="Folder that a tiny set is drawn in.")]
 
 
 def open_data_of(

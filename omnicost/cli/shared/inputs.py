@@ -25,9 +25,7 @@ def _finite(wage: float | None) -> float | None:
 DatasetOption = Annotated[
     str | None,
     typer.Option(
-        "--dataset",
-        help="Built-in statistics: coco, ade20k or cityscapes.",
-        autocompletion=complete_datasets,
+        help="Built-in statistics: coco, ade20k or cityscapes.", autocompletion=complete_datasets
     ),
 ]
 IMAGES = typer.Option("--images", help="A count, a folder of pictures, or a COCO-format file.")
@@ -36,30 +34,23 @@ ImagesOption = Annotated[str | None, IMAGES]
 LikeOption = Annotated[
     str | None,
     typer.Option(
-        "--like",
         help="Two or more data sets that yours resembles, as coco,ade20k, where nothing of "
-        "yours was measured.",
+        "yours was measured."
     ),
 ]
 AnnotationsOption = Annotated[
-    Path | None,
-    typer.Option("--annotations", help="COCO-format file whose own K, c and n to use."),
+    Path | None, typer.Option(help="COCO-format file whose own K, c and n to use.")
 ]
 TimesOption = Annotated[
-    Path | None,
-    typer.Option("--times", help="YAML of labelling times, such as calibrate writes."),
+    Path | None, typer.Option(help="YAML of labelling times, such as calibrate writes.")
 ]
 TimeOption = Annotated[
-    list[str] | None,
-    typer.Option("--time", help="One labelling time, as box=7.4 or mask=sam-late; repeats."),
+    list[str] | None, typer.Option(help="One labelling time, as box=7.4 or mask=sam-late; repeats.")
 ]
 WageOption = Annotated[
-    float | None,
-    typer.Option("--wage", min=0, callback=_finite, help="Pay of one hour, to show money."),
+    float | None, typer.Option(min=0, callback=_finite, help="Pay of one hour, to show money.")
 ]
-CurrencyOption = Annotated[
-    str, typer.Option("--currency", callback=read_currency, help="Currency of the wage.")
-]
+CurrencyOption = Annotated[str, typer.Option(callback=read_currency, help="Currency of the wage.")]
 
 
 def names_of(text: str | None) -> list[str]:

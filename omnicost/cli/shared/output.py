@@ -24,7 +24,6 @@ OUTPUT_PANEL: Final = "Output"
 ImagePrefixOption = Annotated[
     str,
     typer.Option(
-        "--image-prefix",
         help="Put before file names in tasks, as https://host/photos/ or "
         "'/data/local-files/?d=photos/' for Label Studio's local files.",
         rich_help_panel=OUTPUT_PANEL,

@@ -25,17 +25,13 @@ _TEAM = "Bill and calendar"
 StudentsOption = Annotated[
     str | None,
     typer.Option(
-        "--dataset",
         help="Statistics and students of coco, ade20k or cityscapes; or which of --results.",
         autocompletion=complete_datasets,
     ),
 ]
-BudgetOption = Annotated[
-    str | None, typer.Option("--budget", help="As 500h, 3days, or 12000usd with --wage.")
-]
+BudgetOption = Annotated[str | None, typer.Option(help="As 500h, 3days, or 12000usd with --wage.")]
 TargetOption = Annotated[
-    str | None,
-    typer.Option("--target", help="As 95%: the cheapest way to that share of full AP."),
+    str | None, typer.Option(help="As 95%: the cheapest way to that share of full AP.")
 ]
 ResultsOption = Annotated[
     list[Path] | None,
@@ -48,50 +44,39 @@ ResultsOption = Annotated[
     ),
 ]
 VariantOption = Annotated[
-    str | None, typer.Option("--variant", help="Which variant's rows of --results to use.")
+    str | None, typer.Option(help="Which variant's rows of --results to use.")
 ]
 InHandOption = Annotated[
     Path | None,
     typer.Option(
-        "--in-hand",
         help="Labels that exist: an earlier manifest.csv, or a COCO-format set or file. Each is "
-        "kept or raised, and only new ones are paid for.",
+        "kept or raised, and only new ones are paid for."
     ),
 ]
 MasksFirstOption = Annotated[
     Path | None,
     typer.Option(
-        "--masks-first",
-        help="Which images get masks first: review.csv of omnicost review; else a seeded draw.",
+        help="Which images get masks first: review.csv of omnicost review; else a seeded draw."
     ),
 ]
 TypesOption = Annotated[
     str | None,
-    typer.Option(
-        "--types",
-        help="What annotators can do, as point,box,mask.",
-        autocompletion=complete_types,
-    ),
+    typer.Option(help="What annotators can do, as point,box,mask.", autocompletion=complete_types),
 ]
 MaxHoursOption = Annotated[
-    list[str] | None,
-    typer.Option("--max-hours", help="Hours there are for a type, as mask=100; repeats."),
+    list[str] | None, typer.Option(help="Hours there are for a type, as mask=100; repeats.")
 ]
 ConfidenceOption = Annotated[
-    float | None,
-    typer.Option("--confidence", help="Chance with which the spend fits, or the target holds."),
+    float | None, typer.Option(help="Chance with which the spend fits, or the target holds.")
 ]
-DrawsOption = Annotated[
-    int, typer.Option("--draws", min=100, max=100_000, help="Draws of what is uncertain.")
-]
-PlanSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of draws and manifest.")]
+DrawsOption = Annotated[int, typer.Option(min=100, max=100_000, help="Draws of what is uncertain.")]
+PlanSeedOption = Annotated[int, typer.Option(min=0, help="Of draws and manifest.")]
 
 # --- bill and calendar
 
 ReviewOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--review",
         help="Checking, as a share of labelling time: 15% or box=10%; repeats. Assumed: 15%.",
         rich_help_panel=_TEAM,
     ),
@@ -99,15 +84,12 @@ ReviewOption = Annotated[
 ReworkOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--rework",
-        help="Labelling done again, as a share of it. Assumed: 5%.",
-        rich_help_panel=_TEAM,
+        help="Labelling done again, as a share of it. Assumed: 5%.", rich_help_panel=_TEAM
     ),
 ]
 IdleOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--idle",
         help="Paid time in which nothing is labelled, as a share of it. Assumed: 10%.",
         rich_help_panel=_TEAM,
     ),
@@ -115,32 +97,22 @@ IdleOption = Annotated[
 SetupOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--setup",
         help="Hours before a type's first label, as 8h or mask=16h; repeats. None if absent.",
         rich_help_panel=_TEAM,
     ),
 ]
 AnnotatorsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--annotators", min=1, help="How many work: adds a calendar.", rich_help_panel=_TEAM
-    ),
+    int | None, typer.Option(min=1, help="How many work: adds a calendar.", rich_help_panel=_TEAM)
 ]
-HoursAWeekOption = Annotated[
-    float, typer.Option("--hours-a-week", help="Paid hours of each.", rich_help_panel=_TEAM)
-]
+HoursAWeekOption = Annotated[float, typer.Option(help="Paid hours of each.", rich_help_panel=_TEAM)]
 HoursADayOption = Annotated[
-    float,
-    typer.Option(
-        "--hours-a-day", min=0.1, max=24, help="Of a day in --budget.", rich_help_panel=_TEAM
-    ),
+    float, typer.Option(min=0.1, max=24, help="Of a day in --budget.", rich_help_panel=_TEAM)
 ]
 WeeksOption = Annotated[
-    float | None,
-    typer.Option("--weeks", help="Deadline, in weeks from the start.", rich_help_panel=_TEAM),
+    float | None, typer.Option(help="Deadline, in weeks from the start.", rich_help_panel=_TEAM)
 ]
 StartOption = Annotated[
-    str | None, typer.Option("--start", help="First day, as 2026-12-01.", rich_help_panel=_TEAM)
+    str | None, typer.Option(help="First day, as 2026-12-01.", rich_help_panel=_TEAM)
 ]
 
 # --- output
@@ -148,20 +120,17 @@ StartOption = Annotated[
 ManifestOption = Annotated[
     Path | None,
     typer.Option(
-        "--manifest",
         help="Folder for the lists of which image gets what, with tasks for labelling tools.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
 PageOption = Annotated[
     Path | None,
-    typer.Option(
-        "--page", help="Write the report as one .html file.", rich_help_panel=OUTPUT_PANEL
-    ),
+    typer.Option(help="Write the report as one .html file.", rich_help_panel=OUTPUT_PANEL),
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", help="Draw the plan: .png, .svg or .pdf.", rich_help_panel=OUTPUT_PANEL),
+    typer.Option(help="Draw the plan: .png, .svg or .pdf.", rich_help_panel=OUTPUT_PANEL),
 ]
 
 

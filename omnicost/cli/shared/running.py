@@ -8,19 +8,15 @@ from typing import Annotated
 import typer
 
 StagesOption = Annotated[
-    Path, typer.Option("--store", help="Folder of finished stages, shared by all that computes.")
+    Path, typer.Option(help="Folder of finished stages, shared by all that computes.")
 ]
 ChangesOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats."),
+    list[str] | None, typer.Option("--set", help="A change, as recipe.teacher.steps=100; repeats.")
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Count, price, say what is missing; run nothing.")
 ]
-AddressOption = Annotated[
-    str | None, typer.Option("--address", help="Ray cluster; this machine if absent.")
-]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster; this machine if absent.")]
 CpusOption = Annotated[
-    int | None,
-    typer.Option("--cpus", min=1, help="CPUs of this machine to use; all if absent."),
+    int | None, typer.Option(min=1, help="CPUs of this machine to use; all if absent.")
 ]
