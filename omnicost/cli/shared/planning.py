@@ -1,14 +1,9 @@
-"""Options of `omnicost plan` by panel, and what their texts say."""
+"""What the texts of `omnicost plan`'s options say."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from omnicost.cli.shared.completion import complete_datasets, complete_types
-from omnicost.cli.shared.output import OUTPUT_PANEL
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,121 +12,6 @@ if TYPE_CHECKING:
     from omnicost.annotation import AnnotationType
     from omnicost.campaign.team import Team
     from omnicost.cost import LabellingTimes, OverheadsByType
-
-_TEAM = "Bill and calendar"
-
-# --- what is planned
-
-StudentsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Statistics and students of coco, ade20k or cityscapes; or which of --results.",
-        autocompletion=complete_datasets,
-    ),
-]
-BudgetOption = Annotated[str | None, typer.Option(help="As 500h, 3days, or 12000usd with --wage.")]
-TargetOption = Annotated[
-    str | None, typer.Option(help="As 95%: the cheapest way to that share of full AP.")
-]
-ResultsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--results",
-        "--pilot",
-        help="Rows (JSON Lines) that a sweep of yours wrote: the plan rests on them instead of "
-        "the paper's. With --like, rows of data sets that it does not name are a pilot: a few "
-        "students of your project beside many of others. Both names are one option; repeats.",
-    ),
-]
-VariantOption = Annotated[
-    str | None, typer.Option(help="Which variant's rows of --results to use.")
-]
-InHandOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Labels that exist: an earlier manifest.csv, or a COCO-format set or file. Each is "
-        "kept or raised, and only new ones are paid for."
-    ),
-]
-MasksFirstOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Which images get masks first: review.csv of omnicost review; else a seeded draw."
-    ),
-]
-TypesOption = Annotated[
-    str | None,
-    typer.Option(help="What annotators can do, as point,box,mask.", autocompletion=complete_types),
-]
-MaxHoursOption = Annotated[
-    list[str] | None, typer.Option(help="Hours there are for a type, as mask=100; repeats.")
-]
-ConfidenceOption = Annotated[
-    float | None, typer.Option(help="Chance with which the spend fits, or the target holds.")
-]
-DrawsOption = Annotated[int, typer.Option(min=100, max=100_000, help="Draws of what is uncertain.")]
-PlanSeedOption = Annotated[int, typer.Option(min=0, help="Of draws and manifest.")]
-
-# --- bill and calendar
-
-ReviewOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Checking, as a share of labelling time: 15% or box=10%; repeats. Assumed: 15%.",
-        rich_help_panel=_TEAM,
-    ),
-]
-ReworkOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Labelling done again, as a share of it. Assumed: 5%.", rich_help_panel=_TEAM
-    ),
-]
-IdleOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Paid time in which nothing is labelled, as a share of it. Assumed: 10%.",
-        rich_help_panel=_TEAM,
-    ),
-]
-SetupOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Hours before a type's first label, as 8h or mask=16h; repeats. None if absent.",
-        rich_help_panel=_TEAM,
-    ),
-]
-AnnotatorsOption = Annotated[
-    int | None, typer.Option(min=1, help="How many work: adds a calendar.", rich_help_panel=_TEAM)
-]
-HoursAWeekOption = Annotated[float, typer.Option(help="Paid hours of each.", rich_help_panel=_TEAM)]
-HoursADayOption = Annotated[
-    float, typer.Option(min=0.1, max=24, help="Of a day in --budget.", rich_help_panel=_TEAM)
-]
-WeeksOption = Annotated[
-    float | None, typer.Option(help="Deadline, in weeks from the start.", rich_help_panel=_TEAM)
-]
-StartOption = Annotated[
-    str | None, typer.Option(help="First day, as 2026-12-01.", rich_help_panel=_TEAM)
-]
-
-# --- output
-
-ManifestOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder for the lists of which image gets what, with tasks for labelling tools.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
-PageOption = Annotated[
-    Path | None,
-    typer.Option(help="Write the report as one .html file.", rich_help_panel=OUTPUT_PANEL),
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option(help="Draw the plan: .png, .svg or .pdf.", rich_help_panel=OUTPUT_PANEL),
-]
 
 
 def read_limits(texts: list[str] | None, hours_a_day: float) -> dict[str, float]:
