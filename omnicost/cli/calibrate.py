@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omnicost.cli.shared import options
 from omnicost.cli.shared.door import as_options
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.output import new_console, print_json
 from omnicost.errors import InputError
 from omnicost.files import output_file
 
@@ -52,8 +52,8 @@ def calibrate(
     keep_idle: Annotated[
         bool, typer.Option("--keep-idle", help="Keep rows that look like idle time.")
     ] = False,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Labelling times of your own annotators, from a labelling tool's log.
 
@@ -74,7 +74,7 @@ def calibrate(
     if out is not None:
         refuse_to_replace(out, inputs=files, force=force)
 
-    options = ReadOptions(
+    columns = ReadOptions(
         label=label,
         seconds=seconds_column,
         count=count_column,
@@ -85,7 +85,7 @@ def calibrate(
         per_row=per_row,
         only=_parse_only(only),
     )
-    parts = [calibration.read_timings(path, options) for path in files]
+    parts = [calibration.read_timings(path, columns) for path in files]
     timings = calibration.concatenate(parts)
     result = calibration.calibrate(timings, drop_idle=not keep_idle)
     source = f"calibrated on {', '.join(path.name for path in files)}"

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.shared.inputs import (
-    AnnotationsOption,
-    CurrencyOption,
-    DatasetOption,
-    TimeOption,
-    TimesOption,
-    WageOption,
-    read_stats,
-    read_times,
-)
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import read_stats, read_times
+from omnicost.cli.shared.output import new_console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def cost(
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
+    dataset: options.Dataset = None,
+    annotations: options.Annotations = None,
     policy: Annotated[
         list[str] | None, typer.Option(help="Mixture to price, as mask=0.1,point=0.9; repeats.")
     ] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Images to label, if not all of it.")
     ] = None,
-    times: TimesOption = None,
-    time: TimeOption = None,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    times: options.Times = None,
+    time: options.Time = None,
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     list_times: Annotated[
         bool, typer.Option("--list-times", help="List published labelling times and stop.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """What labels cost: seconds per image, hours and money of each annotation type.
 

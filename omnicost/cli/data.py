@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.cli.shared.verbs import Verbs
 from omnicost.labelling.annotators import Annotators
 
@@ -63,7 +62,7 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help=f"List every fault, not {SHOWN} of a kind.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Say what a data set holds and every fault in it, with its id; exit code 1 if there is one.
 
@@ -90,7 +89,7 @@ def check(
 
 
 @data.command()
-def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption = False) -> None:
+def stats(folder: FolderArgument, split: SplitOption = None, as_json: options.Json = False) -> None:
     """Count what labelling costs depend on: images, classes (K), per image c and n.
 
     Crowd regions are left out, images without an instance count. K is the label space,
@@ -140,7 +139,7 @@ def make(
         typer.Argument(help="tiny-coco, tiny-ade20k, tiny-cityscapes, tiny-web or tiny-things."),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for it.")],
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw one of the embedded data sets into a new folder, in COCO's layout.
 
@@ -196,7 +195,7 @@ def import_(
     everything: Annotated[
         bool, typer.Option("--all", help=f"List everything skipped, not {SHOWN} of a reason.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Turn a labelling tool's export into a set with given labels: any mixture of types.
 

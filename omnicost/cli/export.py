@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.cells import (
-    CellOption,
-    DataArgument,
-    RootOption,
-    SplitOption,
-    StoreOption,
-    open_data_of,
-)
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import open_data_of
+from omnicost.cli.shared.output import print_json, progress_bar
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,10 +31,10 @@ class ExportFormat(StrEnum):
 
 
 def export(
-    data: DataArgument,
+    data: options.Data,
     out: Annotated[Path, typer.Option(help="File to write; a folder for label-studio and yolo.")],
-    cell: CellOption = None,
-    store: StoreOption = Path("store"),
+    cell: options.Cell = None,
+    store: options.Store = Path("store"),
     policy: Annotated[
         str | None, typer.Option(help="Without a cell: as mask=0.1,point=0.9.")
     ] = None,
@@ -49,15 +42,15 @@ def export(
         list[Path] | None, typer.Option(help="Without a cell: the masks to merge; repeats.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Without a cell: seed of the split.")] = 0,
-    split: SplitOption = "train",
-    root: RootOption = None,
+    split: options.Split = "train",
+    root: options.Root = None,
     form: Annotated[
         ExportFormat,
         typer.Option("--format", help="A file of COCO or CVAT, a folder of tasks or YOLO."),
     ] = ExportFormat.COCO,
-    image_prefix: ImagePrefixOption = "",
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    image_prefix: options.ImagePrefix = "",
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write real masks merged with pseudo-masks, for another trainer or for annotators.
 

@@ -8,26 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from omnicost.cli.shared import options
 from omnicost.cli.shared.completion import complete_datasets, complete_types
-from omnicost.cli.shared.inputs import (
-    AnnotationsOption,
-    CurrencyOption,
-    ImagesOption,
-    LikeOption,
-    TimeOption,
-    TimesOption,
-    WageOption,
-    names_of,
-    read_times,
-)
-from omnicost.cli.shared.output import (
-    OUTPUT_PANEL,
-    ForceOption,
-    ImagePrefixOption,
-    JsonOption,
-    print_json,
-)
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.inputs import names_of, read_times
+from omnicost.cli.shared.output import new_console, print_json
 from omnicost.cli.shared.planning import read_limits, read_overheads, read_team
 from omnicost.errors import InputError
 
@@ -36,7 +20,6 @@ if TYPE_CHECKING:
     from omnicost.labelling import ImageList
 
 _billed = partial(typer.Option, rich_help_panel="Bill and calendar")
-_written = partial(typer.Option, rich_help_panel=OUTPUT_PANEL)
 
 
 def plan(
@@ -47,14 +30,14 @@ def plan(
             autocompletion=complete_datasets,
         ),
     ] = None,
-    images: ImagesOption = None,
+    images: options.Images = None,
     budget: Annotated[
         str | None, typer.Option(help="As 500h, 3days, or 12000usd with --wage.")
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="As 95%: the cheapest way to that share of full AP.")
     ] = None,
-    annotations: AnnotationsOption = None,
+    annotations: options.Annotations = None,
     results: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,7 +51,7 @@ def plan(
     variant: Annotated[
         str | None, typer.Option(help="Which variant's rows of --results to use.")
     ] = None,
-    like: LikeOption = None,
+    like: options.Like = None,
     in_hand: Annotated[
         Path | None,
         typer.Option(
@@ -94,8 +77,8 @@ def plan(
     confidence: Annotated[
         float | None, typer.Option(help="Chance with which the spend fits, or the target holds.")
     ] = None,
-    times: TimesOption = None,
-    time: TimeOption = None,
+    times: options.Times = None,
+    time: options.Time = None,
     review: Annotated[
         list[str] | None,
         _billed(
@@ -115,8 +98,8 @@ def plan(
             help="Hours before a type's first label, as 8h or mask=16h; repeats. None if absent."
         ),
     ] = None,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     annotators: Annotated[
         int | None, _billed(min=1, help="How many work: adds a calendar.")
     ] = None,
@@ -126,19 +109,19 @@ def plan(
     start: Annotated[str | None, _billed(help="First day, as 2026-12-01.")] = None,
     manifest: Annotated[
         Path | None,
-        _written(
+        options.output(
             help="Folder for the lists of which image gets what, with tasks for labelling tools."
         ),
     ] = None,
-    image_prefix: ImagePrefixOption = "",
-    page: Annotated[Path | None, _written(help="Write the report as one .html file.")] = None,
-    plot: Annotated[Path | None, _written(help="Draw the plan: .png, .svg or .pdf.")] = None,
-    force: ForceOption = False,
+    image_prefix: options.ImagePrefix = "",
+    page: Annotated[Path | None, options.output(help="Write the report as one .html file.")] = None,
+    plot: Annotated[Path | None, options.output(help="Draw the plan: .png, .svg or .pdf.")] = None,
+    force: options.Force = False,
     draws: Annotated[
         int, typer.Option(min=100, max=100_000, help="Draws of what is uncertain.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of draws and manifest.")] = 0,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Which images get which annotation: the most AP for a budget, or the least cost for an AP.
 

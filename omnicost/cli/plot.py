@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.cells import (
-    CellOption,
-    DataArgument,
-    RootOption,
-    SplitOption,
-    StoreOption,
-    open_data_of,
-)
-from omnicost.cli.shared.inputs import CurrencyOption, WageOption
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import open_data_of
+from omnicost.cli.shared.output import print_json
 from omnicost.cli.shared.verbs import Verbs
 from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
@@ -49,15 +42,15 @@ def pareto(
     dataset: DatasetsOption = None,
     variant: VariantOption = None,
     unit: UnitOption = CostUnit.SECONDS,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Add what other methods published on COCO.")
     ] = False,
     out: OutOption = Path("pareto.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """AP against annotation cost, with the Pareto front and what mixing can reach.
 
@@ -86,8 +79,8 @@ def curves(
     variant: VariantOption = None,
     out: OutOption = Path("curves.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """AP against the share of images with masks, one line an annotation type.
 
@@ -109,9 +102,9 @@ def curves(
 
 @plot.command("masks")
 def masks(
-    data: DataArgument,
-    cell: CellOption = None,
-    store: StoreOption = Path("store"),
+    data: options.Data,
+    cell: options.Cell = None,
+    store: options.Store = Path("store"),
     pseudomasks: Annotated[
         Path | None, typer.Option(help="Without a cell: what the pseudo-mask step wrote.")
     ] = None,
@@ -125,13 +118,13 @@ def masks(
     images: Annotated[
         int, typer.Option(min=1, max=40, help="Images drawn where none is named.")
     ] = 4,
-    split: SplitOption = "train",
-    root: RootOption = None,
+    split: options.Split = "train",
+    root: options.Root = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     out: OutOption = Path("masks.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Weak labels, prompts, pseudo-masks before and after tuning, and ground truth.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import print_json, progress_bar
 
 if TYPE_CHECKING:
     from omnicost.project.model_folder import ModelDescription
@@ -44,13 +44,13 @@ def predict(
     ids: Annotated[
         Path | None, typer.Option(help="COCO file whose image ids to use, by file name.")
     ] = None,
-    image_prefix: ImagePrefixOption = "",
+    image_prefix: options.ImagePrefix = "",
     device: Annotated[
         str | None, typer.Option(help="Such as cuda:1; a GPU if there is one.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 8,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Find instances in any number of pictures with a trained model.
 
@@ -75,8 +75,8 @@ def predict(
     listed = list_photos(photos, ids)
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar("predicting") as progress:
-        options = PredictOptions(least, batch, device or _best_device())
-        description = predict_folder(model, listed, parts, options, progress)
+        asked = PredictOptions(least, batch, device or _best_device())
+        description = predict_folder(model, listed, parts, asked, progress)
     written = _write(out, parts, form, description, image_prefix)
     done = summary(parts)
     parts.unlink()

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared import running
+from omnicost.cli.shared import options
 from omnicost.cli.shared.completion import complete_cards
 from omnicost.cli.shared.door import as_options
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ def sweep(
     data: Annotated[
         Path | None, typer.Option(help="Folder that the data set is unpacked in.")
     ] = None,
-    store: running.StagesOption = Path("store"),
+    store: options.Stages = Path("store"),
     results: Annotated[Path, typer.Option(help="Folder for the rows and the plot.")] = Path(
         "results"
     ),
@@ -43,14 +41,14 @@ def sweep(
     only: Annotated[
         list[str] | None, typer.Option(help="Cells to run, as mask=0.1,type=point; repeats.")
     ] = None,
-    settings: running.ChangesOption = None,
+    settings: options.Changes = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The card, shrunk to a trial run on 40 images.")
     ] = False,
     teacher_only: Annotated[
         bool, typer.Option("--teacher-only", help="Measure pseudo-masks; train no student.")
     ] = False,
-    dry_run: running.DryRunOption = False,
+    dry_run: options.DryRun = False,
     decide: Annotated[
         bool, typer.Option("--decide", help="Train only the students that still change a plan.")
     ] = False,
@@ -69,15 +67,15 @@ def sweep(
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")
     ] = False,
-    address: running.AddressOption = None,
-    cpus: running.CpusOption = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
     list_cards: Annotated[
         bool, typer.Option("--list", help="List the shipped cards and stop.")
     ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of cards and stop.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Run a card: train teachers and students over its grid, one row a student.
 
@@ -247,10 +245,10 @@ def _run(
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
     display = SweepDisplay(watcher, errors, lambda plan: headline(plan, store))
-    options = RayOptions(address, cpus, prepared.card.scheduler)
+    cluster = RayOptions(address, cpus, prepared.card.scheduler)
     try:
         with display.shown():
-            finished = sweep_card(prepared, store, results, options, display.on_cell, display.tell)
+            finished = sweep_card(prepared, store, results, cluster, display.on_cell, display.tell)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared import running
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
 
 if TYPE_CHECKING:
     from omnicost.engine.store import Store
@@ -32,19 +30,19 @@ def train(
     start: Annotated[
         str | None, typer.Option(help="A released student to begin from: a folder or hub id.")
     ] = None,
-    settings: running.ChangesOption = None,
+    settings: options.Changes = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
-    store: running.StagesOption = Path("store"),
+    store: options.Stages = Path("store"),
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps with the tiny models, as a trial.")
     ] = False,
-    dry_run: running.DryRunOption = False,
-    address: running.AddressOption = None,
-    cpus: running.CpusOption = None,
+    dry_run: options.DryRun = False,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files in --out that omnicost did not write.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a segmenter on people's labels of any mixture of types.
 

@@ -1,56 +1,16 @@
-"""Options that several verbs read alike: which images, which labelling times."""
+"""What several verbs read alike: statistics, labelling times, a finished cell's data set."""
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from omnicost.amounts import read_currency
-from omnicost.cli.shared.completion import complete_datasets
 from omnicost.errors import InputError
+from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     from omnicost.cost import DatasetStats, LabellingTimes
-
-
-def _finite(wage: float | None) -> float | None:
-    if wage is not None and not isfinite(wage):
-        raise InputError("`wage`", f"is {wage}", "give the pay of an hour")
-    return wage
-
-
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Built-in statistics: coco, ade20k or cityscapes.", autocompletion=complete_datasets
-    ),
-]
-IMAGES = typer.Option("--images", help="A count, a folder of pictures, or a COCO-format file.")
-"""Of verbs that need it; `ImagesOption` where it may be left out."""
-ImagesOption = Annotated[str | None, IMAGES]
-LikeOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Two or more data sets that yours resembles, as coco,ade20k, where nothing of "
-        "yours was measured."
-    ),
-]
-AnnotationsOption = Annotated[
-    Path | None, typer.Option(help="COCO-format file whose own K, c and n to use.")
-]
-TimesOption = Annotated[
-    Path | None, typer.Option(help="YAML of labelling times, such as calibrate writes.")
-]
-TimeOption = Annotated[
-    list[str] | None, typer.Option(help="One labelling time, as box=7.4 or mask=sam-late; repeats.")
-]
-WageOption = Annotated[
-    float | None, typer.Option(min=0, callback=_finite, help="Pay of one hour, to show money.")
-]
-CurrencyOption = Annotated[str, typer.Option(callback=read_currency, help="Currency of the wage.")]
+    from omnicost.data import Dataset
 
 
 def names_of(text: str | None) -> list[str]:
@@ -88,3 +48,29 @@ def read_times(path: Path | None, overrides: list[str] | None) -> LabellingTimes
     if not overrides:
         return times
     return times.with_overrides(dict(map(parse_override, overrides)), "--time")
+
+
+def open_data_of(
+    cell: str | None,
+    store: Path,
+    fingerprint: str,
+    data: str,
+    split: str,
+    root: Path | None,
+    progress: Progress = silent,
+) -> Dataset:
+    """The data set; that of a cell from where its sweep keeps it converted, or drawn.
+
+    Args:
+        fingerprint: of what the cell was trained on; not read without a cell.
+
+    Raises:
+        InputError: if the cell was trained on something else.
+    """
+    from omnicost.data import open_dataset
+
+    cache = store / "data" if cell else None
+    dataset = open_dataset(data, split, root=root, cache=cache, progress=progress)
+    if cell and fingerprint != dataset.fingerprint:
+        raise InputError(data, f"is not what {cell} was trained on", "name the sweep's data set")
+    return dataset
