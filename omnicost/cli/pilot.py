@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.shared import options
-from omnicost.cli.shared.inputs import names_of, read_stats, read_times
+from omnicost.cli.shared.inputs import names_of, read_overheads, read_stats, read_times
 from omnicost.cli.shared.output import new_console, print_json
-from omnicost.cli.shared.planning import read_overheads
 
 if TYPE_CHECKING:
     from omnicost.campaign.report import Pay

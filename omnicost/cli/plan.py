@@ -10,9 +10,14 @@ import typer
 
 from omnicost.cli.shared import options
 from omnicost.cli.shared.completion import complete_datasets, complete_types
-from omnicost.cli.shared.inputs import names_of, read_times
+from omnicost.cli.shared.inputs import (
+    names_of,
+    read_limits,
+    read_overheads,
+    read_team,
+    read_times,
+)
 from omnicost.cli.shared.output import new_console, print_json
-from omnicost.cli.shared.planning import read_limits, read_overheads, read_team
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What several verbs read alike: statistics, labelling times, a finished cell's data set."""
+"""What options say and name: statistics, labelling times and overheads, teams, data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from omnicost.cost import DatasetStats, LabellingTimes
+    from collections.abc import Iterator
+
+    from omnicost.annotation import AnnotationType
+    from omnicost.campaign.team import Team
+    from omnicost.cost import DatasetStats, LabellingTimes, OverheadsByType
     from omnicost.data import Dataset
 
 
@@ -48,6 +52,88 @@ def read_times(path: Path | None, overrides: list[str] | None) -> LabellingTimes
     if not overrides:
         return times
     return times.with_overrides(dict(map(parse_override, overrides)), "--time")
+
+
+def read_limits(texts: list[str] | None, hours_a_day: float) -> dict[str, float]:
+    """Hours by type from ``--max-hours``.
+
+    Raises:
+        InputError: naming what cannot be read.
+    """
+    from omnicost.amounts import read_hours
+
+    limits = {}
+    for part in (part for text in texts or [] for part in text.split(",")):
+        name, found, hours = part.partition("=")
+        if not found:
+            problem = f"{part.strip()!r} is not type=hours"
+            raise InputError("`max_hours`", problem, "write mask=100h")
+        number = f"{hours.strip()}h" if hours.strip()[-1:].isdigit() else hours
+        limits[name.strip()] = read_hours(number, "`max_hours`", hours_a_day)
+    return limits
+
+
+def read_overheads(
+    times: LabellingTimes,
+    review: list[str] | None = None,
+    rework: list[str] | None = None,
+    idle: list[str] | None = None,
+    setup: list[str] | None = None,
+) -> OverheadsByType:
+    """The times' own overheads, or the assumed ones, with what was given in their place.
+
+    Raises:
+        InputError: naming the option and what cannot be read.
+    """
+    from omnicost.amounts import read_hours, read_share
+    from omnicost.annotation import AnnotationType
+    from omnicost.cost import Overheads
+
+    found = {each: times.overheads.get(each, Overheads()) for each in AnnotationType}
+    shares = {"review": review, "rework": rework, "idle": idle}
+    given = [(name, part) for name, texts in shares.items() for part in _parts(texts)]
+    given += [("setup_hours", part) for part in _parts(setup)]
+    for name, text in given:
+        for annotation, value in _by_type(text, name):
+            read = read_hours if name == "setup_hours" else read_share
+            found[annotation] = found[annotation].given(**{name: read(value, f"`{name}`")})
+    return found
+
+
+def _parts(texts: list[str] | None) -> list[str]:
+    """Those for all types first, so that `15%,box=10%` holds in any order."""
+    parts = [part.strip() for text in texts or [] for part in text.split(",")]
+    return sorted(parts, key=lambda part: "=" in part)
+
+
+def _by_type(text: str, name: str) -> Iterator[tuple[AnnotationType, str]]:
+    from omnicost.annotation import AnnotationType
+
+    annotation, found, value = text.partition("=")
+    if found:
+        yield AnnotationType.parse(annotation, f"`{name}`"), value.strip()
+    else:
+        yield from ((each, text) for each in AnnotationType)
+
+
+def read_team(
+    annotators: int | None, hours_a_week: float, weeks: float | None, start: str | None
+) -> Team | None:
+    """Who labels; None where nobody is named.
+
+    Raises:
+        InputError: on a deadline or a start without annotators, or a team that cannot be.
+    """
+    from omnicost.amounts import read_date
+    from omnicost.campaign.team import Team
+
+    first = read_date(start, "`start`")
+    if annotators is None:
+        given = [n for n, v in (("`weeks`", weeks), ("`start`", start)) if v is not None]
+        if given:
+            raise InputError(given[0], "needs annotators", "give `annotators`, how many work")
+        return None
+    return Team(annotators, hours_a_week, weeks, first)
 
 
 def open_data_of(
