@@ -9,9 +9,9 @@ import typer
 
 from omnicost.cli.shared import options
 from omnicost.cli.shared.door import as_options
-from omnicost.cli.shared.output import new_console, print_json
+from omnicost.cli.shared.output import new_console, plain_table, print_json
 from omnicost.errors import InputError
-from omnicost.files import output_file
+from omnicost.files import MARK, output_file, refuse_to_replace
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +69,6 @@ def calibrate(
     """
     from omnicost import calibrate as calibration
     from omnicost.calibrate import ReadOptions
-    from omnicost.files import MARK, refuse_to_replace
 
     if out is not None:
         refuse_to_replace(out, inputs=files, force=force)
@@ -125,18 +124,18 @@ _MOST_ANNOTATORS = 20
 
 
 def _table(result: Calibration) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("label")
-    for heading in ("s each", "95% interval", "log sd", "rows", "annotations", "published"):
-        table.add_column(heading, justify="right")
-    published = _published()
+    from omnicost.calibrate.estimate import CONSTANT_OF
+    from omnicost.cost import LabellingTimes
+
+    table = plain_table(
+        "label", "s each", "95% interval", "log sd", "rows", "annotations", "published"
+    )
     for label, row in result.labels.items():
-        table.add_row(
-            Text(label, style="bold"), *_cells(row, f"{result.log_sd[label]:.2f}"), published[label]
-        )
+        cells = _cells(row, f"{result.log_sd[label]:.2f}")
+        published = getattr(LabellingTimes(), CONSTANT_OF[label]).seconds
+        table.add_row(Text(label, style="bold"), *cells, f"{published:g}")
         people = [(who, own) for (what, who), own in result.annotators.items() if what == label]
         if len(people) > 1:
             for who, own in people[:_MOST_ANNOTATORS]:
@@ -144,14 +143,6 @@ def _table(result: Calibration) -> Table:
         if len(people) > _MOST_ANNOTATORS:
             table.add_row(f"  and {len(people) - _MOST_ANNOTATORS} more", *[""] * 6)
     return table
-
-
-def _published() -> dict[str, str]:
-    from omnicost.calibrate.estimate import CONSTANT_OF
-    from omnicost.cost import LabellingTimes
-
-    times = LabellingTimes()
-    return {label: f"{getattr(times, name).seconds:g}" for label, name in CONSTANT_OF.items()}
 
 
 def _cells(row: Estimate, log_sd: str) -> list[str]:

@@ -11,6 +11,8 @@ import typer
 from omnicost.cli.shared import options
 from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.cli.shared.verbs import Verbs
+from omnicost.errors import InputError
+from omnicost.files import write_folder
 from omnicost.labelling.annotators import Annotators
 
 if TYPE_CHECKING:
@@ -151,8 +153,6 @@ def make(
     """
     from omnicost.data.tiny.disk import SPLIT_SIZES, write_coco
     from omnicost.data.tiny.world import SPECS
-    from omnicost.errors import InputError
-    from omnicost.files import write_folder
 
     if name not in SPECS:
         raise InputError(name, "no such tiny data set", f"use {', '.join(SPECS)}")

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.annotation import Policy
 from omnicost.cli.shared import options
 from omnicost.cli.shared.inputs import open_data_of
 from omnicost.cli.shared.output import print_json, progress_bar
 from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from omnicost.data import Dataset
@@ -107,7 +109,6 @@ def _refuse(out: Path, form: ExportFormat, inputs: Sequence[Path], force: bool) 
     """Keep what is not ours: the file, or in a folder each file that will be written."""
     from omnicost.data.exports.label_studio import refuse_tasks
     from omnicost.data.exports.yolo import refuse_yolo
-    from omnicost.files import refuse_to_replace
 
     refuse_to_replace(out, inputs=inputs, force=force)
     if form is ExportFormat.LABEL_STUDIO:
@@ -142,7 +143,6 @@ def _wanted(
     cell: str | None, store: Path, policy: str | None, pseudomasks: Sequence[Path], seed: int
 ) -> StoredCell:
     """What to merge: a finished cell's, or what is spelt out."""
-    from omnicost.annotation import Policy
     from omnicost.engine.store import Store
     from omnicost.sweep.lookup import StoredCell, find_cell
 

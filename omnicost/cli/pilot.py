@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnicost.annotation import AnnotationType
 from omnicost.cli.shared import options
 from omnicost.cli.shared.inputs import names_of, read_overheads, read_stats, read_times
 from omnicost.cli.shared.output import new_console, print_json
+from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace, write_text
 
 if TYPE_CHECKING:
     from omnicost.campaign.report import Pay
@@ -51,9 +54,7 @@ def pilot(
     """
     import numpy as np
 
-    from omnicost.annotation import AnnotationType
     from omnicost.campaign.report import Pay
-    from omnicost.errors import InputError
     from omnicost.labelling import assign, read_images
     from omnicost.plan.pilot import make_pilot
 
@@ -92,7 +93,6 @@ def _write(
     annotations: Path | None,
     force: bool,
 ) -> list[Path]:
-    from omnicost.files import refuse_to_replace, write_text
     from omnicost.labelling import write_manifest
 
     card = folder / CARD

@@ -19,6 +19,7 @@ from omnicost.cli.shared.inputs import (
 )
 from omnicost.cli.shared.output import new_console, print_json
 from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from omnicost.campaign.report import PlanReport
@@ -191,8 +192,6 @@ class _Outputs(NamedTuple):
 
 def _check(outputs: _Outputs, force: bool) -> None:
     """Refuse outputs that would replace somebody's file, before any work is done."""
-    from omnicost.files import refuse_to_replace
-
     page, inputs = outputs.page, outputs.inputs
     if outputs.plot is not None:
         from omnicost.plot.style import refuse_picture

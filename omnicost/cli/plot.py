@@ -196,7 +196,6 @@ def _masks(
 
 def _read(results: list[Path] | None, dataset: str | None, variant: str | None) -> list[Row]:
     from omnicost.cost import BUILT_IN
-    from omnicost.errors import InputError
     from omnicost.results import paper_rows, read_rows
 
     wanted = [name.strip() for name in dataset.split(",")] if dataset else None

@@ -10,6 +10,9 @@ import typer
 
 from omnicost.cli.shared import options
 from omnicost.cli.shared.output import print_json, progress_bar
+from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
+from omnicost.plain_text import visible
 
 if TYPE_CHECKING:
     from omnicost.project.model_folder import ModelDescription
@@ -64,7 +67,6 @@ def predict(
       omnicost predict model/ new-photos/ --format label-studio --out tasks/
       omnicost predict model/ new-photos/ --format cvat --out annotations.xml
     """
-    from omnicost.plain_text import visible
     from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
     parts = out.with_name(f".{out.name}.parts")
@@ -92,8 +94,6 @@ def predict(
 def _refuse(out: Path, parts: Path, form: PredictionFormat, ids: Path | None, force: bool) -> None:
     """Keep what is not ours: the file or the folder's files, and where the scratch file goes."""
     from omnicost.data.exports.label_studio import refuse_tasks
-    from omnicost.errors import InputError
-    from omnicost.files import refuse_to_replace
     from omnicost.project.predict import PARTS_HEAD
     from omnicost.project.predictions import RESULTS_HEAD
 

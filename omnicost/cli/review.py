@@ -10,6 +10,7 @@ import typer
 from omnicost.cli.shared import options
 from omnicost.cli.shared.inputs import read_times
 from omnicost.cli.shared.output import print_json, progress_bar
+from omnicost.files import refuse_to_replace
 
 
 def review(
@@ -36,7 +37,6 @@ def review(
       omnicost review model/ --hours 40 --out tasks/
       omnicost review model/ --hours 8 --times times.yaml --out tasks/
     """
-    from omnicost.files import refuse_to_replace
     from omnicost.project.review import HEADS, plan_review, write_review
 
     refuse_to_replace(out, force=False)

@@ -9,6 +9,7 @@ import typer
 
 from omnicost.cli.shared import options
 from omnicost.cli.shared.output import new_console, print_json, progress_bar
+from omnicost.errors import StageError
 
 if TYPE_CHECKING:
     from omnicost.engine.store import Store
@@ -99,7 +100,6 @@ def _train(
     training: Training, store: Store, address: str | None, cpus: int | None, as_json: bool
 ) -> None:
     from omnicost.engine.ray.runner import RayOptions
-    from omnicost.errors import StageError
     from omnicost.project.finish import write_outcome
     from omnicost.sweep.launch import sweep_card
     from omnicost.sweep.progress import SweepDisplay, Watcher

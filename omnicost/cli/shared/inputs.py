@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnicost.amounts import read_date, read_hours, read_share
+from omnicost.annotation import AnnotationType
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from omnicost.annotation import AnnotationType
     from omnicost.campaign.team import Team
     from omnicost.cost import DatasetStats, LabellingTimes, OverheadsByType
     from omnicost.data import Dataset
@@ -60,8 +61,6 @@ def read_limits(texts: list[str] | None, hours_a_day: float) -> dict[str, float]
     Raises:
         InputError: naming what cannot be read.
     """
-    from omnicost.amounts import read_hours
-
     limits = {}
     for part in (part for text in texts or [] for part in text.split(",")):
         name, found, hours = part.partition("=")
@@ -85,8 +84,6 @@ def read_overheads(
     Raises:
         InputError: naming the option and what cannot be read.
     """
-    from omnicost.amounts import read_hours, read_share
-    from omnicost.annotation import AnnotationType
     from omnicost.cost import Overheads
 
     found = {each: times.overheads.get(each, Overheads()) for each in AnnotationType}
@@ -107,8 +104,6 @@ def _parts(texts: list[str] | None) -> list[str]:
 
 
 def _by_type(text: str, name: str) -> Iterator[tuple[AnnotationType, str]]:
-    from omnicost.annotation import AnnotationType
-
     annotation, found, value = text.partition("=")
     if found:
         yield AnnotationType.parse(annotation, f"`{name}`"), value.strip()
@@ -124,7 +119,6 @@ def read_team(
     Raises:
         InputError: on a deadline or a start without annotators, or a team that cannot be.
     """
-    from omnicost.amounts import read_date
     from omnicost.campaign.team import Team
 
     first = read_date(start, "`start`")

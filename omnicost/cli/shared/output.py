@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from omnicost.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 
@@ -29,6 +30,16 @@ def new_console(stderr: bool = False) -> Console:
             return super().render_str(visible(text), **options)
 
     return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def plain_table(*headings: str, left: Collection[str] = ()) -> Table:
+    """A table without lines: names in the first column, figures in the others but those `left`."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for n, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if n == 0 or heading in left else "right")
+    return table
 
 
 def print_json(payload: Any) -> None:
