@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,17 +40,6 @@ COUNTS = (
     "instances per image (n)",
     "crowd regions",
     "faults",
-)
-STATISTICS = (
-    "images",
-    "labels given",
-    "c, n counted on",
-    "K",
-    "c",
-    "sd of c",
-    "n",
-    "sd of n",
-    "correlation",
 )
 SHOWN = 10  # faults of a kind, unless all are asked for
 
@@ -113,25 +103,21 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: options.Js
             [each.model_dump() | {"split": s} for each, s in zip(counted, splits, strict=True)]
         )
         return
-    rows = [
-        (
-            f"{each.images:,}",
-            types_line(dataset.types()),
-            f"{each.measured_images or each.images:,}",
-            str(each.classes),
-            f"{each.classes_per_image:.2f}",
-            _figure(each.classes_sd),
-            f"{each.instances_per_image:.2f}",
-            _figure(each.instances_sd),
-            f"{each.correlation:.2f}",
-        )
+    columns = [
+        {
+            "images": f"{each.images:,}",
+            "labels given": types_line(dataset.types()),
+            "c, n counted on": f"{each.measured_images or each.images:,}",
+            "K": str(each.classes),
+            "c": f"{each.classes_per_image:.2f}",
+            "sd of c": _figure(each.classes_sd),
+            "n": f"{each.instances_per_image:.2f}",
+            "sd of n": _figure(each.instances_sd),
+            "correlation": f"{each.correlation:.2f}",
+        }
         for each, dataset in zip(counted, opened, strict=True)
     ]
-    _print_table(
-        counted[0].name,
-        ["", *splits],
-        [(n, *r) for n, r in zip(STATISTICS, zip(*rows, strict=True), strict=True)],
-    )
+    _print_table(counted[0].name, dict(zip(splits, columns, strict=True)))
 
 
 @data.command()
@@ -243,19 +229,17 @@ def _report_payload(report: Report) -> dict[str, Any]:
 
 
 def _print_reports(reports: list[Report], everything: bool) -> None:
-    headings = ["", *(report.split for report in reports)]
-    columns = [_report_column(report) for report in reports]
-    rows = [(name, *row) for name, row in zip(COUNTS, zip(*columns, strict=True), strict=True)]
-    _print_table(reports[0].name, headings, rows)
+    _print_table(reports[0].name, {report.split: _report_column(report) for report in reports})
     for report in reports:
         _print_faults(report, everything)
 
 
-def _report_column(report: Report) -> tuple[str, ...]:
+def _report_column(report: Report) -> dict[str, str]:
     found = report.statistics
     if found is None:
-        return (report.layout, *["-"] * (len(COUNTS) - 2), f"{len(report.faults):,}")
-    return (
+        known = {"layout": report.layout, "faults": f"{len(report.faults):,}"}
+        return dict.fromkeys(COUNTS, "-") | known
+    figures = (
         report.layout,
         f"{found.images:,}",
         f"{report.empty_images:,}",
@@ -267,6 +251,7 @@ def _report_column(report: Report) -> tuple[str, ...]:
         f"{report.crowds:,}",
         f"{len(report.faults):,}",
     )
+    return dict(zip(COUNTS, figures, strict=True))
 
 
 def types_line(types: dict[str, int] | None) -> str:
@@ -295,14 +280,15 @@ def print_some(title: str, items: list[str], everything: bool) -> None:
         typer.echo(f"  ... and {len(items) - len(shown):,} more (--all)")
 
 
-def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -> None:
+def _print_table(title: str, columns: Mapping[str, Mapping[str, str]]) -> None:
+    """A column for each split, whose figures are called alike."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for n, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if n else "left")
-    for row in rows:
-        table.add_row(*row)
+    table = Table("", title=title, title_justify="left", box=None, pad_edge=False)
+    for split in columns:
+        table.add_column(split, justify="right")
+    for name in next(iter(columns.values())):
+        table.add_row(name, *(figures[name] for figures in columns.values()))
     new_console().print(table)
 
 

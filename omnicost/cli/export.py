@@ -19,7 +19,6 @@ from omnicost.files import refuse_to_replace
 if TYPE_CHECKING:
     from omnicost.data import Dataset
     from omnicost.data.exports.regions import LabelledSet
-    from omnicost.data.exports.unmasked import Unmasked
     from omnicost.sweep.lookup import StoredCell
 
 
@@ -71,18 +70,20 @@ def export(
         --pseudomasks pseudomasks/ --out merged.json
       omnicost export labelled/ --split all --format cvat --out annotations.xml
     """
+    from omnicost.data.exports.merged import Merged
+    from omnicost.data.exports.regions import OwnLabels
     from omnicost.data.exports.unmasked import unmasked_line
 
     _refuse(out, form, _inputs(data, split, root), force)
-    if cell or policy or pseudomasks:
-        wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
-        with progress_bar("reading") as progress:
-            dataset = open_data_of(cell, store, wanted.data, data, split, root, progress)
-        labels = _merged(dataset, wanted)
-    else:
-        with progress_bar("reading") as progress:
-            labels = _own(open_data_of(None, store, "", data, split, root, progress))
-    written, lost = _write(labels, out, form, image_prefix), _unmasked(labels)
+    merges = cell or policy or pseudomasks
+    wanted = _wanted(cell, store, policy, pseudomasks or [], seed) if merges else None
+    fingerprint = wanted.data if wanted else ""
+    with progress_bar("reading") as progress:
+        dataset = open_data_of(cell, store, fingerprint, data, split, root, progress)
+    labels = _merged(dataset, wanted) if wanted else OwnLabels(dataset)
+    written = _write(labels, out, form, image_prefix)
+    # Told, so that nobody thinks they were written.
+    lost = labels.unmasked() if isinstance(labels, Merged) else []
     if as_json:
         print_json({**written, "without_mask": [each._asdict() for each in lost]})
         return
@@ -124,19 +125,6 @@ def _merged(dataset: Dataset, wanted: StoredCell) -> LabelledSet:
     strengths = assign(dataset, wanted.policy, wanted.seed, wanted.chosen)
     pseudo = read_pseudomasks(wanted.pseudomasks)
     return Merged(dataset, strengths, pseudo, wanted.noise, wanted.seed)
-
-
-def _own(dataset: Dataset) -> LabelledSet:
-    from omnicost.data.exports.regions import OwnLabels
-
-    return OwnLabels(dataset)
-
-
-def _unmasked(labels: LabelledSet) -> list[Unmasked]:
-    """The labels that no mask was drawn for, so that nobody thinks they were written."""
-    from omnicost.data.exports.merged import Merged
-
-    return labels.unmasked() if isinstance(labels, Merged) else []
 
 
 def _wanted(
