@@ -82,9 +82,8 @@ def predict(
     written = _write(out, parts, form, description, image_prefix)
     done = summary(parts)
     parts.unlink()
-    told = {"pictures": done.pictures, "instances": done.instances, "skipped": list(done.skipped)}
     if as_json:
-        print_json({"files": [str(path) for path in written], **told})
+        print_json({"files": [str(path) for path in written], **done._asdict()})
         return
     typer.echo(f"{done.instances} instances in {done.pictures} pictures: {out}")
     for line in done.skipped:
