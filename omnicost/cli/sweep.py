@@ -161,19 +161,13 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
         decided = {} if expected is None else {"deciding": expected._asdict()}
         print_json({**estimate_json(figures), **told, **decided})
-        _end_if(missing)
-        return
-    console = new_console()
-    console.print(*cells, sep="\n")
-    console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
-    lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
-    lines += [] if expected is None else [expected_line(expected)]
-    for line in [*estimate_lines(figures), *lines]:
-        console.print(line, soft_wrap=True)
-    _end_if(missing)
-
-
-def _end_if(missing: list[str]) -> None:
+    else:
+        console = new_console()
+        console.print(*cells, sep="\n")
+        console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
+        lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
+        lines += [] if expected is None else [expected_line(expected)]
+        console.print(*estimate_lines(figures), *lines, sep="\n", soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
@@ -191,8 +185,7 @@ def _forecast(request: Request, root: Path, as_json: bool) -> None:
         return
     console = new_console()
     console.print(decision_table(decision, f"{prepared.card.name}: forecast from the store"))
-    for line in decision_lines(decision):
-        console.print(line, soft_wrap=True)
+    console.print(*decision_lines(decision), sep="\n", soft_wrap=True)
 
 
 @contextlib.contextmanager

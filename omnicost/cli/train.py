@@ -90,8 +90,8 @@ def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
         console = new_console()
         console.print(_labels(training), soft_wrap=True)
         console.print(estimate_table(figures, "train: dry run"))
-        for line in [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]:
-            console.print(line, soft_wrap=True)
+        lines = [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]
+        console.print(*lines, sep="\n", soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
@@ -130,9 +130,7 @@ def _train(
 def _labels(training: Training) -> str:
     """What the set holds, in one line."""
     counted = ", ".join(f"{number} {each}" for each, number in training.counts.items())
-    held = (
-        f"; {training.held_out} images with masks score the model"
-        if training.held_out
-        else ("; too few images with masks to score it (--val names a set)")
-    )
-    return f"labels: {counted}{held}"
+    held = "too few images with masks to score it (--val names a set)"
+    if training.held_out:
+        held = f"{training.held_out} images with masks score the model"
+    return f"labels: {counted}; {held}"
