@@ -178,13 +178,10 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
 
 
 def _overhead_line(one: Overheads) -> str:
+    bases = {"review": "labelling", "rework": "labelling", "idle": "paid time"}
     shares = [
-        f"{name} {getattr(one, name):.1%} {of}"
-        for name, of in (
-            ("review", "of labelling"),
-            ("rework", "of labelling"),
-            ("idle", "of paid time"),
-        )
+        f"{name} {getattr(one, name):.1%} of {base}"
+        for name, base in bases.items()
         if name in one.known
     ]
     setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []

@@ -87,13 +87,12 @@ def read_overheads(
     from omnicost.cost import Overheads
 
     found = {each: times.overheads.get(each, Overheads()) for each in AnnotationType}
-    shares = {"review": review, "rework": rework, "idle": idle}
-    given = [(name, part) for name, texts in shares.items() for part in _parts(texts)]
-    given += [("setup_hours", part) for part in _parts(setup)]
-    for name, text in given:
-        for annotation, value in _by_type(text, name):
-            read = read_hours if name == "setup_hours" else read_share
-            found[annotation] = found[annotation].given(**{name: read(value, f"`{name}`")})
+    given = {"review": review, "rework": rework, "idle": idle, "setup_hours": setup}
+    for name, texts in given.items():
+        read = read_hours if name == "setup_hours" else read_share
+        for part in _parts(texts):
+            for annotation, value in _by_type(part, name):
+                found[annotation] = found[annotation].given(**{name: read(value, f"`{name}`")})
     return found
 
 
