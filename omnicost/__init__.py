@@ -23,62 +23,44 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.3.1"
 
-if TYPE_CHECKING:
-    from omnicost.annotation import AnnotationType, Policy
-    from omnicost.coco import CocoFile, read_coco
-    from omnicost.cost import (
-        DatasetStats,
-        LabellingTimes,
-        dataset_stats,
-        price,
-        seconds_per_image,
-        stats_of_file,
-        type_seconds,
-    )
-    from omnicost.errors import InputError, OmnicostError
-    from omnicost.results import Row, append_row, paper_rows, read_rows, recorded_table
+if TYPE_CHECKING:  # by `as` they are public to type checkers, which follow no dictionary
+    from omnicost.annotation import AnnotationType as AnnotationType
+    from omnicost.annotation import Policy as Policy
+    from omnicost.coco import CocoFile as CocoFile
+    from omnicost.coco import read_coco as read_coco
+    from omnicost.cost import DatasetStats as DatasetStats
+    from omnicost.cost import LabellingTimes as LabellingTimes
+    from omnicost.cost import dataset_stats as dataset_stats
+    from omnicost.cost import price as price
+    from omnicost.cost import seconds_per_image as seconds_per_image
+    from omnicost.cost import stats_of_file as stats_of_file
+    from omnicost.cost import type_seconds as type_seconds
+    from omnicost.errors import InputError as InputError
+    from omnicost.errors import OmnicostError as OmnicostError
+    from omnicost.results import Row as Row
+    from omnicost.results import append_row as append_row
+    from omnicost.results import paper_rows as paper_rows
+    from omnicost.results import read_rows as read_rows
+    from omnicost.results import recorded_table as recorded_table
 
-_HOME = {
-    "AnnotationType": "annotation",
-    "CocoFile": "coco",
-    "DatasetStats": "cost",
-    "InputError": "errors",
-    "LabellingTimes": "cost",
-    "OmnicostError": "errors",
-    "Policy": "annotation",
-    "Row": "results",
-    "append_row": "results",
-    "dataset_stats": "cost",
-    "paper_rows": "results",
-    "price": "cost",
-    "read_coco": "coco",
-    "read_rows": "results",
-    "recorded_table": "results",
-    "seconds_per_image": "cost",
-    "stats_of_file": "cost",
-    "type_seconds": "cost",
+_NAMES = {  # by module
+    "annotation": ["AnnotationType", "Policy"],
+    "coco": ["CocoFile", "read_coco"],
+    "cost": [
+        "DatasetStats",
+        "LabellingTimes",
+        "dataset_stats",
+        "price",
+        "seconds_per_image",
+        "stats_of_file",
+        "type_seconds",
+    ],
+    "errors": ["InputError", "OmnicostError"],
+    "results": ["Row", "append_row", "paper_rows", "read_rows", "recorded_table"],
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "AnnotationType",
-    "CocoFile",
-    "DatasetStats",
-    "InputError",
-    "LabellingTimes",
-    "OmnicostError",
-    "Policy",
-    "Row",
-    "append_row",
-    "dataset_stats",
-    "paper_rows",
-    "price",
-    "read_coco",
-    "read_rows",
-    "recorded_table",
-    "seconds_per_image",
-    "stats_of_file",
-    "type_seconds",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -102,7 +102,7 @@ def plan(
 
     labelling_times = _times(times)
     students, teachers = _by_measure(results)
-    measured = _rows(students, variant) if students else None
+    measured = _of_variant(_rows(students), variant) if students else None
     stats = _statistics(dataset, annotations, measured, labelling_times)
     listed = None if images is None else _images(images)
     if listed is not None:
@@ -167,11 +167,13 @@ def cost(
     from omnicost.annotation import listed
     from omnicost.cost import price
 
-    stats = _statistics(dataset, annotations, None, _times(times))
+    labelling_times = _times(times)
+    stats = _statistics(dataset, annotations, None, labelling_times)
     if images is not None:
         stats = stats.with_images(images)
     mixed = [one if isinstance(one, Policy) else Policy.parse(one) for one in policies]
-    priced = price([*(Policy.of({k: 1.0}) for k in listed()), *mixed], stats, _times(times))
+    pure = [Policy.of({each: 1.0}) for each in listed()]
+    priced = price([*pure, *mixed], stats, labelling_times)
     records = [
         {
             "policy": str(row.policy),
@@ -202,7 +204,7 @@ def rows(*paths: PathLike) -> pd.DataFrame:
     """Measured students, a row each, as a DataFrame: those of the files, or the paper's Table 2."""
     from omnicost.results import to_frame
 
-    return to_frame(_rows(paths, None) if paths else _paper_rows())
+    return to_frame(_rows(paths))
 
 
 def pareto(*paths: PathLike, unit: str = "seconds", wage: float | None = None) -> Figure:
@@ -211,8 +213,7 @@ def pareto(*paths: PathLike, unit: str = "seconds", wage: float | None = None) -
     from omnicost.plot.pareto_info import compute_pareto_info
     from omnicost.plot.points import CostUnit
 
-    found = _rows(paths, None) if paths else _paper_rows()
-    return pareto_figure(compute_pareto_info(found, CostUnit(unit), wage))
+    return pareto_figure(compute_pareto_info(_rows(paths), CostUnit(unit), wage))
 
 
 def curves(*paths: PathLike) -> Figure:
@@ -220,7 +221,7 @@ def curves(*paths: PathLike) -> Figure:
     from omnicost.plot.curves import curves_figure
     from omnicost.plot.pareto_info import compute_pareto_info
 
-    return curves_figure(compute_pareto_info(_rows(paths, None) if paths else _paper_rows()))
+    return curves_figure(compute_pareto_info(_rows(paths)))
 
 
 def plan_figure(report: PlanReport) -> Figure:
@@ -257,14 +258,9 @@ def sweep(
     from omnicost.sweep.launch import Request, prepare, sweep_card
 
     root = Store(Path(store))
-    request = Request(
-        card,
-        Changes(tuple(settings), seeds, smoke, None if data is None else Path(data), decide),
-        tuple(only),
-        True,
-    )
-    prepared = prepare(request, root.data)
-    prepared.sources.require()
+    folder = None if data is None else Path(data)
+    changes = Changes(tuple(settings), seeds, smoke, folder, decide)
+    prepared = prepare(Request(card, changes, tuple(only)), root.data)
     options = RayOptions(address, cpus, prepared.card.scheduler)
     return sweep_card(prepared, root, Path(results), options)
 
@@ -298,24 +294,22 @@ def _by_measure(
     return students, [row for path in teachers for row in read_teacher_rows(path)]
 
 
-def _rows(paths: Iterable[PathLike], variant: str | None) -> list[Row]:
-    from omnicost.results import read_rows
+def _rows(paths: Sequence[PathLike]) -> list[Row]:
+    """Those of the files; the paper's if there is none."""
+    from omnicost.cost import BUILT_IN
+    from omnicost.results import paper_rows, read_rows
 
-    found = [row for path in paths for row in read_rows(Path(path))]
-    if variant is None:
-        return found
-    kept = [row for row in found if row.variant == variant]
-    if not kept:
-        known = ", ".join(sorted({row.variant for row in found}))
+    if not paths:
+        return [row for name in BUILT_IN for row in paper_rows(name)]
+    return [row for path in paths for row in read_rows(Path(path))]
+
+
+def _of_variant(rows: list[Row], variant: str | None) -> list[Row]:
+    kept = [row for row in rows if variant in (None, row.variant)]
+    if variant is not None and not kept:
+        known = ", ".join(sorted({row.variant for row in rows}))
         raise InputError("`variant`", f"no row has {variant!r}", f"use {known}")
     return kept
-
-
-def _paper_rows() -> list[Row]:
-    from omnicost.cost import BUILT_IN
-    from omnicost.results import paper_rows
-
-    return [row for name in BUILT_IN for row in paper_rows(name)]
 
 
 def _statistics(

@@ -111,6 +111,7 @@ def test_results_of_an_own_sweep(tmp_path: Path) -> None:
         ([*BASE, "--budget", "5h", "--plot", "plan.doc"], "picture format"),
         ([*BASE, "--budget", "5h", "--idle", "95%"], "overheads: idle is 0.95"),
         ([*BASE, "--budget", "5h", "--review", "1500%"], "overheads: review is 15.0"),
+        ([*BASE, "--budget", "5h", "--setup", "box=long"], "--setup: 'long' is no amount"),
         ([*BASE, "--budget", "5h", "--like", "coco"], "two or more"),
         (["plan", "--dataset", "lvis", "--budget", "5h"], "lvis"),
         (["plan", "--budget", "5h"], "--dataset"),

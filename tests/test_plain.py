@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnicost.cli.shared.output import console
+from omnicost.cli.shared.output import new_console
 from omnicost.errors import InputError
 from omnicost.plain_text import plain_cell, text_of_cell, visible
 from omnicost.plain_yaml import MOST_VALUES, parse_yaml
@@ -94,7 +94,7 @@ def test_the_console_shows_names_and_obeys_none(monkeypatch: pytest.MonkeyPatch)
     """Neither markup nor escapes nor a turned line, in tables, titles and lines."""
     from rich.table import Table
 
-    out = console()
+    out = new_console()
     out.file = io.StringIO()
     table = Table("[/]head\x1b[2J", title="\u202etitle")
     table.add_row("[red]\x1b]0;x\x07")

@@ -126,7 +126,8 @@ def test_a_damaged_photo_is_told(model: Path, photos: Path, tmp_path: Path) -> N
     damaged.write_bytes(damaged.read_bytes()[:200])
     parts = tmp_path / "parts"
     predict.predict_folder(model, predict.list_photos(photos), parts, OPTIONS)
-    images, annotations = list(predict.coco_images(parts)), predict.coco_annotations(parts)
+    images = [image for image, _ in predict.predicted(parts)]
+    annotations = predict.coco_annotations(parts)
     done = predict.summary(parts)
     assert (done.pictures, len(images)) == (9, 9)
     assert len(done.skipped) == 1

@@ -26,8 +26,7 @@ from omnicost.models.students.student import Prediction
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.project.finish import write_outcome
 from omnicost.project.model_folder import STUDENT, read_description
-from omnicost.project.outcome import FIGURES, MERGED
-from omnicost.project.page import PAGE, write_page
+from omnicost.project.outcome import FIGURES, MERGED, PAGE, write_page
 from omnicost.project.review import UNSEEN, doubt_of, plan_review, write_review
 from omnicost.project.train import CARD, Training, TrainRequest, prepare_training
 from omnicost.project.worst import WORST

@@ -7,8 +7,20 @@ from typing import Annotated
 import typer
 
 from omnicost import __version__
+from omnicost.cli.calibrate import calibrate as _calibrate
+from omnicost.cli.cost import cost as _cost
+from omnicost.cli.data import data as _data
+from omnicost.cli.export import export as _export
+from omnicost.cli.pilot import pilot as _pilot
+from omnicost.cli.plan import plan as _plan
+from omnicost.cli.plot import plot as _plot
+from omnicost.cli.predict import predict as _predict
+from omnicost.cli.review import review as _review
 from omnicost.cli.shared.door import one_line_errors
 from omnicost.cli.shared.verbs import Verbs
+from omnicost.cli.store import store as _store
+from omnicost.cli.sweep import sweep as _sweep
+from omnicost.cli.train import train as _train
 
 app = Verbs(
     name="omnicost",
@@ -29,32 +41,11 @@ def _root(
         raise typer.Exit
 
 
-# Verbs, in the order that `omnicost --help` lists them.
-from omnicost.cli.calibrate import calibrate as _calibrate  # noqa: E402
-from omnicost.cli.cost import cost as _cost  # noqa: E402
-from omnicost.cli.data import data as _data  # noqa: E402
-from omnicost.cli.export import export as _export  # noqa: E402
-from omnicost.cli.pilot import pilot as _pilot  # noqa: E402
-from omnicost.cli.plan import plan as _plan  # noqa: E402
-from omnicost.cli.plot import plot as _plot  # noqa: E402
-from omnicost.cli.predict import predict as _predict  # noqa: E402
-from omnicost.cli.review import review as _review  # noqa: E402
-from omnicost.cli.store import store as _store  # noqa: E402
-from omnicost.cli.sweep import sweep as _sweep  # noqa: E402
-from omnicost.cli.train import train as _train  # noqa: E402
-
-app.command("cost")(_cost)
-app.command("pilot")(_pilot)
-app.command("plan")(_plan)
-app.command("calibrate")(_calibrate)
-app.command("sweep")(_sweep)
-app.add_typer(_store)
-app.add_typer(_plot)
-app.add_typer(_data)
-app.command("train")(_train)
-app.command("predict")(_predict)
-app.command("review")(_review)
-app.command("export")(_export)
+# In the order that `omnicost --help` lists them: verbs before groups.
+for _verb in (_cost, _pilot, _plan, _calibrate, _sweep, _train, _predict, _review, _export):
+    app.command()(_verb)
+for _group in (_store, _plot, _data):
+    app.add_typer(_group)
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omnicost.cli.shared import options
 from omnicost.cli.shared.door import as_options
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.output import new_console, plain_table, print_json
 from omnicost.errors import InputError
-from omnicost.files import output_file
+from omnicost.files import MARK, output_file, refuse_to_replace
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,36 +34,26 @@ def calibrate(
         ),
     ] = None,
     per_row: Annotated[
-        float | None,
-        typer.Option("--per-row", min=0.001, help="Annotations in a row that does not count them."),
+        float | None, typer.Option(min=0.001, help="Annotations in a row that does not count them.")
     ] = None,
-    only: Annotated[
-        str | None, typer.Option("--only", help="Rows to use, as column=value.")
-    ] = None,
-    seconds_column: Annotated[
-        str | None, typer.Option("--seconds-column", help="Column of a row's seconds.")
-    ] = None,
+    only: Annotated[str | None, typer.Option(help="Rows to use, as column=value.")] = None,
+    seconds_column: Annotated[str | None, typer.Option(help="Column of a row's seconds.")] = None,
     count_column: Annotated[
-        str | None, typer.Option("--count-column", help="Column of annotations in a row.")
+        str | None, typer.Option(help="Column of annotations in a row.")
     ] = None,
-    annotator_column: Annotated[
-        str | None, typer.Option("--annotator-column", help="Column of the annotator.")
-    ] = None,
-    type_column: Annotated[
-        str | None, typer.Option("--type-column", help="Column of the annotation type.")
-    ] = None,
+    annotator_column: Annotated[str | None, typer.Option(help="Column of the annotator.")] = None,
+    type_column: Annotated[str | None, typer.Option(help="Column of the annotation type.")] = None,
     ended_column: Annotated[
-        str | None, typer.Option("--ended-column", help="Column of when a row ended (ISO 8601).")
+        str | None, typer.Option(help="Column of when a row ended (ISO 8601).")
     ] = None,
     activity_column: Annotated[
-        str | None,
-        typer.Option("--activity-column", help="Column of label, review, rework or setup."),
+        str | None, typer.Option(help="Column of label, review, rework or setup.")
     ] = None,
     keep_idle: Annotated[
         bool, typer.Option("--keep-idle", help="Keep rows that look like idle time.")
     ] = False,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Labelling times of your own annotators, from a labelling tool's log.
 
@@ -79,12 +69,11 @@ def calibrate(
     """
     from omnicost import calibrate as calibration
     from omnicost.calibrate import ReadOptions
-    from omnicost.files import MARK, refuse_to_replace
 
     if out is not None:
         refuse_to_replace(out, inputs=files, force=force)
 
-    options = ReadOptions(
+    columns = ReadOptions(
         label=label,
         seconds=seconds_column,
         count=count_column,
@@ -95,7 +84,7 @@ def calibrate(
         per_row=per_row,
         only=_parse_only(only),
     )
-    parts = [calibration.read_timings(path, options) for path in files]
+    parts = [calibration.read_timings(path, columns) for path in files]
     timings = calibration.concatenate(parts)
     result = calibration.calibrate(timings, drop_idle=not keep_idle)
     source = f"calibrated on {', '.join(path.name for path in files)}"
@@ -135,18 +124,18 @@ _MOST_ANNOTATORS = 20
 
 
 def _table(result: Calibration) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("label")
-    for heading in ("s each", "95% interval", "log sd", "rows", "annotations", "published"):
-        table.add_column(heading, justify="right")
-    published = _published()
+    from omnicost.calibrate.estimate import CONSTANT_OF
+    from omnicost.cost import LabellingTimes
+
+    table = plain_table(
+        "label", "s each", "95% interval", "log sd", "rows", "annotations", "published"
+    )
     for label, row in result.labels.items():
-        table.add_row(
-            Text(label, style="bold"), *_cells(row, f"{result.log_sd[label]:.2f}"), published[label]
-        )
+        cells = _cells(row, f"{result.log_sd[label]:.2f}")
+        published = getattr(LabellingTimes(), CONSTANT_OF[label]).seconds
+        table.add_row(Text(label, style="bold"), *cells, f"{published:g}")
         people = [(who, own) for (what, who), own in result.annotators.items() if what == label]
         if len(people) > 1:
             for who, own in people[:_MOST_ANNOTATORS]:
@@ -154,14 +143,6 @@ def _table(result: Calibration) -> Table:
         if len(people) > _MOST_ANNOTATORS:
             table.add_row(f"  and {len(people) - _MOST_ANNOTATORS} more", *[""] * 6)
     return table
-
-
-def _published() -> dict[str, str]:
-    from omnicost.calibrate.estimate import CONSTANT_OF
-    from omnicost.cost import LabellingTimes
-
-    times = LabellingTimes()
-    return {label: f"{getattr(times, name).seconds:g}" for label, name in CONSTANT_OF.items()}
 
 
 def _cells(row: Estimate, log_sd: str) -> list[str]:
@@ -197,13 +178,10 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
 
 
 def _overhead_line(one: Overheads) -> str:
+    bases = {"review": "labelling", "rework": "labelling", "idle": "paid time"}
     shares = [
-        f"{name} {getattr(one, name):.1%} {of}"
-        for name, of in (
-            ("review", "of labelling"),
-            ("rework", "of labelling"),
-            ("idle", "of paid time"),
-        )
+        f"{name} {getattr(one, name):.1%} of {base}"
+        for name, base in bases.items()
         if name in one.known
     ]
     setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []

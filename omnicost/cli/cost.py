@@ -7,44 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.shared.inputs import (
-    AnnotationsOption,
-    CurrencyOption,
-    DatasetOption,
-    TimeOption,
-    TimesOption,
-    WageOption,
-    read_stats,
-    read_times,
-)
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.annotation import AnnotationType, Policy, listed
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import read_stats, read_times
+from omnicost.cli.shared.output import new_console, plain_table, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from omnicost.annotation import AnnotationType, Policy
     from omnicost.cost import DatasetStats, LabellingTimes, Price
 
 
 def cost(
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
+    dataset: options.Dataset = None,
+    annotations: options.Annotations = None,
     policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", help="Mixture to price, as mask=0.1,point=0.9; repeats."),
+        list[str] | None, typer.Option(help="Mixture to price, as mask=0.1,point=0.9; repeats.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Images to label, if not all of it.")
+        int | None, typer.Option(min=1, help="Images to label, if not all of it.")
     ] = None,
-    times: TimesOption = None,
-    time: TimeOption = None,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    times: options.Times = None,
+    time: options.Time = None,
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     list_times: Annotated[
         bool, typer.Option("--list-times", help="List published labelling times and stop.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """What labels cost: seconds per image, hours and money of each annotation type.
 
@@ -61,7 +51,6 @@ def cost(
     if list_times:
         _list_times(as_json)
         return
-    from omnicost.annotation import Policy, listed
     from omnicost.cost import price
 
     stats = read_stats(dataset, annotations, images)
@@ -82,8 +71,6 @@ def _print_report(
     wage: float | None,
     currency: str,
 ) -> None:
-    from omnicost.annotation import listed
-
     console = new_console()
     console.print(
         f"{stats.name}: {stats.images:,} images, the average one with\n"
@@ -101,14 +88,10 @@ def _print_report(
 def _arithmetic_table(
     types: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
 ) -> Table:
-    from rich.table import Table
-
     from omnicost.cost import seconds_per_image
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("label")
-    table.add_column("s/image", justify="right")
-    table.add_column("annotations x seconds each")
+    counts = "annotations x seconds each"
+    table = plain_table("label", "s/image", counts, left=[counts])
     for annotation in types:
         seconds = seconds_per_image(annotation, stats, times)
         table.add_row(str(annotation), _seconds_text(seconds), _sum_text(annotation, stats, times))
@@ -137,18 +120,11 @@ def _count_text(annotations: float, noun: str) -> str:
 
 
 def _price_table(prices: list[Price], wage: float | None, currency: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("all images")
-    if any(len(row.policy.shares) > 1 for row in prices):
-        table.add_column("s/image", justify="right")
-    for heading in ("hours", "80% interval", *([currency] if wage is not None else [])):
-        table.add_column(heading, justify="right")
-    table.add_column("saving", justify="right")
-    table.add_column("80% interval", justify="right")
+    mixed = any(len(row.policy.shares) > 1 for row in prices)
+    rate, money = ["s/image"] if mixed else [], [currency] if wage is not None else []
+    spread = "80% interval"
+    table = plain_table("all images", *rate, "hours", spread, *money, "saving", spread)
     for row in prices:
-        mixed = len(table.columns) == 6 + (wage is not None)
         table.add_row(*_price_cells(row, mixed, wage))
     return table
 
@@ -175,8 +151,6 @@ def _number(value: float) -> str:
 
 
 def _note(types: Sequence[AnnotationType], times: LabellingTimes) -> str:
-    from omnicost.annotation import AnnotationType
-
     spread = times.project_log_sd
     paid = [each for each in types if each is not AnnotationType.NONE]
     sds = spread.as_array(paid)
@@ -199,22 +173,17 @@ def _payload(
     wage: float | None,
     currency: str,
 ) -> dict[str, Any]:
-    from omnicost.annotation import listed
+    from omnicost.cost import arithmetic
 
     return {
         "statistics": stats.model_dump(),
         "times": times.model_dump(by_alias=True),
-        "arithmetic": _terms(listed(*(row.policy for row in prices)), stats, times),
+        "arithmetic": {
+            str(each): [term._asdict() for term in arithmetic(each, stats, times)]
+            for each in listed(*(row.policy for row in prices))
+        },
         "prices": [_price_payload(row, wage, currency) for row in prices],
     }
-
-
-def _terms(
-    types: Sequence[AnnotationType], stats: DatasetStats, times: LabellingTimes
-) -> dict[str, list[dict[str, Any]]]:
-    from omnicost.cost import arithmetic
-
-    return {str(each): [t._asdict() for t in arithmetic(each, stats, times)] for each in types}
 
 
 def _price_payload(row: Price, wage: float | None, currency: str) -> dict[str, Any]:
@@ -238,11 +207,8 @@ def _list_times(as_json: bool) -> None:
     if as_json:
         print_json([row._asdict() for row in ALTERNATIVES])
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("constant", "name", "seconds", "per", "source"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    texts = ("name", "per", "source")
+    table = plain_table("constant", "name", "seconds", "per", "source", left=texts)
     for row in ALTERNATIVES:
         source = row.source if row.checked else f"{row.source}*"
         table.add_row(row.constant or "-", row.name, f"{row.seconds:g}", row.per, source)

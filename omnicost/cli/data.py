@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.cli.shared.verbs import Verbs
+from omnicost.errors import InputError
+from omnicost.files import write_folder
 from omnicost.labelling.annotators import Annotators
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ FolderArgument = Annotated[
     typer.Argument(metavar="DIR", help="The unpacked data set's folder, or a COCO-format file."),
 ]
 SplitOption = Annotated[
-    str | None,
-    typer.Option("--split", help="train, val, all, or a file's own; left out: every split there."),
+    str | None, typer.Option(help="train, val, all, or a file's own; left out: every split there.")
 ]
 COUNTS = (
     "layout",
@@ -39,17 +40,6 @@ COUNTS = (
     "instances per image (n)",
     "crowd regions",
     "faults",
-)
-STATISTICS = (
-    "images",
-    "labels given",
-    "c, n counted on",
-    "K",
-    "c",
-    "sd of c",
-    "n",
-    "sd of n",
-    "correlation",
 )
 SHOWN = 10  # faults of a kind, unless all are asked for
 
@@ -64,7 +54,7 @@ def check(
     everything: Annotated[
         bool, typer.Option("--all", help=f"List every fault, not {SHOWN} of a kind.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Say what a data set holds and every fault in it, with its id; exit code 1 if there is one.
 
@@ -91,7 +81,7 @@ def check(
 
 
 @data.command()
-def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption = False) -> None:
+def stats(folder: FolderArgument, split: SplitOption = None, as_json: options.Json = False) -> None:
     """Count what labelling costs depend on: images, classes (K), per image c and n.
 
     Crowd regions are left out, images without an instance count. K is the label space,
@@ -113,25 +103,21 @@ def stats(folder: FolderArgument, split: SplitOption = None, as_json: JsonOption
             [each.model_dump() | {"split": s} for each, s in zip(counted, splits, strict=True)]
         )
         return
-    rows = [
-        (
-            f"{each.images:,}",
-            types_line(dataset.types()),
-            f"{each.measured_images or each.images:,}",
-            str(each.classes),
-            f"{each.classes_per_image:.2f}",
-            _figure(each.classes_sd),
-            f"{each.instances_per_image:.2f}",
-            _figure(each.instances_sd),
-            f"{each.correlation:.2f}",
-        )
+    columns = [
+        {
+            "images": f"{each.images:,}",
+            "labels given": types_line(dataset.types()),
+            "c, n counted on": f"{each.measured_images or each.images:,}",
+            "K": str(each.classes),
+            "c": f"{each.classes_per_image:.2f}",
+            "sd of c": _figure(each.classes_sd),
+            "n": f"{each.instances_per_image:.2f}",
+            "sd of n": _figure(each.instances_sd),
+            "correlation": f"{each.correlation:.2f}",
+        }
         for each, dataset in zip(counted, opened, strict=True)
     ]
-    _print_table(
-        counted[0].name,
-        ["", *splits],
-        [(n, *r) for n, r in zip(STATISTICS, zip(*rows, strict=True), strict=True)],
-    )
+    _print_table(counted[0].name, dict(zip(splits, columns, strict=True)))
 
 
 @data.command()
@@ -141,7 +127,7 @@ def make(
         typer.Argument(help="tiny-coco, tiny-ade20k, tiny-cityscapes, tiny-web or tiny-things."),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for it.")],
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Draw one of the embedded data sets into a new folder, in COCO's layout.
 
@@ -153,8 +139,6 @@ def make(
     """
     from omnicost.data.tiny.disk import SPLIT_SIZES, write_coco
     from omnicost.data.tiny.world import SPECS
-    from omnicost.errors import InputError
-    from omnicost.files import write_folder
 
     if name not in SPECS:
         raise InputError(name, "no such tiny data set", f"use {', '.join(SPECS)}")
@@ -174,26 +158,22 @@ def import_(
     export: Annotated[
         Path, typer.Argument(metavar="EXPORT", help="A labelling tool's export: file or folder.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="A new folder for the set.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the set.")],
     images: Annotated[
-        Path | None,
-        typer.Option("--images", help="Folder of the photos; left out: the export's own."),
+        Path | None, typer.Option(help="Folder of the photos; left out: the export's own.")
     ] = None,
     like: Annotated[
-        Path | None,
-        typer.Option("--like", help="COCO file whose classes, their ids and image ids to keep."),
+        Path | None, typer.Option(help="COCO file whose classes, their ids and image ids to keep.")
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
-            "--manifest",
             help="The plan's manifest.csv: which type each photo was given out for. It tells "
-            "photos with nothing to draw from photos that nobody labelled.",
+            "photos with nothing to draw from photos that nobody labelled."
         ),
     ] = None,
     annotators: Annotated[
-        Annotators,
-        typer.Option("--annotators", help="Whose labels count where several labelled an image."),
+        Annotators, typer.Option(help="Whose labels count where several labelled an image.")
     ] = Annotators.LAST,
     only_labelled: Annotated[
         bool, typer.Option("--only-labelled", help="Leave photos without a label out.")
@@ -201,7 +181,7 @@ def import_(
     everything: Annotated[
         bool, typer.Option("--all", help=f"List everything skipped, not {SHOWN} of a reason.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Turn a labelling tool's export into a set with given labels: any mixture of types.
 
@@ -249,19 +229,17 @@ def _report_payload(report: Report) -> dict[str, Any]:
 
 
 def _print_reports(reports: list[Report], everything: bool) -> None:
-    headings = ["", *(report.split for report in reports)]
-    columns = [_report_column(report) for report in reports]
-    rows = [(name, *row) for name, row in zip(COUNTS, zip(*columns, strict=True), strict=True)]
-    _print_table(reports[0].name, headings, rows)
+    _print_table(reports[0].name, {report.split: _report_column(report) for report in reports})
     for report in reports:
         _print_faults(report, everything)
 
 
-def _report_column(report: Report) -> tuple[str, ...]:
+def _report_column(report: Report) -> dict[str, str]:
     found = report.statistics
     if found is None:
-        return (report.layout, *["-"] * (len(COUNTS) - 2), f"{len(report.faults):,}")
-    return (
+        known = {"layout": report.layout, "faults": f"{len(report.faults):,}"}
+        return dict.fromkeys(COUNTS, "-") | known
+    figures = (
         report.layout,
         f"{found.images:,}",
         f"{report.empty_images:,}",
@@ -273,6 +251,7 @@ def _report_column(report: Report) -> tuple[str, ...]:
         f"{report.crowds:,}",
         f"{len(report.faults):,}",
     )
+    return dict(zip(COUNTS, figures, strict=True))
 
 
 def types_line(types: dict[str, int] | None) -> str:
@@ -301,14 +280,15 @@ def print_some(title: str, items: list[str], everything: bool) -> None:
         typer.echo(f"  ... and {len(items) - len(shown):,} more (--all)")
 
 
-def _print_table(title: str, headings: list[str], rows: list[tuple[str, ...]]) -> None:
+def _print_table(title: str, columns: Mapping[str, Mapping[str, str]]) -> None:
+    """A column for each split, whose figures are called alike."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for n, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if n else "left")
-    for row in rows:
-        table.add_row(*row)
+    table = Table("", title=title, title_justify="left", box=None, pad_edge=False)
+    for split in columns:
+        table.add_column(split, justify="right")
+    for name in next(iter(columns.values())):
+        table.add_row(name, *(figures[name] for figures in columns.values()))
     new_console().print(table)
 
 

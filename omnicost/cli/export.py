@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.cells import (
-    CellOption,
-    DataArgument,
-    RootOption,
-    SplitOption,
-    StoreOption,
-    open_data_of,
-)
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.annotation import Policy
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import open_data_of
+from omnicost.cli.shared.output import print_json, progress_bar
 from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from omnicost.data import Dataset
     from omnicost.data.exports.regions import LabelledSet
-    from omnicost.data.exports.unmasked import Unmasked
     from omnicost.sweep.lookup import StoredCell
 
 
@@ -38,29 +32,26 @@ class ExportFormat(StrEnum):
 
 
 def export(
-    data: DataArgument,
-    out: Annotated[
-        Path, typer.Option("--out", help="File to write; a folder for label-studio and yolo.")
-    ],
-    cell: CellOption = None,
-    store: StoreOption = Path("store"),
+    data: options.Data,
+    out: Annotated[Path, typer.Option(help="File to write; a folder for label-studio and yolo.")],
+    cell: options.Cell = None,
+    store: options.Store = Path("store"),
     policy: Annotated[
-        str | None, typer.Option("--policy", help="Without a cell: as mask=0.1,point=0.9.")
+        str | None, typer.Option(help="Without a cell: as mask=0.1,point=0.9.")
     ] = None,
     pseudomasks: Annotated[
-        list[Path] | None,
-        typer.Option("--pseudomasks", help="Without a cell: the masks to merge; repeats."),
+        list[Path] | None, typer.Option(help="Without a cell: the masks to merge; repeats.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Without a cell: seed of the split.")] = 0,
-    split: SplitOption = "train",
-    root: RootOption = None,
+    seed: Annotated[int, typer.Option(help="Without a cell: seed of the split.")] = 0,
+    split: options.Split = "train",
+    root: options.Root = None,
     form: Annotated[
         ExportFormat,
         typer.Option("--format", help="A file of COCO or CVAT, a folder of tasks or YOLO."),
     ] = ExportFormat.COCO,
-    image_prefix: ImagePrefixOption = "",
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    image_prefix: options.ImagePrefix = "",
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write real masks merged with pseudo-masks, for another trainer or for annotators.
 
@@ -79,18 +70,20 @@ def export(
         --pseudomasks pseudomasks/ --out merged.json
       omnicost export labelled/ --split all --format cvat --out annotations.xml
     """
+    from omnicost.data.exports.merged import Merged
+    from omnicost.data.exports.regions import OwnLabels
     from omnicost.data.exports.unmasked import unmasked_line
 
     _refuse(out, form, _inputs(data, split, root), force)
-    if cell or policy or pseudomasks:
-        wanted = _wanted(cell, store, policy, pseudomasks or [], seed)
-        with progress_bar("reading") as progress:
-            dataset = open_data_of(cell, store, wanted.data, data, split, root, progress)
-        labels = _merged(dataset, wanted)
-    else:
-        with progress_bar("reading") as progress:
-            labels = _own(open_data_of(None, store, "", data, split, root, progress))
-    written, lost = _write(labels, out, form, image_prefix), _unmasked(labels)
+    merges = cell or policy or pseudomasks
+    wanted = _wanted(cell, store, policy, pseudomasks or [], seed) if merges else None
+    fingerprint = wanted.data if wanted else ""
+    with progress_bar("reading") as progress:
+        dataset = open_data_of(cell, store, fingerprint, data, split, root, progress)
+    labels = _merged(dataset, wanted) if wanted else OwnLabels(dataset)
+    written = _write(labels, out, form, image_prefix)
+    # Told, so that nobody thinks they were written.
+    lost = labels.unmasked() if isinstance(labels, Merged) else []
     if as_json:
         print_json({**written, "without_mask": [each._asdict() for each in lost]})
         return
@@ -117,7 +110,6 @@ def _refuse(out: Path, form: ExportFormat, inputs: Sequence[Path], force: bool) 
     """Keep what is not ours: the file, or in a folder each file that will be written."""
     from omnicost.data.exports.label_studio import refuse_tasks
     from omnicost.data.exports.yolo import refuse_yolo
-    from omnicost.files import refuse_to_replace
 
     refuse_to_replace(out, inputs=inputs, force=force)
     if form is ExportFormat.LABEL_STUDIO:
@@ -135,24 +127,10 @@ def _merged(dataset: Dataset, wanted: StoredCell) -> LabelledSet:
     return Merged(dataset, strengths, pseudo, wanted.noise, wanted.seed)
 
 
-def _own(dataset: Dataset) -> LabelledSet:
-    from omnicost.data.exports.regions import OwnLabels
-
-    return OwnLabels(dataset)
-
-
-def _unmasked(labels: LabelledSet) -> list[Unmasked]:
-    """The labels that no mask was drawn for, so that nobody thinks they were written."""
-    from omnicost.data.exports.merged import Merged
-
-    return labels.unmasked() if isinstance(labels, Merged) else []
-
-
 def _wanted(
     cell: str | None, store: Path, policy: str | None, pseudomasks: Sequence[Path], seed: int
 ) -> StoredCell:
     """What to merge: a finished cell's, or what is spelt out."""
-    from omnicost.annotation import Policy
     from omnicost.engine.store import Store
     from omnicost.sweep.lookup import StoredCell, find_cell
 

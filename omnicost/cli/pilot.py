@@ -7,28 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.inputs import (
-    IMAGES,
-    AnnotationsOption,
-    CurrencyOption,
-    DatasetOption,
-    LikeOption,
-    TimeOption,
-    TimesOption,
-    WageOption,
-    names_of,
-    read_stats,
-    read_times,
-)
-from omnicost.cli.shared.output import (
-    OUTPUT_PANEL,
-    ForceOption,
-    ImagePrefixOption,
-    JsonOption,
-    print_json,
-)
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.planning import read_overheads
+from omnicost.annotation import AnnotationType
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import names_of, read_overheads, read_stats, read_times
+from omnicost.cli.shared.output import new_console, print_json
+from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace, write_text
 
 if TYPE_CHECKING:
     from omnicost.campaign.report import Pay
@@ -39,27 +23,23 @@ CARD = "pilot.yaml"
 
 
 def pilot(
-    images: Annotated[str, IMAGES],
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="How many images get masks.")] = 100,
-    like: LikeOption = None,
-    times: TimesOption = None,
-    time: TimeOption = None,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    images: Annotated[str, options.IMAGES],
+    dataset: options.Dataset = None,
+    annotations: options.Annotations = None,
+    count: Annotated[int, typer.Option(min=1, help="How many images get masks.")] = 100,
+    like: options.Like = None,
+    times: options.Times = None,
+    time: options.Time = None,
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            help="Folder for the list of images, labelling tasks and the card.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
+        options.output(help="Folder for the list of images, labelling tasks and the card."),
     ] = None,
-    image_prefix: ImagePrefixOption = "",
-    force: ForceOption = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which images.")] = 0,
-    as_json: JsonOption = False,
+    image_prefix: options.ImagePrefix = "",
+    force: options.Force = False,
+    seed: Annotated[int, typer.Option(min=0, help="Which images.")] = 0,
+    as_json: options.Json = False,
 ) -> None:
     """What to measure first, when nothing was: masks on some images, and a teacher, no student.
 
@@ -74,9 +54,7 @@ def pilot(
     """
     import numpy as np
 
-    from omnicost.annotation import AnnotationType
     from omnicost.campaign.report import Pay
-    from omnicost.errors import InputError
     from omnicost.labelling import assign, read_images
     from omnicost.plan.pilot import make_pilot
 
@@ -115,7 +93,6 @@ def _write(
     annotations: Path | None,
     force: bool,
 ) -> list[Path]:
-    from omnicost.files import refuse_to_replace, write_text
     from omnicost.labelling import write_manifest
 
     card = folder / CARD

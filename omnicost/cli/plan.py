@@ -2,67 +2,132 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from omnicost.cli.shared import planning
+from omnicost.cli.shared import options
+from omnicost.cli.shared.completion import complete_datasets, complete_types
 from omnicost.cli.shared.inputs import (
-    AnnotationsOption,
-    CurrencyOption,
-    ImagesOption,
-    LikeOption,
-    TimeOption,
-    TimesOption,
-    WageOption,
     names_of,
+    read_limits,
+    read_overheads,
+    read_team,
     read_times,
 )
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared.output import new_console, print_json
 from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from omnicost.campaign.report import PlanReport
     from omnicost.labelling import ImageList
 
+_billed = partial(typer.Option, rich_help_panel="Bill and calendar")
+
 
 def plan(
-    dataset: planning.StudentsOption = None,
-    images: ImagesOption = None,
-    budget: planning.BudgetOption = None,
-    target: planning.TargetOption = None,
-    annotations: AnnotationsOption = None,
-    results: planning.ResultsOption = None,
-    variant: planning.VariantOption = None,
-    like: LikeOption = None,
-    in_hand: planning.InHandOption = None,
-    masks_first: planning.MasksFirstOption = None,
-    types: planning.TypesOption = None,
-    max_hours: planning.MaxHoursOption = None,
-    confidence: planning.ConfidenceOption = None,
-    times: TimesOption = None,
-    time: TimeOption = None,
-    review: planning.ReviewOption = None,
-    rework: planning.ReworkOption = None,
-    idle: planning.IdleOption = None,
-    setup: planning.SetupOption = None,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
-    annotators: planning.AnnotatorsOption = None,
-    hours_a_week: planning.HoursAWeekOption = 40.0,
-    hours_a_day: planning.HoursADayOption = 8.0,
-    weeks: planning.WeeksOption = None,
-    start: planning.StartOption = None,
-    manifest: planning.ManifestOption = None,
-    image_prefix: ImagePrefixOption = "",
-    page: planning.PageOption = None,
-    plot: planning.PlotOption = None,
-    force: ForceOption = False,
-    draws: planning.DrawsOption = 1000,
-    seed: planning.PlanSeedOption = 0,
-    as_json: JsonOption = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Statistics and students of coco, ade20k or cityscapes; or which of --results.",
+            autocompletion=complete_datasets,
+        ),
+    ] = None,
+    images: options.Images = None,
+    budget: Annotated[
+        str | None, typer.Option(help="As 500h, 3days, or 12000usd with --wage.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="As 95%: the cheapest way to that share of full AP.")
+    ] = None,
+    annotations: options.Annotations = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--results",
+            "--pilot",
+            help="Rows (JSON Lines) that a sweep of yours wrote: the plan rests on them instead of "
+            "the paper's. With --like, rows of data sets that it does not name are a pilot: a few "
+            "students of your project beside many of others. Both names are one option; repeats.",
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Which variant's rows of --results to use.")
+    ] = None,
+    like: options.Like = None,
+    in_hand: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labels that exist: an earlier manifest.csv, or a COCO-format set or file. Each "
+            "is kept or raised, and only new ones are paid for."
+        ),
+    ] = None,
+    masks_first: Annotated[
+        Path | None,
+        typer.Option(
+            help="Which images get masks first: review.csv of omnicost review; else a seeded draw."
+        ),
+    ] = None,
+    types: Annotated[
+        str | None,
+        typer.Option(
+            help="What annotators can do, as point,box,mask.", autocompletion=complete_types
+        ),
+    ] = None,
+    max_hours: Annotated[
+        list[str] | None, typer.Option(help="Hours there are for a type, as mask=100; repeats.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Chance with which the spend fits, or the target holds.")
+    ] = None,
+    times: options.Times = None,
+    time: options.Time = None,
+    review: Annotated[
+        list[str] | None,
+        _billed(
+            help="Checking, as a share of labelling time: 15% or box=10%; repeats. Assumed: 15%."
+        ),
+    ] = None,
+    rework: Annotated[
+        list[str] | None, _billed(help="Labelling done again, as a share of it. Assumed: 5%.")
+    ] = None,
+    idle: Annotated[
+        list[str] | None,
+        _billed(help="Paid time in which nothing is labelled, as a share of it. Assumed: 10%."),
+    ] = None,
+    setup: Annotated[
+        list[str] | None,
+        _billed(
+            help="Hours before a type's first label, as 8h or mask=16h; repeats. None if absent."
+        ),
+    ] = None,
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
+    annotators: Annotated[
+        int | None, _billed(min=1, help="How many work: adds a calendar.")
+    ] = None,
+    hours_a_week: Annotated[float, _billed(help="Paid hours of each.")] = 40.0,
+    hours_a_day: Annotated[float, _billed(min=0.1, max=24, help="Of a day in --budget.")] = 8.0,
+    weeks: Annotated[float | None, _billed(help="Deadline, in weeks from the start.")] = None,
+    start: Annotated[str | None, _billed(help="First day, as 2026-12-01.")] = None,
+    manifest: Annotated[
+        Path | None,
+        options.output(
+            help="Folder for the lists of which image gets what, with tasks for labelling tools."
+        ),
+    ] = None,
+    image_prefix: options.ImagePrefix = "",
+    page: Annotated[Path | None, options.output(help="Write the report as one .html file.")] = None,
+    plot: Annotated[Path | None, options.output(help="Draw the plan: .png, .svg or .pdf.")] = None,
+    force: options.Force = False,
+    draws: Annotated[
+        int, typer.Option(min=100, max=100_000, help="Draws of what is uncertain.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of draws and manifest.")] = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Which images get which annotation: the most AP for a budget, or the least cost for an AP.
 
@@ -94,13 +159,13 @@ def plan(
         variant=variant,
         like=names_of(like),
         types=names_of(types) or None,
-        max_hours=planning.read_limits(max_hours, hours_a_day),
+        max_hours=read_limits(max_hours, hours_a_day),
         confidence=confidence,
         times=labelling_times,
-        overheads=planning.read_overheads(labelling_times, review, rework, idle, setup),
+        overheads=read_overheads(labelling_times, review, rework, idle, setup),
         in_hand=in_hand,
         masks_first=masks_first,
-        team=planning.read_team(annotators, hours_a_week, weeks, start),
+        team=read_team(annotators, hours_a_week, weeks, start),
         wage=wage,
         currency=currency,
         hours_a_day=hours_a_day,
@@ -127,8 +192,6 @@ class _Outputs(NamedTuple):
 
 def _check(outputs: _Outputs, force: bool) -> None:
     """Refuse outputs that would replace somebody's file, before any work is done."""
-    from omnicost.files import refuse_to_replace
-
     page, inputs = outputs.page, outputs.inputs
     if outputs.plot is not None:
         from omnicost.plot.style import refuse_picture

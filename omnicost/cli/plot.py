@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.cells import (
-    CellOption,
-    DataArgument,
-    RootOption,
-    SplitOption,
-    StoreOption,
-    open_data_of,
-)
-from omnicost.cli.shared.inputs import CurrencyOption, WageOption
-from omnicost.cli.shared.output import ForceOption, JsonOption, print_json
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import open_data_of
+from omnicost.cli.shared.output import print_json
 from omnicost.cli.shared.verbs import Verbs
 from omnicost.errors import InputError
 from omnicost.plot.points import CostUnit
@@ -32,21 +25,15 @@ plot = Verbs(name="plot", help="Draw results.", no_args_is_help=True)
 
 ResultsOption = Annotated[
     list[Path] | None,
-    typer.Option("--results", help="Rows of a sweep (JSON Lines); repeats. The paper's if absent."),
+    typer.Option(help="Rows of a sweep (JSON Lines); repeats. The paper's if absent."),
 ]
-DatasetsOption = Annotated[
-    str | None, typer.Option("--dataset", help="Data sets to draw, such as coco,ade20k.")
-]
+DatasetsOption = Annotated[str | None, typer.Option(help="Data sets to draw, such as coco,ade20k.")]
 VariantOption = Annotated[
-    str | None, typer.Option("--variant", help="Variant to draw, where the rows hold several.")
+    str | None, typer.Option(help="Variant to draw, where the rows hold several.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Picture to write: .png, .svg or .pdf.")]
-WidthOption = Annotated[
-    float, typer.Option("--width", min=2, max=40, help="Width of the picture in inches.")
-]
-UnitOption = Annotated[
-    CostUnit, typer.Option("--unit", help="Seconds per image, total hours, or money.")
-]
+OutOption = Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")]
+WidthOption = Annotated[float, typer.Option(min=2, max=40, help="Width of the picture in inches.")]
+UnitOption = Annotated[CostUnit, typer.Option(help="Seconds per image, total hours, or money.")]
 
 
 @plot.command("pareto")
@@ -55,15 +42,15 @@ def pareto(
     dataset: DatasetsOption = None,
     variant: VariantOption = None,
     unit: UnitOption = CostUnit.SECONDS,
-    wage: WageOption = None,
-    currency: CurrencyOption = "usd",
+    wage: options.Wage = None,
+    currency: options.Currency = "usd",
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Add what other methods published on COCO.")
     ] = False,
     out: OutOption = Path("pareto.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """AP against annotation cost, with the Pareto front and what mixing can reach.
 
@@ -92,8 +79,8 @@ def curves(
     variant: VariantOption = None,
     out: OutOption = Path("curves.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """AP against the share of images with masks, one line an annotation type.
 
@@ -115,33 +102,29 @@ def curves(
 
 @plot.command("masks")
 def masks(
-    data: DataArgument,
-    cell: CellOption = None,
-    store: StoreOption = Path("store"),
+    data: options.Data,
+    cell: options.Cell = None,
+    store: options.Store = Path("store"),
     pseudomasks: Annotated[
-        Path | None,
-        typer.Option("--pseudomasks", help="Without a cell: what the pseudo-mask step wrote."),
+        Path | None, typer.Option(help="Without a cell: what the pseudo-mask step wrote.")
     ] = None,
     before: Annotated[
-        Path | None,
-        typer.Option("--before", help="Another one on the same images: the untuned teacher's."),
+        Path | None, typer.Option(help="Another one on the same images: the untuned teacher's.")
     ] = None,
-    detections: Annotated[
-        Path | None, typer.Option("--detections", help="What the detect step wrote.")
-    ] = None,
+    detections: Annotated[Path | None, typer.Option(help="What the detect step wrote.")] = None,
     image: Annotated[
-        list[int] | None, typer.Option("--image", help="Id of an image to show; repeats.")
+        list[int] | None, typer.Option(help="Id of an image to show; repeats.")
     ] = None,
     images: Annotated[
-        int, typer.Option("--images", min=1, max=40, help="Images drawn where none is named.")
+        int, typer.Option(min=1, max=40, help="Images drawn where none is named.")
     ] = 4,
-    split: SplitOption = "train",
-    root: RootOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    split: options.Split = "train",
+    root: options.Root = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     out: OutOption = Path("masks.png"),
     width: WidthOption = 7.2,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Weak labels, prompts, pseudo-masks before and after tuning, and ground truth.
 
@@ -213,7 +196,6 @@ def _masks(
 
 def _read(results: list[Path] | None, dataset: str | None, variant: str | None) -> list[Row]:
     from omnicost.cost import BUILT_IN
-    from omnicost.errors import InputError
     from omnicost.results import paper_rows, read_rows
 
     wanted = [name.strip() for name in dataset.split(",")] if dataset else None

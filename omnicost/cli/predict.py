@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import print_json, progress_bar
+from omnicost.errors import InputError
+from omnicost.files import refuse_to_replace
+from omnicost.plain_text import visible
 
 if TYPE_CHECKING:
     from omnicost.project.model_folder import ModelDescription
@@ -30,29 +33,27 @@ class PredictionFormat(StrEnum):
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
     photos: Annotated[Path, typer.Argument(help="Folder of pictures, searched in depth.")],
-    out: Annotated[
-        Path, typer.Option("--out", help="File to write; a folder for label-studio.")
-    ] = Path("predictions.json"),
+    out: Annotated[Path, typer.Option(help="File to write; a folder for label-studio.")] = Path(
+        "predictions.json"
+    ),
     form: Annotated[
         PredictionFormat,
         typer.Option("--format", help="COCO file, COCO's results list, or masks to correct."),
     ] = PredictionFormat.COCO,
     least_score: Annotated[
         float | None,
-        typer.Option(
-            "--least-score", min=0, max=1, help="0.05 for COCO, 0.5 for correction if absent."
-        ),
+        typer.Option(min=0, max=1, help="0.05 for COCO, 0.5 for correction if absent."),
     ] = None,
     ids: Annotated[
-        Path | None, typer.Option("--ids", help="COCO file whose image ids to use, by file name.")
+        Path | None, typer.Option(help="COCO file whose image ids to use, by file name.")
     ] = None,
-    image_prefix: ImagePrefixOption = "",
+    image_prefix: options.ImagePrefix = "",
     device: Annotated[
-        str | None, typer.Option("--device", help="Such as cuda:1; a GPU if there is one.")
+        str | None, typer.Option(help="Such as cuda:1; a GPU if there is one.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at once.")] = 8,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 8,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Find instances in any number of pictures with a trained model.
 
@@ -66,7 +67,6 @@ def predict(
       omnicost predict model/ new-photos/ --format label-studio --out tasks/
       omnicost predict model/ new-photos/ --format cvat --out annotations.xml
     """
-    from omnicost.plain_text import visible
     from omnicost.project.predict import PredictOptions, list_photos, predict_folder, summary
 
     parts = out.with_name(f".{out.name}.parts")
@@ -77,14 +77,13 @@ def predict(
     listed = list_photos(photos, ids)
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar("predicting") as progress:
-        options = PredictOptions(least, batch, device or _best_device())
-        description = predict_folder(model, listed, parts, options, progress)
+        asked = PredictOptions(least, batch, device or _best_device())
+        description = predict_folder(model, listed, parts, asked, progress)
     written = _write(out, parts, form, description, image_prefix)
     done = summary(parts)
     parts.unlink()
-    told = {"pictures": done.pictures, "instances": done.instances, "skipped": list(done.skipped)}
     if as_json:
-        print_json({"files": [str(path) for path in written], **told})
+        print_json({"files": [str(path) for path in written], **done._asdict()})
         return
     typer.echo(f"{done.instances} instances in {done.pictures} pictures: {out}")
     for line in done.skipped:
@@ -94,8 +93,6 @@ def predict(
 def _refuse(out: Path, parts: Path, form: PredictionFormat, ids: Path | None, force: bool) -> None:
     """Keep what is not ours: the file or the folder's files, and where the scratch file goes."""
     from omnicost.data.exports.label_studio import refuse_tasks
-    from omnicost.errors import InputError
-    from omnicost.files import refuse_to_replace
     from omnicost.project.predict import PARTS_HEAD
     from omnicost.project.predictions import RESULTS_HEAD
 

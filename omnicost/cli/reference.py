@@ -24,18 +24,14 @@ _HEADER = (
 )
 
 
-def commands() -> Iterator[tuple[str, Any]]:
+def commands(name: str = "omnicost", command: Any = None) -> Iterator[tuple[str, Any]]:
     """Every verb as ``(full name, command)``, groups left out, in the order of ``--help``."""
-    yield from _walk("omnicost", typer.main.get_command(app))
-
-
-def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    children = getattr(command, "commands", None)
-    if children is None:
+    command = command or typer.main.get_command(app)
+    if not hasattr(command, "commands"):
         yield name, command
         return
-    for child_name, child in children.items():
-        yield from _walk(f"{name} {child_name}", child)
+    for child_name, child in command.commands.items():
+        yield from commands(f"{name} {child_name}", child)
 
 
 def render() -> str:
@@ -46,10 +42,10 @@ def render() -> str:
 def _section(name: str, command: Any) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
-    usage = " ".join([name, *(f"{_metavar(p)}" for p in arguments), "[OPTIONS]" if options else ""])
+    usage = " ".join([name, *map(_metavar, arguments), *(["[OPTIONS]"] if options else [])])
     rows = [f"| {_spelling(p)} | {_describe(p)} |" for p in [*arguments, *options]]
     table = ["| argument or option | meaning |", "|---|---|", *rows, ""] if rows else []
-    return "\n".join([f"## {name}", _help(command), "", f"    {usage.strip()}", "", *table])
+    return "\n".join([f"## {name}", _help(command), "", f"    {usage}", "", *table])
 
 
 def _help(command: Any) -> str:

@@ -7,21 +7,22 @@ from typing import Annotated
 
 import typer
 
-from omnicost.cli.shared.inputs import TimeOption, TimesOption, read_times
-from omnicost.cli.shared.output import ForceOption, ImagePrefixOption, JsonOption, print_json
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.inputs import read_times
+from omnicost.cli.shared.output import print_json, progress_bar
+from omnicost.files import refuse_to_replace
 
 
 def review(
     model: Annotated[Path, typer.Argument(help="Folder that omnicost train wrote.")],
-    hours: Annotated[float, typer.Option("--hours", min=0, help="Of annotators, to fill.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of tasks to make.")] = Path("review"),
-    times: TimesOption = None,
-    time: TimeOption = None,
-    image_prefix: ImagePrefixOption = "",
-    device: Annotated[str, typer.Option("--device", help="Such as cpu or cuda:0.")] = "cpu",
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    hours: Annotated[float, typer.Option(min=0, help="Of annotators, to fill.")],
+    out: Annotated[Path, typer.Option(help="Folder of tasks to make.")] = Path("review"),
+    times: options.Times = None,
+    time: options.Time = None,
+    image_prefix: options.ImagePrefix = "",
+    device: Annotated[str, typer.Option(help="Such as cpu or cuda:0.")] = "cpu",
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Order the images by what correcting their pseudo-masks is expected to bring a second.
 
@@ -36,7 +37,6 @@ def review(
       omnicost review model/ --hours 40 --out tasks/
       omnicost review model/ --hours 8 --times times.yaml --out tasks/
     """
-    from omnicost.files import refuse_to_replace
     from omnicost.project.review import HEADS, plan_review, write_review
 
     refuse_to_replace(out, force=False)

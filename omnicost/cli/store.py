@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import new_console, print_json
 from omnicost.cli.shared.verbs import Verbs
 from omnicost.errors import StageError
 
@@ -24,10 +24,8 @@ FolderOption = Annotated[Path, typer.Option("--store", help="Folder of the store
 @store.command("ls")
 def ls(
     folder: FolderOption = Path("store"),
-    stage: Annotated[
-        str | None, typer.Option("--stage", help="Only this kind, such as teacher.")
-    ] = None,
-    as_json: JsonOption = False,
+    stage: Annotated[str | None, typer.Option(help="Only this kind, such as teacher.")] = None,
+    as_json: options.Json = False,
 ) -> None:
     """List artefacts: what they are, their size, what they took, and how long they waited for data.
 
@@ -71,7 +69,7 @@ def verify(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete damaged artefacts; sweeps make them again.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Read every artefact in full and compare it with its manifest; exit code 2 on damage.
 
@@ -103,14 +101,11 @@ def verify(
 def gc(
     folder: FolderOption = Path("store"),
     keep: Annotated[
-        list[str] | None,
-        typer.Option("--keep", help="Delete artefacts that no such card needs; repeats."),
+        list[str] | None, typer.Option(help="Delete artefacts that no such card needs; repeats.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of the kept cards' data set.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the kept cards' data set.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Remove what no running sweep needs: abandoned scratch, dead locks.
 

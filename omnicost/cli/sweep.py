@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared import running
+from omnicost.cli.shared import options
 from omnicost.cli.shared.completion import complete_cards
 from omnicost.cli.shared.door import as_options
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,58 +31,51 @@ def sweep(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder that the data set is unpacked in.")
+        Path | None, typer.Option(help="Folder that the data set is unpacked in.")
     ] = None,
-    store: running.StagesOption = Path("store"),
-    results: Annotated[
-        Path, typer.Option("--results", help="Folder for the rows and the plot.")
-    ] = Path("results"),
-    seeds: Annotated[str | None, typer.Option("--seeds", help="A count, or a list as 0,7.")] = None,
+    store: options.Stages = Path("store"),
+    results: Annotated[Path, typer.Option(help="Folder for the rows and the plot.")] = Path(
+        "results"
+    ),
+    seeds: Annotated[str | None, typer.Option(help="A count, or a list as 0,7.")] = None,
     only: Annotated[
-        list[str] | None,
-        typer.Option("--only", help="Cells to run, as mask=0.1,type=point; repeats."),
+        list[str] | None, typer.Option(help="Cells to run, as mask=0.1,type=point; repeats.")
     ] = None,
-    settings: running.ChangesOption = None,
+    settings: options.Changes = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The card, shrunk to a trial run on 40 images.")
     ] = False,
     teacher_only: Annotated[
-        bool,
-        typer.Option("--teacher-only", help="Measure pseudo-masks; train no student."),
+        bool, typer.Option("--teacher-only", help="Measure pseudo-masks; train no student.")
     ] = False,
-    dry_run: running.DryRunOption = False,
+    dry_run: options.DryRun = False,
     decide: Annotated[
-        bool,
-        typer.Option("--decide", help="Train only the students that still change a plan."),
+        bool, typer.Option("--decide", help="Train only the students that still change a plan.")
     ] = False,
     budgets: Annotated[
-        str | None,
-        typer.Option("--budgets", help="Labelling hours that matter, as 50h,500h; decides."),
+        str | None, typer.Option(help="Labelling hours that matter, as 50h,500h; decides.")
     ] = None,
     regret: Annotated[
-        float | None,
-        typer.Option("--regret", help="AP that plans may be expected to lose; decides."),
+        float | None, typer.Option(help="AP that plans may be expected to lose; decides.")
     ] = None,
     device_hours: Annotated[
-        float | None,
-        typer.Option("--device-hours", help="Most hours of devices for the card; decides."),
+        float | None, typer.Option(help="Most hours of devices for the card; decides.")
     ] = None,
     forecast: Annotated[
-        bool,
-        typer.Option("--forecast", help="The front from what the store holds; run nothing."),
+        bool, typer.Option("--forecast", help="The front from what the store holds; run nothing.")
     ] = False,
     no_share: Annotated[
         bool, typer.Option("--no-share", help="Let no two cells share a stage (to compare).")
     ] = False,
-    address: running.AddressOption = None,
-    cpus: running.CpusOption = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
     list_cards: Annotated[
         bool, typer.Option("--list", help="List the shipped cards and stop.")
     ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of cards and stop.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Run a card: train teachers and students over its grid, one row a student.
 
@@ -170,19 +161,13 @@ def _dry_run(request: Request, root: Path, as_json: bool) -> None:
         told = {"missing": missing, "cell_names": cells, "caveats": notes}
         decided = {} if expected is None else {"deciding": expected._asdict()}
         print_json({**estimate_json(figures), **told, **decided})
-        _end_if(missing)
-        return
-    console = new_console()
-    console.print(*cells, sep="\n")
-    console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
-    lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
-    lines += [] if expected is None else [expected_line(expected)]
-    for line in [*estimate_lines(figures), *lines]:
-        console.print(line, soft_wrap=True)
-    _end_if(missing)
-
-
-def _end_if(missing: list[str]) -> None:
+    else:
+        console = new_console()
+        console.print(*cells, sep="\n")
+        console.print(estimate_table(figures, f"{prepared.card.name}: dry run"))
+        lines = [*(f"missing: {text}" for text in missing), *(f"note: {text}" for text in notes)]
+        lines += [] if expected is None else [expected_line(expected)]
+        console.print(*estimate_lines(figures), *lines, sep="\n", soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
@@ -200,8 +185,7 @@ def _forecast(request: Request, root: Path, as_json: bool) -> None:
         return
     console = new_console()
     console.print(decision_table(decision, f"{prepared.card.name}: forecast from the store"))
-    for line in decision_lines(decision):
-        console.print(line, soft_wrap=True)
+    console.print(*decision_lines(decision), sep="\n", soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -254,10 +238,10 @@ def _run(
         count = len(prepared.graph.stages)
         errors.print(f"nothing to compute: all {count} stages are in {store.root}", soft_wrap=True)
     display = SweepDisplay(watcher, errors, lambda plan: headline(plan, store))
-    options = RayOptions(address, cpus, prepared.card.scheduler)
+    cluster = RayOptions(address, cpus, prepared.card.scheduler)
     try:
         with display.shown():
-            finished = sweep_card(prepared, store, results, options, display.on_cell, display.tell)
+            finished = sweep_card(prepared, store, results, cluster, display.on_cell, display.tell)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", soft_wrap=True)
         raise typer.Exit(130) from None

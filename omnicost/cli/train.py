@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnicost.cli.shared import running
-from omnicost.cli.shared.output import JsonOption, print_json
-from omnicost.cli.shared.output import console as new_console
-from omnicost.cli.shared.progress import progress_bar
+from omnicost.cli.shared import options
+from omnicost.cli.shared.output import new_console, print_json, progress_bar
+from omnicost.errors import StageError
 
 if TYPE_CHECKING:
     from omnicost.engine.store import Store
@@ -21,34 +20,30 @@ def train(
     labelled: Annotated[
         Path, typer.Argument(help="A set with given labels, as omnicost data import writes.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the model to make.")] = Path(
-        "model"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the model to make.")] = Path("model"),
     base: Annotated[
-        str,
-        typer.Option("--base", help="Recipe, models and resources: paper, tiny, or a card's path."),
+        str, typer.Option(help="Recipe, models and resources: paper, tiny, or a card's path.")
     ] = "paper",
     validation: Annotated[
         Path | None,
         typer.Option("--val", help="A set with masks to score on; else a fifth of the masked."),
     ] = None,
     start: Annotated[
-        str | None,
-        typer.Option("--start", help="A released student to begin from: a folder or hub id."),
+        str | None, typer.Option(help="A released student to begin from: a folder or hub id.")
     ] = None,
-    settings: running.ChangesOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the training.")] = 0,
-    store: running.StagesOption = Path("store"),
+    settings: options.Changes = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    store: options.Stages = Path("store"),
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps with the tiny models, as a trial.")
     ] = False,
-    dry_run: running.DryRunOption = False,
-    address: running.AddressOption = None,
-    cpus: running.CpusOption = None,
+    dry_run: options.DryRun = False,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files in --out that omnicost did not write.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a segmenter on people's labels of any mixture of types.
 
@@ -95,8 +90,8 @@ def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
         console = new_console()
         console.print(_labels(training), soft_wrap=True)
         console.print(estimate_table(figures, "train: dry run"))
-        for line in [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]:
-            console.print(line, soft_wrap=True)
+        lines = [*estimate_lines(figures), *(f"missing: {text}" for text in missing)]
+        console.print(*lines, sep="\n", soft_wrap=True)
     if missing:
         raise typer.Exit(1)
 
@@ -105,7 +100,6 @@ def _train(
     training: Training, store: Store, address: str | None, cpus: int | None, as_json: bool
 ) -> None:
     from omnicost.engine.ray.runner import RayOptions
-    from omnicost.errors import StageError
     from omnicost.project.finish import write_outcome
     from omnicost.sweep.launch import sweep_card
     from omnicost.sweep.progress import SweepDisplay, Watcher
@@ -136,9 +130,7 @@ def _train(
 def _labels(training: Training) -> str:
     """What the set holds, in one line."""
     counted = ", ".join(f"{number} {each}" for each, number in training.counts.items())
-    held = (
-        f"; {training.held_out} images with masks score the model"
-        if training.held_out
-        else ("; too few images with masks to score it (--val names a set)")
-    )
-    return f"labels: {counted}{held}"
+    held = "too few images with masks to score it (--val names a set)"
+    if training.held_out:
+        held = f"{training.held_out} images with masks score the model"
+    return f"labels: {counted}; {held}"

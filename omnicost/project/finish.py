@@ -9,7 +9,7 @@ from typing import Any
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset
 from omnicost.data.exports.coco import write_coco_json
-from omnicost.data.exports.merged import Merged, PseudoMasks, read_pseudomasks
+from omnicost.data.exports.merged import Merged, read_pseudomasks
 from omnicost.data.splits import assign
 from omnicost.engine.execute import package_versions
 from omnicost.engine.graph import by_role
@@ -23,8 +23,7 @@ from omnicost.project.model_folder import (
     refuse_to_replace_model,
     write_description,
 )
-from omnicost.project.outcome import FIGURES, MERGED, TrainingOutcome
-from omnicost.project.page import PAGE, write_page
+from omnicost.project.outcome import FIGURES, MERGED, PAGE, TrainingOutcome, write_page
 from omnicost.project.score import HeldOutAp, score_held_out
 from omnicost.project.train import CARD, Training, TrainRequest
 from omnicost.project.worst import WORST, draw_worst
@@ -56,7 +55,13 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / STUDENT) as part:
         shutil.copyfile(store.path(plan.outputs["student"]) / STUDENT, part)
-    write_description(out, _description(train, plan.target.id))
+    description = ModelDescription(
+        class_names=train.class_names,
+        category_ids=tuple(train.category_ids.tolist()),
+        cell=plan.target.id,
+        versions=package_versions(),
+    )
+    write_description(out, description)
     write_text(out / CARD, training.card)
     merged = _merged(training, store, train)
     outcome = TrainingOutcome(
@@ -75,29 +80,16 @@ def write_outcome(training: Training, store: Store, progress: Progress = silent)
 
 
 def _merged(training: Training, store: Store, train: Dataset) -> Merged:
+    """With the pseudo-masks that the student learnt from; none where all masks are real."""
     inputs = store.manifest(training.plan.outputs["student"]).inputs
+    drawn = [store.path(key) for key in by_role(inputs, "pseudomask.").values()]
     strengths = assign(train, training.policy, training.request.seed)
-    return Merged(train, strengths, pseudomasks_of(store, inputs))
+    return Merged(train, strengths, read_pseudomasks(drawn))
 
 
 def _quality(training: Training, store: Store) -> dict[str, dict[str, Any]]:
     judged = by_role(training.plan.outputs, "calibration.")
     return {each: read_figures(store.path(key)) for each, key in judged.items()}
-
-
-def pseudomasks_of(store: Store, inputs: dict[str, str]) -> PseudoMasks:
-    """The pseudo-masks that a student with these inputs learnt from; none for real masks alone."""
-    folders = [store.path(key) for key in by_role(inputs, "pseudomask.").values()]
-    return read_pseudomasks(folders)
-
-
-def _description(train: Dataset, cell: str) -> ModelDescription:
-    return ModelDescription(
-        class_names=train.class_names,
-        category_ids=tuple(train.category_ids.tolist()),
-        cell=cell,
-        versions=package_versions(),
-    )
 
 
 def _scored(training: Training, progress: Progress) -> HeldOutAp | None:

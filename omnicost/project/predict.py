@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -117,8 +117,10 @@ def predict_folder(
     if done == len(photos):
         return description
     student = load(model / STUDENT, options.device)
+    reading = ahead(_read, photos[done:], READERS)
     with parts.open("a", encoding="utf-8") as file:
-        for lines in _predicted(student, description, photos[done:], options):
+        while batch := list(islice(reading, options.batch_images)):
+            lines = _lines(student, description, batch, options.least_score)
             file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
             file.flush()
             done += len(lines)
@@ -133,18 +135,17 @@ def records(parts: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def coco_images(parts: Path) -> Iterator[dict[str, Any]]:
-    """The COCO image records of a finished `parts`."""
-    return (record["image"] for record in records(parts) if "image" in record)
+def predicted(parts: Path) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The COCO image record and the annotations of each picture of `parts` that was predicted."""
+    for record in records(parts):
+        if "skipped" not in record:
+            yield record["image"], record["annotations"]
 
 
 def coco_annotations(parts: Path) -> Iterator[dict[str, Any]]:
     """The annotations of a finished `parts`, numbered as they come."""
-    number = 0
-    for record in records(parts):
-        for annotation in record.get("annotations", ()):
-            number += 1
-            yield {"id": number, **annotation}
+    found = chain.from_iterable(annotations for _, annotations in predicted(parts))
+    return ({"id": number, **each} for number, each in enumerate(found, start=1))
 
 
 def summary(parts: Path) -> Done:
@@ -191,23 +192,6 @@ def _resume(parts: Path, identity: str) -> int:
     return 0
 
 
-def _predicted(
-    student: Student,
-    description: ModelDescription,
-    photos: Sequence[Photo],
-    options: PredictOptions,
-) -> Iterator[list[dict[str, Any]]]:
-    """Lines, a batch of pictures at a time."""
-    batch: list[tuple[Photo, np.ndarray | str]] = []
-    for read in ahead(_read, photos, READERS):
-        batch.append(read)
-        if len(batch) == options.batch_images:
-            yield _lines(student, description, batch, options)
-            batch = []
-    if batch:
-        yield _lines(student, description, batch, options)
-
-
 def _read(photo: Photo) -> tuple[Photo, np.ndarray | str]:
     if not is_plain(photo.name):
         return photo, "its name holds control characters or is no text; rename it"
@@ -221,11 +205,10 @@ def _lines(
     student: Student,
     description: ModelDescription,
     batch: Sequence[tuple[Photo, np.ndarray | str]],
-    options: PredictOptions,
+    least_score: float,
 ) -> list[dict[str, Any]]:
     readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
     predictions = iter(student.predict(readable) if readable else [])
-    annotate = partial(_annotations, description, options.least_score)
     lines: list[dict[str, Any]] = []
     for photo, pixels in batch:
         if isinstance(pixels, str):
@@ -233,17 +216,18 @@ def _lines(
             continue
         height, width = pixels.shape[:2]
         image = {"id": photo.image_id, "file_name": photo.name, "height": height, "width": width}
-        lines.append({"image": image, "annotations": annotate(photo, next(predictions))})
+        found = _annotations(description, least_score, photo.image_id, next(predictions))
+        lines.append({"image": image, "annotations": found})
     return lines
 
 
 def _annotations(
-    description: ModelDescription, least_score: float, photo: Photo, prediction: Prediction
+    description: ModelDescription, least_score: float, image_id: int, prediction: Prediction
 ) -> list[dict[str, Any]]:
     found = zip(prediction.rles, prediction.class_indices, prediction.scores, strict=True)
     return [
         {
-            "image_id": photo.image_id,
+            "image_id": image_id,
             "category_id": description.category_ids[int(class_index)],
             "bbox": mask_api.toBbox(rle).tolist(),
             "area": float(mask_api.area(rle)),

@@ -18,7 +18,7 @@ from omnicost.data.exports.regions import Region
 from omnicost.files import MARK
 from omnicost.labelling.label_studio import address
 from omnicost.project.model_folder import ModelDescription
-from omnicost.project.predict import coco_annotations, coco_images, records
+from omnicost.project.predict import coco_annotations, predicted
 
 RESULTS_HEAD: Final = '[\n{"image_id":'  # how a results list of ours begins
 
@@ -30,7 +30,8 @@ def write_coco(out: Path, description: ModelDescription, parts: Path) -> list[Pa
         for each, name in zip(description.category_ids, description.class_names, strict=True)
     ]
     frame = json.dumps({"info": {"description": MARK}, "categories": categories})
-    lists = {"images": coco_images(parts), "annotations": coco_annotations(parts)}
+    images = (image for image, _ in predicted(parts))
+    lists = {"images": images, "annotations": coco_annotations(parts)}
     write_texts(out, _with_lists(frame, lists))
     return [out]
 
@@ -75,22 +76,16 @@ def write_cvat(out: Path, description: ModelDescription, parts: Path) -> list[Pa
 
 
 def _drawn(parts: Path, place: dict[int, int]) -> Iterator[DrawnImage]:
-    for record in records(parts):
-        if "skipped" not in record:
-            image = record["image"]
-            regions = [
-                Region(AnnotationType.MASK, place[e["category_id"]], "", e["score"], _rle(e))
-                for e in record["annotations"]
-            ]
-            size = image["height"], image["width"]
-            yield DrawnImage(image["file_name"], size, regions)
+    for image, found in predicted(parts):
+        regions = [
+            Region(AnnotationType.MASK, place[e["category_id"]], "", e["score"], _rle(e))
+            for e in found
+        ]
+        yield DrawnImage(image["file_name"], (image["height"], image["width"]), regions)
 
 
 def _tasks(parts: Path, names: dict[int, str], prefix: str) -> Iterator[dict[str, Any]]:
-    for record in records(parts):
-        if "skipped" in record:
-            continue
-        image, found = record["image"], record["annotations"]
+    for image, found in predicted(parts):
         regions = [
             region(f"{image['id']} {n}", _rle(each), names[each["category_id"]], each["score"])
             for n, each in enumerate(found)

@@ -205,14 +205,13 @@ def _agreement(
 def write_review(folder: Path, review: Review, image_prefix: str = "") -> list[Path]:
     """Tasks with pre-annotations in the order of the review, their interface, and the listings."""
     dataset = review.merged.dataset
-    paths = [folder / name for name in (CONFIG, TASKS, LISTING, INSTANCES)]
-    write_texts(paths[0], [labelling_config(dataset.class_names)])
+    write_texts(folder / CONFIG, [labelling_config(dataset.class_names)])
     tasks = (task(review.merged, doubt.index, image_prefix) for doubt in review.doubts)
-    write_pieces(paths[1], TASKS_HEAD, tasks, "\n]\n")
-    for path, rows in ((paths[2], _listing(review)), (paths[3], _instances(review))):
-        with output_file(path) as part, part.open("w", newline="") as file:
+    write_pieces(folder / TASKS, TASKS_HEAD, tasks, "\n]\n")
+    for name, rows in ((LISTING, _listing(review)), (INSTANCES, _instances(review))):
+        with output_file(folder / name) as part, part.open("w", newline="") as file:
             csv.writer(file).writerows(rows)
-    return paths
+    return [folder / name for name in HEADS]
 
 
 def _listing(review: Review) -> Iterator[list[object]]:

@@ -1,1 +1,1 @@
-"""What the verbs share: options, output, progress, the one door for errors."""
+"""What the verbs share: options, what they read and print, the one door for errors."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from omnicost.annotation import AnnotationType
+
 
 def complete_datasets(incomplete: str) -> list[str]:
     """Published data sets whose names begin so."""
@@ -14,8 +16,6 @@ def complete_datasets(incomplete: str) -> list[str]:
 
 def complete_types(incomplete: str) -> list[str]:
     """Lists of annotation types: what is there so far, and one more."""
-    from omnicost.annotation import AnnotationType
-
     before, comma, last = incomplete.rpartition(",")
     left = [str(each) for each in AnnotationType if each not in before.split(",")]
     return [f"{before}{comma}{name}" for name in _starting(left, last)]

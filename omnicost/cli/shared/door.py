@@ -84,7 +84,12 @@ def line_of(error: Exception) -> str:
 
 
 # Parameters whose options are called otherwise.
-_OPTIONS: Final = {"label": "--type", "settings": "--set", "seconds": "--seconds-column"}
+_OPTIONS: Final = {
+    "label": "--type",
+    "settings": "--set",
+    "seconds": "--seconds-column",
+    "setup_hours": "--setup",
+}
 _PARAMETER: Final = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
