@@ -157,11 +157,12 @@ def _table(result: Calibration) -> Table:
 
 
 def _published() -> dict[str, str]:
-    from omnicost.calibrate.estimate import CONSTANT_OF
+    from omnicost.calibrate.timings import LABELS
     from omnicost.cost import LabellingTimes
+    from omnicost.cost.times import constant_of
 
     times = LabellingTimes()
-    return {label: f"{getattr(times, name).seconds:g}" for label, name in CONSTANT_OF.items()}
+    return {label: f"{getattr(times, constant_of(label)).seconds:g}" for label in LABELS}
 
 
 def _cells(row: Estimate, log_sd: str) -> list[str]:
