@@ -145,8 +145,7 @@ def _rule(report: PlanReport, rule: Alternative) -> str:
 
 def _spend(report: PlanReport) -> Iterator[tuple[str, str]]:
     plan, risk, pay = report.plan, report.plan.risk, report.pay
-    setup = 0.0 if report.bill is None else report.bill.setup_hours
-    low, high = (end + setup for end in risk.hours_interval)
+    low, high = report.hours_interval
     money = "" if pay is None else f", {pay.of(report.hours)}"
     over = "" if risk.over_budget is None else f"; {risk.over_budget:.0%} chance to exceed budget"
     around = f"80%: {hours_number(low)} to {hours_text(high)}"
@@ -190,18 +189,14 @@ def _upgrades(plan: Plan) -> list[float]:
 def _chances(plan: Plan) -> Iterator[tuple[str, str]]:
     risk = plan.risk
     if risk.short_of_target is not None:
-        yield "Target", f"missed with {risk.short_of_target:.0%} chance{_target_remedy(plan)}"
+        remedy = ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
+        remedy = remedy if plan.question.confidence is None else ""
+        yield "Target", f"missed with {risk.short_of_target:.0%} chance{remedy}"
     yield (
         "Regret",
         f"{risk.regret_ap:.1f} AP on average short of what hindsight would have bought; "
         f"{risk.close_to_best:.0%} chance to be within {CLOSE_AP:g} AP of it",
     )
-
-
-def _target_remedy(plan: Plan) -> str:
-    if plan.question.confidence is not None:
-        return ""
-    return ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
 
 
 def _more(report: PlanReport) -> str:
@@ -379,5 +374,4 @@ def runner_up_rows(report: PlanReport) -> Iterator[list[str]]:
             seen.add(text)
             change = gain(one.share - plan.expectation.share, plan)
             hours = hours_number(_paid_hours(report, one))
-            yield [text, hours, full_percent(one.share), change,
-                   f"{one.better:.0%}"]  # fmt: skip
+            yield [text, hours, full_percent(one.share), change, f"{one.better:.0%}"]
