@@ -226,9 +226,7 @@ def plan_figure(report: PlanReport) -> Figure:
     """A plan among all others, as `omnicost plan --plot` draws it."""
     from omnicost.plot.plan import compute_plan_info, plan_figure
 
-    stats = report.plan.stats
-    title = f"{stats.images:,} images, statistics of {stats.name}"
-    return plan_figure(compute_plan_info(report.plan), title)
+    return plan_figure(compute_plan_info(report.plan))
 
 
 def sweep(
