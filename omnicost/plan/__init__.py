@@ -2,8 +2,7 @@
 
 `evidence` turns measured students into a smoothed AP `surface` (or `transfer`s one from other data
 sets), `optimise` and `limits` find the allocation, `answer` picks among them by the `question`,
-`uncertainty` says what it may come to, `build` puts these together and `page`
-prints it all.
+`uncertainty` says what it may come to, and `build` puts these together.
 """
 
 from omnicost.plan.build import Alternative, Plan, make_plan, policy_of
