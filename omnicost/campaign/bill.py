@@ -67,14 +67,8 @@ class Bill(NamedTuple):
 
 def bill_of(plan: Plan, overheads: OverheadsByType) -> Bill:
     """The bill of a plan that was made with these overheads."""
-    return Bill(
-        tuple(
-            _line(plan, annotation, overheads.get(annotation, Overheads()))
-            for annotation in reversed(AnnotationType)
-            if annotation is not AnnotationType.NONE and plan.new_labels[annotation.strength]
-        ),
-        overheads,
-    )
+    lines = (_line(plan, each, overheads.get(each, Overheads())) for each in plan.labelled)
+    return Bill(tuple(lines), overheads)
 
 
 def _line(plan: Plan, annotation: AnnotationType, one: Overheads) -> BillLine:

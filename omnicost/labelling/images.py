@@ -143,9 +143,8 @@ def _counted(text: str) -> ImageList:
     if not digits:
         raise InputError("`images`", "0 images", "give at least one")
     if len(digits) > len(str(_MOST_IMAGES)) or int(digits) > _MOST_IMAGES:
-        raise InputError(
-            "`images`", f"{text.strip()[:40]} images", f"give at most {_MOST_IMAGES:,}"
-        )
+        problem = f"{text.strip()[:40]} images"
+        raise InputError("`images`", problem, f"give at most {_MOST_IMAGES:,}")
     return ImageList(source="a bare count", count=int(digits))
 
 

@@ -86,7 +86,8 @@ class Plan:
     @property
     def policy(self) -> Policy:
         """The shares of the images over annotation types."""
-        return policy_of(self.images)
+        shares = self.images / self.images.sum()
+        return Policy(tuple((k, float(s)) for k, s in zip(ORDER, shares, strict=True) if s))
 
     @property
     def new_labels(self) -> np.ndarray:
@@ -94,6 +95,12 @@ class Plan:
         labels = self.problem.new_labels(self.images)
         labels[0] = self.images[0]
         return labels
+
+    @property
+    def labelled(self) -> tuple[AnnotationType, ...]:
+        """The types that somebody labels, strongest first."""
+        types = reversed(AnnotationType)
+        return tuple(each for each in types if each.strength and self.new_labels[each.strength])
 
     @property
     def label_hours(self) -> np.ndarray:
@@ -143,12 +150,6 @@ class Plan:
             "notes": list(self.notes),
             "draws": len(self.evidence.surface.full_draws),
         }
-
-
-def policy_of(images: np.ndarray) -> Policy:
-    """The policy of an allocation (T,)."""
-    shares = images / images.sum()
-    return Policy(tuple((k, float(s)) for k, s in zip(ORDER, shares, strict=True) if s))
 
 
 def make_plan(

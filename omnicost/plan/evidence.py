@@ -176,7 +176,9 @@ def _gather_like(
         own = observe(_own_rows(dataset, pilot))
         fitted = pilot_surface(own, surfaces, images, rng, draws)
         grounds = f"{len(own.ap)} students of a pilot ({own.dataset}), beside {listed}"
-        return Evidence(fitted, MODERATE, grounds, _pilot_notes(own), _tested([own]), own.images)
+        note = "The pilot has no student on all masks: full supervision itself is inferred."
+        notes = () if own.is_full.any() else (note,)
+        return Evidence(fitted, MODERATE, grounds, notes, _tested([own]), own.images)
     grade = WEAK if len(names) <= WEAK_EVIDENCE else MODERATE
     note = (
         "Nobody measured this project: labels may be worth far more or far less than on "
@@ -207,12 +209,6 @@ def _siblings(own: Observations, rows: Sequence[Row]) -> list[Observations]:
 def _tested(observed: Sequence[Observations]) -> tuple[int, ...]:
     masks = np.unique(np.concatenate([one.tuned_masks for one in observed]))
     return tuple(masks.astype(int).tolist())
-
-
-def _pilot_notes(pilot: Observations) -> tuple[str, ...]:
-    if pilot.is_full.any():
-        return ()
-    return ("The pilot has no student on all masks: full supervision itself is inferred.",)
 
 
 def _scatter(rows: Observations, others: Sequence[Observations], surface: Surface) -> str:
