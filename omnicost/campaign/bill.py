@@ -10,6 +10,7 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.cost import Overheads, OverheadsByType
+from omnicost.cost.overheads import SHARES
 from omnicost.errors import InputError
 from omnicost.plan import Plan, Question
 
@@ -60,9 +61,8 @@ class Bill(NamedTuple):
 
     def assumed(self) -> tuple[str, ...]:
         """The shares that nobody measured or gave for some type that is used."""
-        names = ("review", "rework", "idle")
         used = [self.overheads.get(line.annotation, Overheads()) for line in self.lines]
-        return tuple(name for name in names if any(name not in one.known for one in used))
+        return tuple(name for name in SHARES if any(name not in one.known for one in used))
 
 
 def bill_of(plan: Plan, overheads: OverheadsByType) -> Bill:

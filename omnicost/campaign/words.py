@@ -12,6 +12,7 @@ from omnicost.campaign.bill import Bill, setup_hours
 from omnicost.campaign.calendar import SURE, Calendar
 from omnicost.campaign.report import Pay, PlanReport
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
+from omnicost.cost.overheads import SHARES
 from omnicost.plan.build import MORE, Alternative, Plan
 from omnicost.plan.evidence import HEADINGS
 from omnicost.plan.optimise import MASK
@@ -282,10 +283,8 @@ def overheads_line(bill: Bill) -> str:
     """The shares behind the bill, and which of them nobody measured."""
     used = [bill.overheads.get(line.annotation, Overheads()) for line in bill.lines]
     shares = [
-        f"{name} {_range([getattr(one, name) for one in used])} {of}"
-        for name, of in (("review", "of labelling"), ("rework", "of labelling"),
-                         ("idle", "of paid time"))
-    ]  # fmt: skip
+        f"{name} {_range([getattr(one, name) for one in used])} {of}" for name, of in SHARES.items()
+    ]
     setup = f"set-up {hours_text(bill.setup_hours)}" if bill.setup_hours else "no set-up time"
     assumed = bill.assumed()
     note = f" ({', '.join(assumed)}: assumed)" if assumed else ""

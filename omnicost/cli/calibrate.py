@@ -198,15 +198,10 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
 
 
 def _overhead_line(one: Overheads) -> str:
-    shares = [
-        f"{name} {getattr(one, name):.1%} {of}"
-        for name, of in (
-            ("review", "of labelling"),
-            ("rework", "of labelling"),
-            ("idle", "of paid time"),
-        )
-        if name in one.known
-    ]
+    from omnicost.cost.overheads import SHARES
+
+    known = {name: of for name, of in SHARES.items() if name in one.known}
+    shares = [f"{name} {getattr(one, name):.1%} {of}" for name, of in known.items()]
     setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []
     return ", ".join(shares + setup)
 
