@@ -242,9 +242,7 @@ def _single_log_sd(rows: Timings) -> float:
 
 
 def _between(
-    label: str,
-    people: Mapping[tuple[str, str], Estimate],
-    estimates: Mapping[str, Estimate],
+    label: str, people: Mapping[tuple[str, str], Estimate], estimates: Mapping[str, Estimate]
 ) -> float | None:
     """Log standard deviation of annotators' means, their sampling noise taken out.
 

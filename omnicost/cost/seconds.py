@@ -57,9 +57,7 @@ def seconds_paid_again(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIME
 
 
 def seconds_per_image(
-    what: Policy | AnnotationType,
-    stats: DatasetStats,
-    times: LabellingTimes = DEFAULT_TIMES,
+    what: Policy | AnnotationType, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
 ) -> float:
     """Mean seconds per image of an annotation type or of a policy over all its images."""
     seconds = type_seconds(stats, times)

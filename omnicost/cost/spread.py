@@ -32,10 +32,7 @@ def interval(draws: np.ndarray, level: float = 0.8) -> Interval:
 
 
 def draw_type_seconds(
-    stats: DatasetStats,
-    times: LabellingTimes,
-    rng: np.random.Generator,
-    draws: int,
+    stats: DatasetStats, times: LabellingTimes, rng: np.random.Generator, draws: int
 ) -> np.ndarray:
     """Mean seconds per image of each type under drawn times and statistics: (draws, T) float64.
 
@@ -88,10 +85,7 @@ class SpendDraws:
 
 
 def draw_spend(
-    stats: DatasetStats,
-    times: LabellingTimes,
-    rng: np.random.Generator,
-    draws: int,
+    stats: DatasetStats, times: LabellingTimes, rng: np.random.Generator, draws: int
 ) -> SpendDraws:
     """Draws of what any allocation of images over the types takes."""
     seconds = draw_type_seconds(stats, times, rng, draws)

@@ -8,14 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.cost.overheads import Overheads

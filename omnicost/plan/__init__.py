@@ -9,11 +9,4 @@ from omnicost.plan.build import Plan, make_plan
 from omnicost.plan.evidence import Evidence, gather, statistics_from_rows
 from omnicost.plan.question import Question
 
-__all__ = [
-    "Evidence",
-    "Plan",
-    "Question",
-    "gather",
-    "make_plan",
-    "statistics_from_rows",
-]
+__all__ = ["Evidence", "Plan", "Question", "gather", "make_plan", "statistics_from_rows"]

@@ -347,11 +347,7 @@ def _runners_up(question: Question, worlds: Worlds, images: np.ndarray) -> tuple
 
 
 def _notes(
-    problem: Problem,
-    evidence: Evidence,
-    images: np.ndarray,
-    rule: Alternative | None,
-    kept: bool,
+    problem: Problem, evidence: Evidence, images: np.ndarray, rule: Alternative | None, kept: bool
 ) -> tuple[str, ...]:
     weak = [one for one in problem.surface.types if images[one.strength]]
     notes = [*evidence.notes, *untested(evidence, weak, int(images[MASK]))]

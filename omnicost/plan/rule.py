@@ -13,9 +13,7 @@ from omnicost.plan.optimise import MASK, Problem, require_affordable
 
 
 def strongest_affordable(
-    problem: Problem,
-    budget_seconds: float,
-    max_hours: Mapping[AnnotationType, float] | None = None,
+    problem: Problem, budget_seconds: float, max_hours: Mapping[AnnotationType, float] | None = None
 ) -> np.ndarray:
     """Images per type, (T,) int64: the strongest weak type on all images, masks with what is left.
 
