@@ -12,6 +12,7 @@ from omnicost.calibrate.learning import find_learning
 from omnicost.calibrate.overheads import find_overheads
 from omnicost.calibrate.timings import LABELS, Timings
 from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, OverheadsByType
+from omnicost.cost.spread import log_error
 from omnicost.cost.times import ANNOTATION_LOG_SD, Learning, constant_of
 from omnicost.errors import InputError
 
@@ -253,15 +254,9 @@ def _between(
     if len(own) < LEAST_ANNOTATORS:
         return None
     logs = np.log([row.seconds for row in own])
-    noise = np.mean([_log_error(row) ** 2 for row in own])
+    noise = np.mean([log_error(row.interval) ** 2 for row in own])
     between = max(float(logs.var(ddof=1) - noise), 0.0)
-    return round(min(float(np.sqrt(between + _log_error(estimates[label]) ** 2)), 3.0), 4)
-
-
-def _log_error(row: Estimate) -> float:
-    """Standard error of the log mean, from the width of its 95% interval."""
-    low, high = row.interval
-    return float(np.log(high / low)) / (2 * 1.96)
+    return round(min(float(np.sqrt(between + log_error(estimates[label].interval) ** 2)), 3.0), 4)
 
 
 def _idle(rows: Timings) -> Idle:

@@ -45,15 +45,11 @@ def find_learning(rows: Timings) -> Learning | None:
 
 def _ordered(rows: Timings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hours worked before each row, its log seconds and its annotator: three arrays (R,)."""
-    worked, logs, people = [], [], []
-    for who in sorted(set(rows.annotators)):
-        own = np.flatnonzero((rows.annotators == who) & np.isfinite(rows.ended))
-        own = own[np.argsort(rows.ended[own], kind="stable")]
-        seconds = rows.seconds[own]
-        worked.append((np.cumsum(seconds) - seconds) / SECONDS_PER_HOUR)
-        logs.append(np.log(seconds / rows.counts[own]))
-        people.append(np.full(len(own), who, dtype=object))
-    return np.concatenate(worked), np.concatenate(logs), np.concatenate(people)
+    orders = rows.in_order()
+    before = [np.cumsum(rows.seconds[own]) - rows.seconds[own] for own in orders]
+    ordered = rows.select(np.concatenate(orders))
+    logs = np.log(ordered.seconds / ordered.counts)
+    return np.concatenate(before) / SECONDS_PER_HOUR, logs, ordered.annotators
 
 
 def _fit(x: np.ndarray, y: np.ndarray, people: np.ndarray) -> tuple[float, float, float]:

@@ -79,9 +79,7 @@ def session_gaps(timings: Timings) -> np.ndarray:
     NaN where a row opens a session or nothing is known; rows that overlap have no gap.
     """
     gaps = np.full(len(timings), np.nan)
-    for who in set(timings.annotators):
-        own = np.flatnonzero((timings.annotators == who) & np.isfinite(timings.ended))
-        own = own[np.argsort(timings.ended[own], kind="stable")]
+    for own in timings.in_order():
         between = np.diff(timings.ended[own]) - timings.seconds[own[1:]]
         gaps[own[1:]] = np.where(between <= BREAK_SECONDS, np.maximum(between, 0.0), np.nan)
     return gaps

@@ -10,6 +10,7 @@ from omnicost.annotation import AnnotationType
 from omnicost.campaign.team import Team
 from omnicost.cost import LabellingTime, LabellingTimes, OverheadsByType, SpendDraws, draw_spend
 from omnicost.cost.overheads import draw_shares
+from omnicost.cost.spread import log_error
 from omnicost.cost.times import Learning, ProjectSpread, constant_of
 from omnicost.plan import Plan
 
@@ -81,5 +82,4 @@ def _log_error(times: LabellingTimes, name: str) -> float:
     measured = _main_time(times, AnnotationType(name)).measured
     if measured is None or measured.interval[0] <= 0:
         return 0.0
-    low, high = measured.interval
-    return float(np.log(high / low)) / (2 * 1.96)
+    return log_error(measured.interval)

@@ -31,6 +31,12 @@ def interval(draws: np.ndarray, level: float = 0.8) -> Interval:
     return Interval(float(low), float(high))
 
 
+def log_error(interval: tuple[float, float]) -> float:
+    """Standard error of the logarithm of what has this 95% interval."""
+    low, high = interval
+    return float(np.log(high / low)) / (2 * 1.96)
+
+
 def draw_type_seconds(
     stats: DatasetStats, times: LabellingTimes, rng: np.random.Generator, draws: int
 ) -> np.ndarray:

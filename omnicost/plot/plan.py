@@ -80,8 +80,8 @@ def _type_curve(problem: Problem, annotation: AnnotationType) -> Curve:
 
 def _best_curve(problem: Problem) -> Curve:
     """The front, from the cheapest policy to the dearest; free plans are left to the type lines."""
-    strengths = [each.strength for each in problem.surface.types]
-    seconds = problem.seconds[[*strengths, *([MASK] if problem.masks_allowed else [])]]
+    masks = [MASK] if problem.masks_allowed else []
+    seconds = problem.seconds[[*problem.strengths, *masks]]
     dearest = float(seconds.max()) * problem.images
     least = max(float(seconds.min()) * problem.images, dearest / 3000)
     budgets = np.geomspace(least * (1 + 1e-9), dearest, _POINTS) if dearest > 0 else [0.0]
