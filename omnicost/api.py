@@ -94,7 +94,8 @@ def plan(
     from omnicost.amounts import read_budget, read_share
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
-    from omnicost.campaign.report import Pay, PlanReport
+    from omnicost.campaign.html import NotebookReport
+    from omnicost.campaign.report import Pay
     from omnicost.cost import Overheads
     from omnicost.labelling import ImageList, read_labels_in_hand, read_masks_first
     from omnicost.plan import Plan, Question, make_plan
@@ -136,7 +137,7 @@ def plan(
         )
 
     made = plan_with_setup(question, make, paid)
-    return PlanReport(
+    return NotebookReport(
         plan=made,
         question=question,
         bill=bill_of(made, paid),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,10 +50,22 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
                 rows.append(row)
     is_assumed = options.per_row is None and any(row.label == "class" for row in rows)
     note = "each answer counts as one tag; give the classes asked with `per_row`"
+    return _timings(rows, unused, (note,) if is_assumed else ())
+
+
+def _timings(rows: Sequence[_Row], unused: Mapping[str, int], notes: tuple[str, ...]) -> Timings:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
-    kinds_of_columns = (np.float64, np.float64, object, object, np.float64, object)
-    arrays = [np.array(one, of) for one, of in zip(columns, kinds_of_columns, strict=True)]
-    return Timings(*arrays, unused=dict(unused), notes=(note,) if is_assumed else ())
+    seconds, counts, labels, annotators, ended, activities = columns
+    return Timings(
+        np.array(seconds, dtype=np.float64),
+        np.array(counts, dtype=np.float64),
+        np.array(labels, dtype=object),
+        np.array(annotators, dtype=object),
+        np.array(ended, dtype=np.float64),
+        np.array(activities, dtype=object),
+        dict(unused),
+        notes,
+    )
 
 
 def _kinds_of(task: Mapping[str, Any]) -> Mapping[str, str]:

@@ -46,6 +46,13 @@ def notebook_html(report: PlanReport) -> str:
     return template("notebook.html.j2").render(script=False, **_content(report))
 
 
+class NotebookReport(PlanReport):
+    """A plan with its bill and calendar, drawn where a notebook displays it."""
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
+
+
 def template(name: str, *packages: str) -> Any:
     """A page's template, of these packages or of this one, which has the style of every page."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined

@@ -71,12 +71,6 @@ class PlanReport:
         low, high = self.plan.risk.hours_interval
         return Interval(low + self.setup_hours, high + self.setup_hours)
 
-    def _repr_html_(self) -> str:
-        """The report where a notebook displays it."""
-        from omnicost.campaign.html import notebook_html
-
-        return notebook_html(self)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data: the plan's, with bill, calendar and money beside it."""
         data = self.plan.as_dict()
