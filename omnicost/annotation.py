@@ -106,9 +106,8 @@ class Policy:
             try:
                 number = float(share)
             except ValueError:
-                raise InputError(
-                    where, f"{part.strip()!r} is not type=share", "write mask=0.1,point=0.9"
-                ) from None
+                problem = f"{part.strip()!r} is not type=share"
+                raise InputError(where, problem, "write mask=0.1,point=0.9") from None
             annotation = AnnotationType.parse(name, where)
             if annotation in shares:
                 raise InputError(where, f"names {annotation} twice", "give each type one share")

@@ -74,7 +74,7 @@ def _content(report: PlanReport) -> dict[str, Any]:
     return {
         "title": words.title(report),
         "images": f"{plan.stats.images:,}",
-        "asked": words.title(report).partition(": ")[2],
+        "asked": words.asked(report),
         "statistics": plan.stats.name,
         "headlines": list(_headlines(report)),
         "money": None if pay is None else pay.currency,

@@ -16,7 +16,6 @@ from omnicost.cost.overheads import SHARES
 from omnicost.plan.build import MORE, Alternative, Plan
 from omnicost.plan.evidence import HEADINGS
 from omnicost.plan.optimise import MASK
-from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import CLOSE_AP
 
 _PROMPTED_BY_NAMES = (AnnotationType.NONE, AnnotationType.CLASS)
@@ -84,12 +83,12 @@ def deadline_text(weeks: float) -> str:
 def title(report: PlanReport) -> str:
     """What the plan answers."""
     stats = report.plan.stats
-    return f"{stats.images:,} images, statistics of {stats.name}: " + _asked(
-        report.question, report.pay
-    )
+    return f"{stats.images:,} images, statistics of {stats.name}: {asked(report)}"
 
 
-def _asked(question: Question, pay: Pay | None) -> str:
+def asked(report: PlanReport) -> str:
+    """The question, without the images that it is asked of."""
+    question, pay = report.question, report.pay
     if question.budget_hours is None:
         text = f"the least cost for {100 * (question.target or 0):.4g}% of full supervision"
     else:
@@ -267,7 +266,13 @@ def grounds(report: PlanReport) -> Iterator[str]:
 def cautions(report: PlanReport) -> Iterator[str]:
     """What a reader must know before relying on the plan, one sentence or two each."""
     yield from report.plan.notes
-    yield from _names_line(report.plan)
+    used = [each for each in _PROMPTED_BY_NAMES if report.plan.images[each.strength]]
+    if used:
+        yield (
+            f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
+            "names in words. Names that it does not know (parts, codes, jargon) are worth less "
+            "than this; data that it was trained on, more."
+        )
 
 
 def _times_line(plan: Plan) -> str:
@@ -294,16 +299,6 @@ def overheads_line(bill: Bill) -> str:
 def _range(values: list[float]) -> str:
     low, high = (f"{100 * end:.3g}%" for end in (min(values, default=0), max(values, default=0)))
     return low if low == high else f"{low} to {high}"
-
-
-def _names_line(plan: Plan) -> Iterator[str]:
-    used = [annotation for annotation in _PROMPTED_BY_NAMES if plan.images[annotation.strength]]
-    if used:
-        yield (
-            f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
-            "names in words. Names that it does not know (parts, codes, jargon) are worth less "
-            "than this; data that it was trained on, more."
-        )
 
 
 # --- tables

@@ -186,15 +186,10 @@ class _Grid(NamedTuple):
 
 def _grid(model: _Model, log_scatter: np.ndarray) -> _Grid:
     count, cells = len(model.ap), model.cells
-    lacks = np.outer(model.lacks, model.lacks)
     tried = [len(model.left), len(_STRAY), len(_MISFIT), *log_scatter.shape]
     shape, stray, misfit, own, common = (one.ravel() for one in np.indices(tried))
-    curves = np.array(
-        [
-            [lacks * model.lacking(one, size)[:count, :count] for size in _STRAY]
-            for one in range(len(model.left))
-        ]
-    )
+    lacking = [[model.lacking(one, size) for size in _STRAY] for one in range(tried[0])]
+    curves = np.outer(model.lacks, model.lacks) * np.array(lacking)[..., :count, :count]
     own_variance, common_variance = OWN[own] ** 2, COMMON[common] ** 2
     covariance = (
         _FULL[1] ** 2 + curves[shape, stray] + _MISFIT[misfit, None, None] ** 2 * model.wrong

@@ -139,12 +139,8 @@ def observe(rows: Sequence[Row], where: object = "results") -> Observations:
 
 def _seeds(rows: Sequence[Row]) -> np.ndarray:
     """The seed of each run; a published figure names none, and counts as one of its own."""
-    return np.array(
-        [
-            -1 - place if row.schedule == PUBLISHED and not row.config_hash else row.seed
-            for place, row in enumerate(rows)
-        ]
-    )
+    is_unnamed = [row.schedule == PUBLISHED and not row.config_hash for row in rows]
+    return np.where(is_unnamed, -1 - np.arange(len(rows)), [row.seed for row in rows])
 
 
 def _require_measured(rows: Sequence[Row], where: object) -> None:

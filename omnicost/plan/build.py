@@ -265,14 +265,12 @@ def _restrict(
 ) -> Problem:
     surface, masks_allowed = evidence.surface, True
     if types is not None:
-        allowed = {*types, AnnotationType.NONE}
-        missing = [k for k in types if k not in {*surface.types, AnnotationType.MASK}]
-        if missing:
-            measured = ", ".join([*surface.types, AnnotationType.MASK])
-            names = ", ".join(missing)
-            raise InputError("`types`", f"{names}: no student was measured", f"use {measured}")
+        measured = (*surface.types, AnnotationType.MASK)
+        if missing := ", ".join(each for each in types if each not in measured):
+            problem = f"{missing}: no student was measured"
+            raise InputError("`types`", problem, f"use {', '.join(measured)}")
         masks_allowed = AnnotationType.MASK in types
-        surface = surface.restricted(tuple(allowed))
+        surface = surface.restricted((*types, AnnotationType.NONE))
     if not surface.types:
         raise InputError("`types`", "leave nothing to choose between", "add a weak type")
     seconds = type_seconds(stats, times) * overhead_factors(overheads)

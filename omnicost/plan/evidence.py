@@ -82,7 +82,8 @@ def gather(
     if teachers:
         return _gather_teachers(images, rng, rows, like, draws, teachers)
     kept = None if rows is None else comparable(rows)
-    left_out = _left_out(rows, kept)
+    stopped = len(rows or ()) - len(kept or ())
+    left_out = (f"Left out: {stopped} students that were stopped early.",) if stopped else ()
     if like:
         found = _gather_like(images, rng, dataset, kept, tuple(like), draws)
         return found._replace(notes=(*found.notes, *left_out))
@@ -133,11 +134,6 @@ def _gather_teachers(
         tested=tuple(tuned),
         reference_images=None,
     )
-
-
-def _left_out(rows: Sequence[Row] | None, kept: Sequence[Row] | None) -> tuple[str, ...]:
-    count = len(rows or ()) - len(kept or ())
-    return (f"Left out: {count} students that were stopped early.",) if count else ()
 
 
 def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
