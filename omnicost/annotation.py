@@ -84,9 +84,8 @@ class Policy:
         typed: dict[AnnotationType, float] = {}
         for name, share in shares.items():
             annotation = AnnotationType.parse(str(name), where)
-            typed[annotation] = typed.get(annotation, 0.0) + _checked_share(
-                share, annotation, where
-            )
+            checked = _checked_share(share, annotation, where)
+            typed[annotation] = typed.get(annotation, 0.0) + checked
         total = math.fsum(typed.values())
         if abs(total - 1.0) > SHARE_TOLERANCE:
             raise InputError(where, f"shares add to {total:g}, not 1", "make the shares add to 1")
@@ -95,7 +94,8 @@ class Policy:
     @classmethod
     def cell(cls, weak: AnnotationType | str, mask_share: float) -> Policy:
         """A cell of the paper's grid: masks on a share of the images, one weak type on the rest."""
-        return cls.of({weak: 1.0}) if mask_share == 0 else _mask_cell(weak, mask_share)
+        shares = ((AnnotationType.MASK, mask_share), (weak, 1.0 - mask_share))
+        return cls.of({annotation: share for annotation, share in shares if share})
 
     @classmethod
     def parse(cls, text: str, where: object = "policy") -> Policy:
@@ -106,9 +106,8 @@ class Policy:
             try:
                 number = float(share)
             except ValueError:
-                raise InputError(
-                    where, f"{part.strip()!r} is not type=share", "write mask=0.1,point=0.9"
-                ) from None
+                problem = f"{part.strip()!r} is not type=share"
+                raise InputError(where, problem, "write mask=0.1,point=0.9") from None
             annotation = AnnotationType.parse(name, where)
             if annotation in shares:
                 raise InputError(where, f"names {annotation} twice", "give each type one share")
@@ -137,12 +136,6 @@ class Policy:
     def as_dict(self) -> dict[str, float]:
         """The shares as plain JSON data."""
         return {str(annotation): share for annotation, share in self.shares}
-
-
-def _mask_cell(weak: AnnotationType | str, mask_share: float) -> Policy:
-    if mask_share == 1:
-        return Policy.of({AnnotationType.MASK: 1.0})
-    return Policy.of({AnnotationType.MASK: mask_share, weak: 1.0 - mask_share})
 
 
 def _checked_share(share: float, annotation: AnnotationType, where: object) -> float:

@@ -94,7 +94,7 @@ def plan(
     from omnicost.amounts import read_budget, read_share
     from omnicost.campaign.bill import bill_of, plan_with_setup
     from omnicost.campaign.calendar import simulate
-    from omnicost.campaign.notebook import NotebookReport
+    from omnicost.campaign.html import NotebookReport
     from omnicost.campaign.report import Pay
     from omnicost.cost import Overheads
     from omnicost.labelling import ImageList, read_labels_in_hand, read_masks_first
@@ -228,9 +228,7 @@ def plan_figure(report: PlanReport) -> Figure:
     """A plan among all others, as `omnicost plan --plot` draws it."""
     from omnicost.plot.plan import compute_plan_info, plan_figure
 
-    stats = report.plan.stats
-    title = f"{stats.images:,} images, statistics of {stats.name}"
-    return plan_figure(compute_plan_info(report.plan), title)
+    return plan_figure(compute_plan_info(report.plan))
 
 
 def sweep(

@@ -104,12 +104,8 @@ def best_mix(cost: np.ndarray, value: np.ndarray, budget: np.ndarray | float) ->
             mixed = low_value + weight * (high_value - low_value)
         better = (low <= budget) & (budget < high) & (high_value > low_value)
         better &= mixed > best.value + _ROUNDING
-        best = Mix(
-            np.where(better, mixed, best.value),
-            np.where(better, cheap, best.cheap),
-            np.where(better, dear, best.dear),
-            np.where(better, weight, best.weight),
-        )
+        pair = Mix(mixed, cheap, dear, weight)
+        best = Mix(*(np.where(better, new, old) for new, old in zip(pair, best, strict=True)))
     return best
 
 

@@ -53,23 +53,17 @@ _ADE20K = """
 """
 
 
+# Labels with instances that are evaluated; caravan (29) and trailer (30) are ignored.
+# Source: mcordts/cityscapesScripts @4b832633, cityscapesscripts/helpers/labels.py.
+_CITYSCAPES: Final = """
+24 person|25 rider|26 car|27 truck|28 bus|31 train|32 motorcycle|33 bicycle
+"""
+
+
 def _parse(text: str) -> dict[int, str]:
     entries = (entry.split(" ", 1) for entry in text.strip().replace("\n", "|").split("|"))
     return {int(number): name for number, name in entries}
 
-
-# Labels with instances that are evaluated; caravan (29) and trailer (30) are ignored.
-# Source: mcordts/cityscapesScripts @4b832633, cityscapesscripts/helpers/labels.py.
-_CITYSCAPES: Final = {
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
 
 # COCO 2017, ADE20K (SceneParsing 2016) and Cityscapes fine.
 PUBLISHED: Final[Mapping[str, Published]] = {
@@ -100,6 +94,6 @@ PUBLISHED: Final[Mapping[str, Published]] = {
         instances_per_image=16.919,
         source=FITTED,
         expected="leftImg8bit/ and gtFine/",
-        categories=_CITYSCAPES,
+        categories=_parse(_CITYSCAPES),
     ),
 }

@@ -158,8 +158,7 @@ def append_row(path: Path | str, row: Row) -> None:
     A torn last line of a writer that died is closed first, so that the new row stays whole.
     """
     line = row.model_dump_json(exclude_none=True).encode() + b"\n"
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         _lock(descriptor)
         size = os.lseek(descriptor, 0, os.SEEK_END)
@@ -273,9 +272,8 @@ def require_one_variant(rows: Sequence[Row]) -> None:
     """
     variants = sorted({row.variant for row in rows})
     if len(variants) > 1:
-        raise InputError(
-            "results", f"mix variants {', '.join(variants)}", "choose one with `variant`"
-        )
+        problem = f"mix variants {', '.join(variants)}"
+        raise InputError("results", problem, "choose one with `variant`")
     for dataset in dict.fromkeys(row.dataset for row in rows):
         own = [row for row in rows if row.dataset == dataset]
         for field in ("schedule", "trunk", "config_hash"):
@@ -324,14 +322,14 @@ def published_series() -> dict[str, list[Row]]:
 
     Each has the method's name for its variant, and costs by the default labelling times.
     """
-    table, stats = published_baselines(), dataset_stats("coco")
-    series = {name: own.to_dict("records") for name, own in table.groupby("series") if name}
+    stats = dataset_stats("coco")
     return {
         str(name): [
-            _priced(stats, Policy.parse(one["policy"]), one["ap"], str(name), one["source"])
-            for one in records
+            _priced(stats, Policy.parse(one.policy), one.ap, str(name), one.source)
+            for one in own.itertuples()
         ]
-        for name, records in series.items()
+        for name, own in published_baselines().groupby("series")
+        if name
     }
 
 
@@ -340,8 +338,7 @@ def _read_csv(name: str) -> pd.DataFrame:
 
     text_columns = {"weak_type": str, "policy": str, "annotation": str, "series": str}
     frame = pd.read_csv(shipped("results/paper") / name, comment="#", dtype=text_columns)
-    kept = [column for column in text_columns if column in frame]
-    return frame.fillna(dict.fromkeys(kept, "")) if kept else frame
+    return frame.fillna(dict.fromkeys(text_columns, ""))
 
 
 def paper_rows(dataset: str) -> list[Row]:

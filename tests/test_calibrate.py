@@ -1,6 +1,7 @@
 """Timed annotations to labelling times."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,3 +342,10 @@ def test_activities_and_times_of_day_are_read_from_text(tmp_path: Path) -> None:
     path.write_text("seconds,type,activity\n9,box,lunch\n")
     with pytest.raises(InputError, match="lunch"):
         read_timings(path)
+
+
+def test_a_log_that_is_a_pipe_is_refused_before_it_hangs(tmp_path: Path) -> None:
+    """A log is read twice, which a pipe cannot give; without a writer it would never end."""
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(InputError, match="is a FIFO, a socket or a device"):
+        read_timings(tmp_path / "log")

@@ -15,8 +15,7 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.errors import InputError
 from omnicost.plot.axes import compact, cost_axis, round_ticks
 from omnicost.plot.curves import curves_figure
-from omnicost.plot.legend import fill_levels
-from omnicost.plot.pareto import pareto_figure
+from omnicost.plot.pareto import fill_levels, pareto_figure
 from omnicost.plot.pareto_info import ParetoInfo, compute_pareto_info, info_frame
 from omnicost.plot.points import CostUnit
 from omnicost.plot.style import save, spread_labels

@@ -12,7 +12,8 @@ from omnicost.calibrate.learning import find_learning
 from omnicost.calibrate.overheads import find_overheads
 from omnicost.calibrate.timings import LABELS, Timings
 from omnicost.cost import SECONDS_PER_HOUR, Interval, LabellingTimes, OverheadsByType
-from omnicost.cost.times import ANNOTATION_LOG_SD, Learning
+from omnicost.cost.spread import log_error
+from omnicost.cost.times import ANNOTATION_LOG_SD, Learning, constant_of
 from omnicost.errors import InputError
 
 # Iglewicz and Hoaglin 1993: modified z-scores above 3.5 are outliers.
@@ -26,15 +27,6 @@ LEAST_FREEDOM: Final = 10
 LEVEL: Final = 0.95
 BOOTSTRAPS: Final = 2_000
 _CHUNK: Final = 2_000_000
-
-CONSTANT_OF: Final[Mapping[str, str]] = {
-    "class": "tag",
-    "point": "point_first",
-    "point_further": "point_further",
-    "scribble": "scribble",
-    "box": "box",
-    "mask": "mask",
-}
 
 
 class Estimate(NamedTuple):
@@ -86,7 +78,7 @@ class Calibration:
         Further points that were not timed themselves scale with the first ones.
         """
         data: dict[str, Any] = {
-            CONSTANT_OF[label]: self._time(label, source) for label in self.labels
+            constant_of(label): self._time(label, source) for label in self.labels
         }
         if "point" in self.labels and "point_further" not in self.labels:
             data["point_further"] = self._further_point(source)
@@ -139,8 +131,7 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
     Raises:
         InputError: if a row took no time at all.
     """
-    if not (timings.seconds > 0).all():
-        count = int((timings.seconds <= 0).sum())
+    if count := np.count_nonzero(timings.seconds <= 0):
         raise InputError("timings", f"{count} rows took 0 seconds", "remove them from the log")
     labelled, idle_rows = timings.activities == "label", np.zeros(len(timings), dtype=bool)
     if not labelled.any():
@@ -149,32 +140,30 @@ def calibrate(timings: Timings, seed: int = 0, drop_idle: bool = True) -> Calibr
         idle_rows[labelled] = find_idle(timings.select(labelled))
     kept = timings.select(labelled & ~idle_rows)
     rng = np.random.default_rng(seed)
-    labels = [label for label in LABELS if (kept.labels == label).any()]
-    estimates = {label: _estimate(kept.select(kept.labels == label), rng) for label in labels}
+    rows = {label: own for label in LABELS if len(own := kept.select(kept.labels == label))}
+    estimates = {label: _estimate(own, rng) for label, own in rows.items()}
     people = {
-        (label, who): _estimate(kept.select((kept.labels == label) & (kept.annotators == who)), rng)
-        for label in labels
-        for who in sorted(set(kept.annotators[kept.labels == label]))
+        (label, who): _estimate(own.select(own.annotators == who), rng)
+        for label, own in rows.items()
+        for who in sorted(set(own.annotators))
     }
     between = {
         label: sd
-        for label in labels
+        for label in rows
         if label != "point_further" and (sd := _between(label, people, estimates)) is not None
     }
     return Calibration(
         labels=estimates,
         annotators=people,
-        log_sd={label: _single_log_sd(kept.select(kept.labels == label)) for label in labels},
+        log_sd={label: _single_log_sd(own) for label, own in rows.items()},
         project_log_sd=between,
         idle={
-            label: _idle(timings.select((timings.labels == label) & idle_rows)) for label in labels
+            label: _idle(timings.select((timings.labels == label) & idle_rows)) for label in rows
         },
         kept_hours=float(kept.seconds.sum()) / SECONDS_PER_HOUR,
         overheads=find_overheads(timings, idle_rows),
         learning={
-            label: learning
-            for label in labels
-            if (learning := find_learning(kept.select(kept.labels == label)))
+            label: learning for label, own in rows.items() if (learning := find_learning(own))
         },
         warnings=_warnings(estimates, people, between),
     )
@@ -254,9 +243,7 @@ def _single_log_sd(rows: Timings) -> float:
 
 
 def _between(
-    label: str,
-    people: Mapping[tuple[str, str], Estimate],
-    estimates: Mapping[str, Estimate],
+    label: str, people: Mapping[tuple[str, str], Estimate], estimates: Mapping[str, Estimate]
 ) -> float | None:
     """Log standard deviation of annotators' means, their sampling noise taken out.
 
@@ -267,15 +254,9 @@ def _between(
     if len(own) < LEAST_ANNOTATORS:
         return None
     logs = np.log([row.seconds for row in own])
-    noise = np.mean([_log_error(row) ** 2 for row in own])
+    noise = np.mean([log_error(row.interval) ** 2 for row in own])
     between = max(float(logs.var(ddof=1) - noise), 0.0)
-    return round(min(float(np.sqrt(between + _log_error(estimates[label]) ** 2)), 3.0), 4)
-
-
-def _log_error(row: Estimate) -> float:
-    """Standard error of the log mean, from the width of its 95% interval."""
-    low, high = row.interval
-    return float(np.log(high / low)) / (2 * 1.96)
+    return round(min(float(np.sqrt(between + log_error(estimates[label].interval) ** 2)), 3.0), 4)
 
 
 def _idle(rows: Timings) -> Idle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,7 +37,6 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
         raise InputError(path, "is not a list of tasks", "give a Label Studio JSON export")
     rows: list[_Row] = []
     unused: Counter[str] = Counter()
-    notes: dict[str, None] = {}
     for index, task in enumerate(tasks):
         where, kinds = f"{path}: task {task.get('id', index)}", _kinds_of(task)
         if not isinstance(task.get("annotations"), list):
@@ -47,11 +46,26 @@ def read_lead_times(path: Path | str, options: ReadOptions) -> Timings:
             row = _export_row(annotation, options, kinds, where)
             if isinstance(row, str):
                 unused[row] += 1
-                continue
-            rows.append(row)
-            if row.label == "class" and options.per_row is None:
-                notes["each answer counts as one tag; give the classes asked with `per_row`"] = None
-    return _timings(rows, unused, notes)
+            else:
+                rows.append(row)
+    is_assumed = options.per_row is None and any(row.label == "class" for row in rows)
+    note = "each answer counts as one tag; give the classes asked with `per_row`"
+    return _timings(rows, unused, (note,) if is_assumed else ())
+
+
+def _timings(rows: Sequence[_Row], unused: Mapping[str, int], notes: tuple[str, ...]) -> Timings:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
+    seconds, counts, labels, annotators, ended, activities = columns
+    return Timings(
+        np.array(seconds, dtype=np.float64),
+        np.array(counts, dtype=np.float64),
+        np.array(labels, dtype=object),
+        np.array(annotators, dtype=object),
+        np.array(ended, dtype=np.float64),
+        np.array(activities, dtype=object),
+        dict(unused),
+        notes,
+    )
 
 
 def _kinds_of(task: Mapping[str, Any]) -> Mapping[str, str]:
@@ -113,22 +127,3 @@ def _annotator(value: Any) -> str:
     if isinstance(value, dict):
         value = value.get("email") or value.get("id")
     return "" if value is None else str(value)
-
-
-def _timings(
-    rows: Sequence[_Row],
-    unused: Mapping[str, int],
-    notes: Iterable[str],
-) -> Timings:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_Row._fields)
-    seconds, counts, labels, annotators, ended, activities = columns
-    return Timings(
-        np.array(seconds, dtype=np.float64),
-        np.array(counts, dtype=np.float64),
-        np.array(labels, dtype=object),
-        np.array(annotators, dtype=object),
-        np.array(ended, dtype=np.float64),
-        np.array(activities, dtype=object),
-        dict(unused),
-        tuple(notes),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -26,34 +27,31 @@ def find_learning(rows: Timings) -> Learning | None:
     worked, logs, people = _ordered(rows)
     if len(logs) < LEAST_ROWS:
         return None
-    best: tuple[float, float, float] | None = None
+    shown = []
     for hours in HOURS:
         if worked.max() < hours:
             break
         slope, error, residual = _fit(np.exp(-worked / hours), logs, people)
-        if slope > LEAST_T * error and (best is None or residual < best[0]):
-            best = residual, slope, hours
-    if best is None:
+        if slope > LEAST_T * error:
+            shown.append((residual, slope, hours))
+    if not shown:
         return None
+    _, slope, hours = min(shown, key=itemgetter(0))
     longest = [float(worked[people == who].max()) for who in set(people)]
     return Learning(
-        extra=round(min(float(np.expm1(best[1])), 20.0), 4),
-        hours=best[2],
+        extra=round(min(float(np.expm1(slope)), 20.0), 4),
+        hours=hours,
         logged_hours=round(float(np.mean(longest)), 4),
     )
 
 
 def _ordered(rows: Timings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hours worked before each row, its log seconds and its annotator: three arrays (R,)."""
-    worked, logs, people = [], [], []
-    for who in sorted(set(rows.annotators)):
-        own = np.flatnonzero((rows.annotators == who) & np.isfinite(rows.ended))
-        own = own[np.argsort(rows.ended[own], kind="stable")]
-        seconds = rows.seconds[own]
-        worked.append((np.cumsum(seconds) - seconds) / SECONDS_PER_HOUR)
-        logs.append(np.log(seconds / rows.counts[own]))
-        people.append(np.full(len(own), who, dtype=object))
-    return np.concatenate(worked), np.concatenate(logs), np.concatenate(people)
+    orders = rows.in_order()
+    before = [np.cumsum(rows.seconds[own]) - rows.seconds[own] for own in orders]
+    ordered = rows.select(np.concatenate(orders))
+    logs = np.log(ordered.seconds / ordered.counts)
+    return np.concatenate(before) / SECONDS_PER_HOUR, logs, ordered.annotators
 
 
 def _fit(x: np.ndarray, y: np.ndarray, people: np.ndarray) -> tuple[float, float, float]:

@@ -19,11 +19,6 @@ LEAST_HOURS: Final = 2.0
 """Work under which one long pause would pass for a habit."""
 
 
-def type_of(label: str) -> AnnotationType:
-    """The annotation type that a timed label belongs to."""
-    return AnnotationType(label.removesuffix("_further"))
-
-
 def find_overheads(timings: Timings, idle_rows: np.ndarray) -> Mapping[AnnotationType, Overheads]:
     """Overheads of every type that the log shows any of.
 
@@ -35,15 +30,14 @@ def find_overheads(timings: Timings, idle_rows: np.ndarray) -> Mapping[Annotatio
         timings: all rows.
         idle_rows: (T,) bool, those that the idle filter dropped.
     """
-    types = np.array([type_of(label) for label in timings.labels], dtype=object)
-    gaps = session_gaps(timings)
-    shown = set(timings.activities)
-    found = {}
-    for one in dict.fromkeys(types):
-        values = _of_type(timings, types == one, idle_rows, gaps, shown)
-        if values:
-            found[one] = Overheads().given(**values)
-    return found
+    names = [label.removesuffix("_further") for label in timings.labels]
+    types = np.array([AnnotationType(name) for name in names], dtype=object)
+    gaps, shown = session_gaps(timings), set(timings.activities)
+    return {
+        one: Overheads().given(**values)
+        for one in dict.fromkeys(types)
+        if (values := _of_type(timings, types == one, idle_rows, gaps, shown))
+    }
 
 
 def _of_type(
@@ -85,9 +79,7 @@ def session_gaps(timings: Timings) -> np.ndarray:
     NaN where a row opens a session or nothing is known; rows that overlap have no gap.
     """
     gaps = np.full(len(timings), np.nan)
-    for who in set(timings.annotators):
-        own = np.flatnonzero((timings.annotators == who) & np.isfinite(timings.ended))
-        own = own[np.argsort(timings.ended[own], kind="stable")]
+    for own in timings.in_order():
         between = np.diff(timings.ended[own]) - timings.seconds[own[1:]]
         gaps[own[1:]] = np.where(between <= BREAK_SECONDS, np.maximum(between, 0.0), np.nan)
     return gaps

@@ -8,6 +8,7 @@ from omnicost.calibrate.export import read_lead_times
 from omnicost.calibrate.table import read_timing_table
 from omnicost.calibrate.timings import LABELS, ReadOptions, Timings
 from omnicost.errors import InputError
+from omnicost.files import read_bytes
 
 
 def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timings:
@@ -32,9 +33,5 @@ def read_timings(path: Path | str, options: ReadOptions | None = None) -> Timing
 
 
 def _looks_like_json(path: Path | str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check the path") from None
+    head = read_bytes(path)[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
     return head[:1] in (b"[", b"{")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,17 +31,24 @@ def read_timing_table(path: Path | str, options: ReadOptions) -> Timings:
     columns = _find_columns(table, options, path)
     labels = _labels(table, columns, options, path)
     seconds = _numbers(table, columns["seconds"], path)
-    counts = _numbers(table, columns["count"], path) if columns["count"] else _ones(table, options)
-    annotators = _texts(table[columns["annotator"]]) if columns["annotator"] else [""] * len(table)
-    named = np.array(list(annotators), dtype=object)
-    notes = [] if columns["count"] or options.per_row else ["each row counts as one annotation"]
-    used = (counts > 0) & np.isfinite(seconds)
+    # What stands where there is no column of it.
+    counts = np.full(len(table), options.per_row or 1.0)
+    annotators, activities = _repeated("", table), _repeated("label", table)
+    ended = np.full(len(table), np.nan)
+    if "count" in columns:
+        counts = _numbers(table, columns["count"], path)
+    if "annotator" in columns:
+        annotators = _texts(table[columns["annotator"]]).to_numpy(object)
+    if "ended" in columns:
+        ended = np.array([moment(value) for value in table[columns["ended"]]], np.float64)
+    if "activity" in columns:
+        activities = _known_texts(table, columns["activity"], ACTIVITIES, path)
+    is_counted = "count" in columns or options.per_row
+    notes = () if is_counted else ("each row counts as one annotation",)
     unused = {"without a time": ~np.isfinite(seconds), "with nothing drawn": counts == 0}
     reasons = {why: int(rows.sum()) for why, rows in unused.items() if rows.any()}
-    ended = _moments(table, columns["ended"])
-    activities = _activities(table, columns["activity"], path)
-    read = Timings(seconds, counts, labels, named, ended, activities, reasons, tuple(notes))
-    return read.select(used)
+    read = Timings(seconds, counts, labels, annotators, ended, activities, reasons, notes)
+    return read.select((counts > 0) & np.isfinite(seconds))
 
 
 def _parse_table(path: Path | str) -> pd.DataFrame:
@@ -96,28 +103,24 @@ def _only(table: pd.DataFrame, only: tuple[str, str] | None, path: Path | str) -
     return kept
 
 
-def _find_columns(
-    table: pd.DataFrame, options: ReadOptions, path: Path | str
-) -> dict[str, str | None]:
-    found = {
-        role: _find_column(table, role, getattr(options, role), path) for role in _COLUMN_NAMES
-    }
-    if found["seconds"] is None and table.columns[0] == "0":  # no header: the last number
+def _find_columns(table: pd.DataFrame, options: ReadOptions, path: Path | str) -> dict[str, str]:
+    """The columns that there are, by what they hold: as the options name them, or usual ones."""
+    by_name = {name.lower(): name for name in table.columns}
+    found: dict[str, str] = {}
+    for role, names in _COLUMN_NAMES.items():
+        given = getattr(options, role)
+        if given is not None and given not in table:
+            raise InputError(path, f"has no column {given!r}", _choices(table))
+        usual = [by_name[name] for name in names if name in by_name]
+        if given is not None or usual:
+            found[role] = usual[0] if given is None else given
+    if "seconds" not in found and table.columns[0] == "0":  # no header: the last number
         numeric = [name for name in table.columns if table[name].dtype.kind in "if"]
-        found["seconds"] = numeric[-1] if numeric else None
-    if found["seconds"] is None:
+        found |= {"seconds": numeric[-1]} if numeric else {}
+    if "seconds" not in found:
         remedy = f"name it with `seconds`; {_choices(table)}"
         raise InputError(path, "has no column of seconds that I know", remedy)
     return found
-
-
-def _find_column(table: pd.DataFrame, role: str, given: str | None, path: Path | str) -> str | None:
-    if given is not None:
-        if given not in table:
-            raise InputError(path, f"has no column {given!r}", _choices(table))
-        return given
-    by_name = {name.lower(): name for name in table.columns}
-    return next((by_name[name] for name in _COLUMN_NAMES[role] if name in by_name), None)
 
 
 def _choices(table: pd.DataFrame) -> str:
@@ -125,45 +128,37 @@ def _choices(table: pd.DataFrame) -> str:
 
 
 def _labels(
-    table: pd.DataFrame,
-    columns: Mapping[str, str | None],
-    options: ReadOptions,
-    path: Path | str,
+    table: pd.DataFrame, columns: Mapping[str, str], options: ReadOptions, path: Path | str
 ) -> np.ndarray:
-    counted = (columns["count"] or "").lower()
+    counted = columns.get("count", "").lower()
     implied = {"n_boxes": "box", "n_masks": "mask", "n_points": "point"}.get(counted)
-    if options.label or (columns["type"] is None and implied):
-        return np.array([options.label or implied] * len(table), dtype=object)
-    if columns["type"] is None:
+    if options.label or ("type" not in columns and implied):
+        return _repeated(options.label or implied, table)
+    if "type" not in columns:
         remedy = f"say what was drawn with `label`, one of {', '.join(LABELS)}"
         raise InputError(path, "has no column of annotation types", remedy)
-    labels = table[columns["type"]].astype(str).str.strip().str.lower()
-    unknown = labels[~labels.isin(LABELS)]
-    if len(unknown):
-        problem = f"{columns['type']} is {unknown.iloc[0]!r} in row {unknown.index[0] + 1}"
-        raise InputError(path, problem, f"use {', '.join(LABELS)}")
-    return np.array(list(labels), dtype=object)
+    return _known_texts(table, columns["type"], LABELS, path)
 
 
-def _moments(table: pd.DataFrame, column: str | None) -> np.ndarray:
-    values = [] if column is None else [moment(value) for value in table[column]]
-    return np.array(values) if values else np.full(len(table), np.nan)
+def _repeated(text: str | None, table: pd.DataFrame) -> np.ndarray:
+    return np.full(len(table), text, dtype=object)
 
 
-def _activities(table: pd.DataFrame, column: str | None, path: Path | str) -> np.ndarray:
-    if column is None:
-        return np.array(["label"] * len(table), dtype=object)
+def _known_texts(
+    table: pd.DataFrame, column: str, known: Sequence[str], path: Path | str
+) -> np.ndarray:
+    """A column of names in lower case, each one of those that are known."""
     values = table[column].astype(str).str.strip().str.lower()
-    unknown = values[~values.isin(ACTIVITIES)]
+    unknown = values[~values.isin(known)]
     if len(unknown):
         problem = f"{column} is {unknown.iloc[0]!r} in row {unknown.index[0] + 1}"
-        raise InputError(path, problem, f"use {', '.join(ACTIVITIES)}")
-    return np.array(list(values), dtype=object)
+        raise InputError(path, problem, f"use {', '.join(known)}")
+    return values.to_numpy(object)
 
 
-def _numbers(table: pd.DataFrame, column: str | None, path: Path | str) -> np.ndarray:
+def _numbers(table: pd.DataFrame, column: str, path: Path | str) -> np.ndarray:
     """A column of numbers of 0 or more, NaN where the cell is empty."""
-    values = table[str(column)]
+    values = table[column]
     numbers = np.array([_number(value) for value in values], np.float64)
     wrong = (np.isnan(numbers) & values.notna().to_numpy()) | (numbers < 0) | np.isinf(numbers)
     if wrong.any():
@@ -178,7 +173,3 @@ def _number(value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return float("nan")
-
-
-def _ones(table: pd.DataFrame, options: ReadOptions) -> np.ndarray:
-    return np.full(len(table), options.per_row or 1.0)

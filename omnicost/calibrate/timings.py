@@ -48,6 +48,14 @@ class Timings:
         """The rows marked in a (T,) bool."""
         return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
 
+    def in_order(self) -> list[np.ndarray]:
+        """Rows of each annotator whose ends are known, in the order in which they ended."""
+        known = [
+            np.flatnonzero((self.annotators == who) & np.isfinite(self.ended))
+            for who in sorted(set(self.annotators))
+        ]
+        return [own[np.argsort(self.ended[own], kind="stable")] for own in known]
+
 
 @dataclass(frozen=True)
 class ReadOptions:

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.cost import Overheads, OverheadsByType
+from omnicost.cost.overheads import SHARES
 from omnicost.errors import InputError
 from omnicost.plan import Plan, Question
 
@@ -60,21 +61,14 @@ class Bill(NamedTuple):
 
     def assumed(self) -> tuple[str, ...]:
         """The shares that nobody measured or gave for some type that is used."""
-        names = ("review", "rework", "idle")
         used = [self.overheads.get(line.annotation, Overheads()) for line in self.lines]
-        return tuple(name for name in names if any(name not in one.known for one in used))
+        return tuple(name for name in SHARES if any(name not in one.known for one in used))
 
 
 def bill_of(plan: Plan, overheads: OverheadsByType) -> Bill:
     """The bill of a plan that was made with these overheads."""
-    return Bill(
-        tuple(
-            _line(plan, annotation, overheads.get(annotation, Overheads()))
-            for annotation in reversed(AnnotationType)
-            if annotation is not AnnotationType.NONE and plan.new_labels[annotation.strength]
-        ),
-        overheads,
-    )
+    lines = (_line(plan, each, overheads.get(each, Overheads())) for each in plan.labelled)
+    return Bill(tuple(lines), overheads)
 
 
 def _line(plan: Plan, annotation: AnnotationType, one: Overheads) -> BillLine:

@@ -99,9 +99,7 @@ def simulate(
             for place, annotation in enumerate(run.types)
         ),
         in_time=in_time,
-        annotators_needed=None
-        if deadline is None or in_time is None
-        else _needed(plan, overheads, team, seed, draws),
+        annotators_needed=None if deadline is None else _needed(plan, overheads, team, seed, draws),
         draws=run.done,
     )
 
@@ -138,11 +136,7 @@ class _Run(NamedTuple):
 
 
 def _run(plan: Plan, overheads: OverheadsByType, team: Team, seed: int, draws: int) -> _Run:
-    types = tuple(
-        annotation
-        for annotation in reversed(AnnotationType)
-        if annotation is not AnnotationType.NONE and plan.new_labels[annotation.strength]
-    )
+    types = plan.labelled
     worlds = draw_worlds(plan, overheads, team, types, np.random.default_rng(seed), draws)
     setup = sum(overheads[each].setup_hours for each in types if each in overheads)
     offset = setup / (team.annotators * team.hours_a_week)

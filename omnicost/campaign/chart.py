@@ -104,21 +104,21 @@ def _percent_ticks(ends: AxisLimits) -> list[float]:
 
 def _front(report: PlanReport, info: PlanInfo, scale: Scale) -> list[dict[str, Any]]:
     """The best plan of every budget on the curve, as the slider shows it."""
-    plans = []
     best = info.best
-    for hours, percent, images in zip(best.hours, best.percent, best.images, strict=True):
-        if hours >= scale.ends.low:
-            plans.append(
-                {
-                    "x": scale.x(float(hours)),
-                    "y": scale.y(float(percent)),
-                    "hours": words.hours_text(float(hours)),
-                    "money": "" if report.pay is None else report.pay.of(float(hours)),
-                    "percent": f"{min(float(percent), 100):.1f}%",
-                    "shares": shares(images),
-                }
-            )
-    return plans
+    return [
+        {
+            "x": scale.x(hours),
+            "y": scale.y(percent),
+            "hours": words.hours_text(hours),
+            "money": "" if report.pay is None else report.pay.of(hours),
+            "percent": f"{min(percent, 100):.1f}%",
+            "shares": shares(images),
+        }
+        for hours, percent, images in zip(
+            best.hours.tolist(), best.percent.tolist(), best.images, strict=True
+        )
+        if hours >= scale.ends.low
+    ]
 
 
 def shares(images: np.ndarray) -> list[dict[str, Any]]:

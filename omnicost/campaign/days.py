@@ -76,10 +76,8 @@ class Days:
         """What nobody reviews does not wait for a reviewer."""
         free = self.worlds.review <= 0
         self.redo = np.where(free, self.redo + self.worlds.rework * self.check, self.redo)
-        self.check, self.recheck = (
-            np.where(free, 0.0, self.check),
-            np.where(free, 0.0, self.recheck),
-        )
+        self.check = np.where(free, 0.0, self.check)
+        self.recheck = np.where(free, 0.0, self.recheck)
 
     def _label(self, time: np.ndarray, busy: np.ndarray) -> np.ndarray:
         """New labels in the seconds (D, A) that are left; returns labelling seconds (D, P)."""

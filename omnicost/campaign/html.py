@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.campaign import words
+from omnicost.campaign.bill import Bill
 from omnicost.campaign.calendar import Calendar
 from omnicost.campaign.chart import chart, shares
 from omnicost.campaign.report import PlanReport
 from omnicost.files import MARK, output_file
-from omnicost.labelling import ImageList
 from omnicost.plain_text import visible
 from omnicost.plot.style import COLOURS
 
@@ -45,6 +46,13 @@ def notebook_html(report: PlanReport) -> str:
     return template("notebook.html.j2").render(script=False, **_content(report))
 
 
+class NotebookReport(PlanReport):
+    """A plan with its bill and calendar, drawn where a notebook displays it."""
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
+
+
 def template(name: str, *packages: str) -> Any:
     """A page's template, of these packages or of this one, which has the style of every page."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -61,12 +69,12 @@ def template(name: str, *packages: str) -> Any:
 
 
 def _content(report: PlanReport) -> dict[str, Any]:
-    plan, pay = report.plan, report.pay
+    plan, pay, calendar = report.plan, report.pay, report.calendar
     *rows, total = words.allocation_rows(report)
     return {
         "title": words.title(report),
         "images": f"{plan.stats.images:,}",
-        "asked": words.title(report).partition(": ")[2],
+        "asked": words.asked(report),
         "statistics": plan.stats.name,
         "headlines": list(_headlines(report)),
         "money": None if pay is None else pay.currency,
@@ -75,10 +83,8 @@ def _content(report: PlanReport) -> dict[str, Any]:
         "total": total,
         "outlook": _grouped(words.outlook(report)),
         "chart": chart(report),
-        "bill": None if report.bill is None or not report.bill.lines else _bill(report),
-        "calendar": None
-        if report.calendar is None or not report.calendar.types
-        else _calendar(report.calendar),
+        "bill": _bill(report.bill) if report.bill and report.bill.lines else None,
+        "calendar": _calendar(calendar) if calendar and calendar.types else None,
         "runners_up": list(words.runner_up_rows(report)),
         "sample": sample(report),
         "cautions": list(words.cautions(report)),
@@ -91,15 +97,9 @@ def _headlines(report: PlanReport) -> list[tuple[str, str, str]]:
     """Name, figure and small print of what a reader looks for first."""
     expected, risk, calendar = report.plan.expectation, report.plan.risk, report.calendar
     low, high = expected.share_interval
-    found = [
-        (
-            "Expected",
-            words.full_percent(expected.share),
-            f"of the AP of full supervision; 80%: {low:.1%} to {high:.1%}",
-        )
-    ]
-    setup = 0.0 if report.bill is None else report.bill.setup_hours
-    cheap, dear = (words.hours_number(end + setup) for end in risk.hours_interval)
+    small = f"of the AP of full supervision; 80%: {low:.1%} to {high:.1%}"
+    found = [("Expected", words.full_percent(expected.share), small)]
+    cheap, dear = map(words.hours_number, report.hours_interval)
     small = f"80%: {cheap} to {dear} h"
     if risk.over_budget is not None:
         small += f"; {risk.over_budget:.0%} chance to exceed the budget"
@@ -127,9 +127,7 @@ def _grouped(lines: Any) -> list[tuple[str, list[str]]]:
     return groups
 
 
-def _bill(report: PlanReport) -> dict[str, Any]:
-    bill = report.bill
-    assert bill is not None
+def _bill(bill: Bill) -> dict[str, Any]:
     longest = max(line.hours for line in bill.lines)
     bars = [
         {
@@ -152,9 +150,8 @@ def _bill(report: PlanReport) -> dict[str, Any]:
 
 
 def _calendar(calendar: Calendar) -> dict[str, Any]:
-    end = (
-        max([one.ends_interval.high for one in calendar.types] + [calendar.team.weeks or 0]) * 1.04
-    )
+    ends = [one.ends_interval.high for one in calendar.types]
+    end = max([*ends, calendar.team.weeks or 0]) * 1.04
 
     def place(weeks: float) -> float:
         return round(100 * weeks / end, 2)
@@ -190,28 +187,14 @@ def sample(report: PlanReport, most: int = SAMPLE) -> list[dict[str, str]]:
         return []
     assigned = report.assigned()
     used = [each for each in reversed(AnnotationType) if (assigned == each.strength).any()]
-    each = max(1, most // max(len(used), 1))
-    return [
-        shown
-        for annotation in used
-        for shown in _thumbnails(
-            images, annotation, np.flatnonzero(assigned == annotation.strength), each
-        )
-    ]
-
-
-def _thumbnails(
-    images: ImageList, annotation: AnnotationType, rows: np.ndarray, count: int
-) -> list[dict[str, str]]:
+    count = max(1, most // max(len(used), 1))
     found: list[dict[str, str]] = []
-    assert images.names is not None
-    assert images.folder is not None
-    for row in rows[: 5 * count].tolist():
-        name = images.names[row]
-        if uri := thumbnail(images.folder / name):
-            found.append({"name": Path(name).name, "type": str(annotation), "uri": uri})
-        if len(found) == count:
-            break
+    for annotation in used:
+        rows = np.flatnonzero(assigned == annotation.strength)
+        paths = [images.folder / images.names[row] for row in rows[: 5 * count].tolist()]
+        drawn = ((path.name, uri) for path in paths if (uri := thumbnail(path)))
+        for name, uri in islice(drawn, count):
+            found.append({"name": name, "type": str(annotation), "uri": uri})
     return found
 
 

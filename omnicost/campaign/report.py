@@ -9,6 +9,7 @@ import numpy as np
 
 from omnicost.campaign.bill import Bill, BillLine
 from omnicost.campaign.calendar import Calendar, TypeWeeks
+from omnicost.cost import Interval
 from omnicost.labelling import ImageList, assign
 from omnicost.plan import Plan, Question
 
@@ -55,9 +56,20 @@ class PlanReport:
         return assign(self.plan.images, self.seed, self.held, self.masks_first)
 
     @property
+    def setup_hours(self) -> float:
+        """Of all types; 0 without a bill."""
+        return 0.0 if self.bill is None else self.bill.setup_hours
+
+    @property
     def hours(self) -> float:
         """All paid hours, set-up included."""
-        return self.plan.hours + (0.0 if self.bill is None else self.bill.setup_hours)
+        return self.plan.hours + self.setup_hours
+
+    @property
+    def hours_interval(self) -> Interval:
+        """80% of the draws of `hours`."""
+        low, high = self.plan.risk.hours_interval
+        return Interval(low + self.setup_hours, high + self.setup_hours)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data: the plan's, with bill, calendar and money beside it."""

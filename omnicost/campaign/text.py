@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from omnicost.campaign import words
-from omnicost.campaign.calendar import Calendar
 from omnicost.campaign.report import PlanReport
 
 
@@ -21,7 +20,9 @@ def render(report: PlanReport) -> RenderableType:
         parts += [Text(), Text("Hours go into", style="bold")]
         parts.append(_table(words.BILL_HEADINGS, words.bill_rows(report.bill)))
     if report.calendar is not None and report.calendar.types:
-        parts += [Text(), Text("Calendar", style="bold"), _calendar(report.calendar)]
+        parts += [Text(), Text("Calendar", style="bold")]
+        headings = words.calendar_headings(report.calendar)
+        parts.append(_table(headings, words.calendar_rows(report.calendar)))
     if runners_up := list(words.runner_up_rows(report)):
         by_cost = report.question.target is not None and report.question.confidence is None
         asked = "the same question" if by_cost else "the same money"
@@ -41,10 +42,6 @@ def _allocation(report: PlanReport) -> Table:
     table.add_section()
     table.add_row(*map(Text, total))
     return table
-
-
-def _calendar(calendar: Calendar) -> Table:
-    return _table(words.calendar_headings(calendar), words.calendar_rows(calendar))
 
 
 def _outlook(report: PlanReport) -> Table:

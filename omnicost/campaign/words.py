@@ -12,10 +12,10 @@ from omnicost.campaign.bill import Bill, setup_hours
 from omnicost.campaign.calendar import SURE, Calendar
 from omnicost.campaign.report import Pay, PlanReport
 from omnicost.cost import ORDER, SECONDS_PER_HOUR, Overheads
+from omnicost.cost.overheads import SHARES
 from omnicost.plan.build import MORE, Alternative, Plan
 from omnicost.plan.evidence import HEADINGS
 from omnicost.plan.optimise import MASK
-from omnicost.plan.question import Question
 from omnicost.plan.uncertainty import CLOSE_AP
 
 _PROMPTED_BY_NAMES = (AnnotationType.NONE, AnnotationType.CLASS)
@@ -83,12 +83,12 @@ def deadline_text(weeks: float) -> str:
 def title(report: PlanReport) -> str:
     """What the plan answers."""
     stats = report.plan.stats
-    return f"{stats.images:,} images, statistics of {stats.name}: " + _asked(
-        report.question, report.pay
-    )
+    return f"{stats.images:,} images, statistics of {stats.name}: {asked(report)}"
 
 
-def _asked(question: Question, pay: Pay | None) -> str:
+def asked(report: PlanReport) -> str:
+    """The question, without the images that it is asked of."""
+    question, pay = report.question, report.pay
     if question.budget_hours is None:
         text = f"the least cost for {100 * (question.target or 0):.4g}% of full supervision"
     else:
@@ -145,8 +145,7 @@ def _rule(report: PlanReport, rule: Alternative) -> str:
 
 def _spend(report: PlanReport) -> Iterator[tuple[str, str]]:
     plan, risk, pay = report.plan, report.plan.risk, report.pay
-    setup = 0.0 if report.bill is None else report.bill.setup_hours
-    low, high = (end + setup for end in risk.hours_interval)
+    low, high = report.hours_interval
     money = "" if pay is None else f", {pay.of(report.hours)}"
     over = "" if risk.over_budget is None else f"; {risk.over_budget:.0%} chance to exceed budget"
     around = f"80%: {hours_number(low)} to {hours_text(high)}"
@@ -190,18 +189,14 @@ def _upgrades(plan: Plan) -> list[float]:
 def _chances(plan: Plan) -> Iterator[tuple[str, str]]:
     risk = plan.risk
     if risk.short_of_target is not None:
-        yield "Target", f"missed with {risk.short_of_target:.0%} chance{_target_remedy(plan)}"
+        remedy = ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
+        remedy = remedy if plan.question.confidence is None else ""
+        yield "Target", f"missed with {risk.short_of_target:.0%} chance{remedy}"
     yield (
         "Regret",
         f"{risk.regret_ap:.1f} AP on average short of what hindsight would have bought; "
         f"{risk.close_to_best:.0%} chance to be within {CLOSE_AP:g} AP of it",
     )
-
-
-def _target_remedy(plan: Plan) -> str:
-    if plan.question.confidence is not None:
-        return ""
-    return ": it is what to expect, no promise; ask for one with a confidence, such as 0.8"
 
 
 def _more(report: PlanReport) -> str:
@@ -271,7 +266,13 @@ def grounds(report: PlanReport) -> Iterator[str]:
 def cautions(report: PlanReport) -> Iterator[str]:
     """What a reader must know before relying on the plan, one sentence or two each."""
     yield from report.plan.notes
-    yield from _names_line(report.plan)
+    used = [each for each in _PROMPTED_BY_NAMES if report.plan.images[each.strength]]
+    if used:
+        yield (
+            f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
+            "names in words. Names that it does not know (parts, codes, jargon) are worth less "
+            "than this; data that it was trained on, more."
+        )
 
 
 def _times_line(plan: Plan) -> str:
@@ -287,10 +288,8 @@ def overheads_line(bill: Bill) -> str:
     """The shares behind the bill, and which of them nobody measured."""
     used = [bill.overheads.get(line.annotation, Overheads()) for line in bill.lines]
     shares = [
-        f"{name} {_range([getattr(one, name) for one in used])} {of}"
-        for name, of in (("review", "of labelling"), ("rework", "of labelling"),
-                         ("idle", "of paid time"))
-    ]  # fmt: skip
+        f"{name} {_range([getattr(one, name) for one in used])} {of}" for name, of in SHARES.items()
+    ]
     setup = f"set-up {hours_text(bill.setup_hours)}" if bill.setup_hours else "no set-up time"
     assumed = bill.assumed()
     note = f" ({', '.join(assumed)}: assumed)" if assumed else ""
@@ -300,16 +299,6 @@ def overheads_line(bill: Bill) -> str:
 def _range(values: list[float]) -> str:
     low, high = (f"{100 * end:.3g}%" for end in (min(values, default=0), max(values, default=0)))
     return low if low == high else f"{low} to {high}"
-
-
-def _names_line(plan: Plan) -> Iterator[str]:
-    used = [annotation for annotation in _PROMPTED_BY_NAMES if plan.images[annotation.strength]]
-    if used:
-        yield (
-            f"{' and '.join(used).capitalize()}: masks come from a detector that is told class "
-            "names in words. Names that it does not know (parts, codes, jargon) are worth less "
-            "than this; data that it was trained on, more."
-        )
 
 
 # --- tables
@@ -379,5 +368,4 @@ def runner_up_rows(report: PlanReport) -> Iterator[list[str]]:
             seen.add(text)
             change = gain(one.share - plan.expectation.share, plan)
             hours = hours_number(_paid_hours(report, one))
-            yield [text, hours, full_percent(one.share), change,
-                   f"{one.better:.0%}"]  # fmt: skip
+            yield [text, hours, full_percent(one.share), change, f"{one.better:.0%}"]

@@ -8,15 +8,10 @@ import numpy as np
 
 from omnicost.annotation import AnnotationType
 from omnicost.campaign.team import Team
-from omnicost.cost import (
-    LabellingTime,
-    LabellingTimes,
-    OverheadsByType,
-    SpendDraws,
-    draw_spend,
-)
+from omnicost.cost import LabellingTime, LabellingTimes, OverheadsByType, SpendDraws, draw_spend
 from omnicost.cost.overheads import draw_shares
-from omnicost.cost.times import Learning, ProjectSpread
+from omnicost.cost.spread import log_error
+from omnicost.cost.times import Learning, ProjectSpread, constant_of
 from omnicost.plan import Plan
 
 
@@ -54,7 +49,7 @@ def draw_worlds(
         (seconds / (1 - idle))[:, None, :] * speed,
         review,
         rework,
-        tuple(main_time(plan.times, annotation).learning for annotation in types),
+        tuple(_main_time(plan.times, annotation).learning for annotation in types),
     )
 
 
@@ -66,10 +61,9 @@ def _image_noise(spend: SpendDraws, images: np.ndarray, places: list[int]) -> np
     return factor
 
 
-def main_time(times: LabellingTimes, annotation: AnnotationType) -> LabellingTime:
+def _main_time(times: LabellingTimes, annotation: AnnotationType) -> LabellingTime:
     """The labelling time that most of a type's work is."""
-    names = {AnnotationType.CLASS: "tag", AnnotationType.POINT: "point_first"}
-    time: LabellingTime = getattr(times, names.get(annotation, str(annotation)))
+    time: LabellingTime = getattr(times, constant_of(annotation))
     return time
 
 
@@ -85,8 +79,7 @@ def _without_annotators(times: LabellingTimes) -> LabellingTimes:
 
 
 def _log_error(times: LabellingTimes, name: str) -> float:
-    measured = main_time(times, AnnotationType(name)).measured
+    measured = _main_time(times, AnnotationType(name)).measured
     if measured is None or measured.interval[0] <= 0:
         return 0.0
-    low, high = measured.interval
-    return float(np.log(high / low)) / (2 * 1.96)
+    return log_error(measured.interval)

@@ -126,15 +126,15 @@ _MOST_ANNOTATORS = 20
 def _table(result: Calibration) -> Table:
     from rich.text import Text
 
-    from omnicost.calibrate.estimate import CONSTANT_OF
     from omnicost.cost import LabellingTimes
+    from omnicost.cost.times import constant_of
 
     table = plain_table(
         "label", "s each", "95% interval", "log sd", "rows", "annotations", "published"
     )
     for label, row in result.labels.items():
         cells = _cells(row, f"{result.log_sd[label]:.2f}")
-        published = getattr(LabellingTimes(), CONSTANT_OF[label]).seconds
+        published = getattr(LabellingTimes(), constant_of(label)).seconds
         table.add_row(Text(label, style="bold"), *cells, f"{published:g}")
         people = [(who, own) for (what, who), own in result.annotators.items() if what == label]
         if len(people) > 1:
@@ -178,12 +178,10 @@ def _findings(result: Calibration, timings: Timings) -> list[str]:
 
 
 def _overhead_line(one: Overheads) -> str:
-    bases = {"review": "labelling", "rework": "labelling", "idle": "paid time"}
-    shares = [
-        f"{name} {getattr(one, name):.1%} of {base}"
-        for name, base in bases.items()
-        if name in one.known
-    ]
+    from omnicost.cost.overheads import SHARES
+
+    known = {name: of for name, of in SHARES.items() if name in one.known}
+    shares = [f"{name} {getattr(one, name):.1%} {of}" for name, of in known.items()]
     setup = [f"set-up {one.setup_hours:.1f} h"] if "setup_hours" in one.known else []
     return ", ".join(shares + setup)
 

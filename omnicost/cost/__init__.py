@@ -5,16 +5,11 @@ the two, `overheads` adds review, rework and idle time, and `spread` says how fa
 off; `price` puts them together for a whole project.
 """
 
-from omnicost.cost.overheads import (
-    Overheads,
-    OverheadsByType,
-    overhead_factors,
-)
+from omnicost.cost.overheads import Overheads, OverheadsByType, overhead_factors
 from omnicost.cost.price import Price, price
 from omnicost.cost.seconds import (
     ORDER,
     SECONDS_PER_HOUR,
-    Term,
     arithmetic,
     hours,
     saving,
@@ -38,14 +33,7 @@ from omnicost.cost.stats import (
     stats_of_counts,
     stats_of_file,
 )
-from omnicost.cost.times import (
-    ALTERNATIVES,
-    CONSTANTS,
-    LabellingTime,
-    LabellingTimes,
-    PublishedTime,
-    alternative,
-)
+from omnicost.cost.times import ALTERNATIVES, CONSTANTS, LabellingTime, LabellingTimes
 
 __all__ = [
     "ALTERNATIVES",
@@ -60,10 +48,7 @@ __all__ = [
     "Overheads",
     "OverheadsByType",
     "Price",
-    "PublishedTime",
     "SpendDraws",
-    "Term",
-    "alternative",
     "arithmetic",
     "dataset_stats",
     "draw_spend",

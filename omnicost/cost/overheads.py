@@ -21,6 +21,8 @@ KNOWN_LOG_SD: Final = 0.15
 _MOST_IDLE: Final = 0.95
 MOST: Final = 10.0
 """Seconds of review or rework for each second of labelling, over which a figure is a slip."""
+SHARES: Final = {"review": "of labelling", "rework": "of labelling", "idle": "of paid time"}
+"""Time that is paid beside labelling, and what it is a share of."""
 
 
 class Overheads(BaseModel):
@@ -75,11 +77,10 @@ def draw_shares(
     A share that is too low for one type is likely too low for all, so a draw shifts them together.
     """
     types = [_of(annotation, overheads) for annotation in AnnotationType]
-    names = ("review", "rework", "idle")
     sds = np.array(
-        [[KNOWN_LOG_SD if n in one.known else ASSUMED_LOG_SD for one in types] for n in names]
+        [[KNOWN_LOG_SD if n in one.known else ASSUMED_LOG_SD for one in types] for n in SHARES]
     )
-    means = np.array([[getattr(one, name) for one in types] for name in names])
+    means = np.array([[getattr(one, name) for one in types] for name in SHARES])
     standard = rng.standard_normal((3, draws, 1))
     drawn = means[:, None] * np.exp(sds[:, None] * standard - sds[:, None] ** 2 / 2)
     return drawn[0], drawn[1], np.minimum(drawn[2], _MOST_IDLE)

@@ -8,13 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.cost.seconds import (
-    DEFAULT_TIMES,
-    SECONDS_PER_HOUR,
-    hours,
-    saving,
-    seconds_per_image,
-)
+from omnicost.cost.seconds import DEFAULT_TIMES, SECONDS_PER_HOUR, hours, saving, seconds_per_image
 from omnicost.cost.spread import Interval, draw_spend, interval
 from omnicost.cost.stats import DatasetStats
 from omnicost.cost.times import LabellingTimes
@@ -36,9 +30,7 @@ class Price(NamedTuple):
 
 
 def price(
-    policies: Sequence[Policy],
-    stats: DatasetStats,
-    times: LabellingTimes = DEFAULT_TIMES,
+    policies: Sequence[Policy], stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
 ) -> list[Price]:
     """Prices of the policies on `stats.images` images under the same drawn worlds."""
     draws = draw_spend(stats, times, np.random.default_rng(0), DRAWS)
@@ -48,11 +40,7 @@ def price(
 
 
 def _price(
-    policy: Policy,
-    stats: DatasetStats,
-    times: LabellingTimes,
-    spend: np.ndarray,
-    full: np.ndarray,
+    policy: Policy, stats: DatasetStats, times: LabellingTimes, spend: np.ndarray, full: np.ndarray
 ) -> Price:
     seconds = seconds_per_image(policy, stats, times)
     free = np.full_like(full, np.inf)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,12 +16,9 @@ SECONDS_PER_HOUR: Final = 3600.0
 DEFAULT_TIMES: Final = LabellingTimes()
 
 
-def _count_array(pays: Mapping[AnnotationType, Mapping[str, Count]]) -> np.ndarray:
-    rows = [[pays[annotation].get(name, Count()) for name in CONSTANTS] for annotation in ORDER]
-    return np.array(rows, dtype=np.float64)
-
-
-COUNTS: Final = _count_array(PAYS)
+COUNTS: Final = np.array(
+    [[PAYS[each].get(name, Count()) for name in CONSTANTS] for each in ORDER], dtype=np.float64
+)
 """`PAYS` as an array over types, constants and (K, c, n): (T, C, 3)."""
 
 
@@ -57,9 +53,7 @@ def seconds_paid_again(stats: DatasetStats, times: LabellingTimes = DEFAULT_TIME
 
 
 def seconds_per_image(
-    what: Policy | AnnotationType,
-    stats: DatasetStats,
-    times: LabellingTimes = DEFAULT_TIMES,
+    what: Policy | AnnotationType, stats: DatasetStats, times: LabellingTimes = DEFAULT_TIMES
 ) -> float:
     """Mean seconds per image of an annotation type or of a policy over all its images."""
     seconds = type_seconds(stats, times)

@@ -31,11 +31,14 @@ def interval(draws: np.ndarray, level: float = 0.8) -> Interval:
     return Interval(float(low), float(high))
 
 
+def log_error(interval: tuple[float, float]) -> float:
+    """Standard error of the logarithm of what has this 95% interval."""
+    low, high = interval
+    return float(np.log(high / low)) / (2 * 1.96)
+
+
 def draw_type_seconds(
-    stats: DatasetStats,
-    times: LabellingTimes,
-    rng: np.random.Generator,
-    draws: int,
+    stats: DatasetStats, times: LabellingTimes, rng: np.random.Generator, draws: int
 ) -> np.ndarray:
     """Mean seconds per image of each type under drawn times and statistics: (draws, T) float64.
 
@@ -88,10 +91,7 @@ class SpendDraws:
 
 
 def draw_spend(
-    stats: DatasetStats,
-    times: LabellingTimes,
-    rng: np.random.Generator,
-    draws: int,
+    stats: DatasetStats, times: LabellingTimes, rng: np.random.Generator, draws: int
 ) -> SpendDraws:
     """Draws of what any allocation of images over the types takes."""
     seconds = draw_type_seconds(stats, times, rng, draws)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.cost.overheads import Overheads
@@ -98,6 +98,11 @@ CONSTANTS: Final[Mapping[str, Constant]] = {
     "box": Constant(AnnotationType.BOX, "boxes"),
     "mask": Constant(AnnotationType.MASK, "masks"),
 }
+
+
+def constant_of(label: str) -> str:
+    """The constant that most labels of a type take; that of further points has their name."""
+    return {"class": "tag", "point": "point_first"}.get(label, label)
 
 
 class Count(NamedTuple):
@@ -197,20 +202,6 @@ def parse_override(text: str, where: object = "`time`") -> tuple[str, float | st
         return name, value
 
 
-def _time(name: str) -> Any:
-    """Reads a bare number or the name of a published time as well as a full mapping."""
-
-    def read(value: object) -> object:
-        if isinstance(value, str):
-            row = alternative(value, name)
-            return {"seconds": row.seconds, "source": row.source}
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return {"seconds": value}
-        return value
-
-    return BeforeValidator(read)
-
-
 def _published(name: str, constant: str) -> LabellingTime:
     row = alternative(name, constant)
     return LabellingTime(seconds=row.seconds, source=row.source)
@@ -252,21 +243,17 @@ class LabellingTimes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    tag: Annotated[LabellingTime, _time("tag")] = _published("tag", "tag")
+    tag: LabellingTime = _published("tag", "tag")
     """Answering whether one class is in the image."""
-    point_first: Annotated[LabellingTime, _time("point_first")] = _published(
-        "point-first", "point_first"
-    )
+    point_first: LabellingTime = _published("point-first", "point_first")
     """Pointing at the first instance of a class."""
-    point_further: Annotated[LabellingTime, _time("point_further")] = _published(
-        "point-further", "point_further"
-    )
+    point_further: LabellingTime = _published("point-further", "point_further")
     """Pointing at each further instance of that class."""
-    scribble: Annotated[LabellingTime, _time("scribble")] = _published("squiggle", "scribble")
+    scribble: LabellingTime = _published("squiggle", "scribble")
     """One stroke through an instance; the published time is of one for all instances of a class."""
-    box: Annotated[LabellingTime, _time("box")] = _published("extreme-clicks", "box")
+    box: LabellingTime = _published("extreme-clicks", "box")
     """One box."""
-    mask: Annotated[LabellingTime, _time("mask")] = _published("polygon", "mask")
+    mask: LabellingTime = _published("polygon", "mask")
     """One mask."""
     project_log_sd: ProjectSpread = ProjectSpread()
     """Spread of the project-wide factor; 0.3 is an assumption."""
@@ -274,6 +261,15 @@ class LabellingTimes(BaseModel):
     """Correlation of the log factors of any two types; an assumption."""
     overheads: dict[AnnotationType, Overheads] = Field(default_factory=dict)
     """Review, rework, idle and set-up of types that differ from the assumptions."""
+
+    @field_validator(*CONSTANTS, mode="before")
+    @classmethod
+    def _bare_or_named(cls, value: object, info: ValidationInfo) -> object:
+        """Reads a bare number or the name of a published time as well as a full mapping."""
+        if isinstance(value, str):
+            return _published(value, str(info.field_name))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return {"seconds": value} if is_number else value
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: object = "times") -> LabellingTimes:

@@ -131,6 +131,7 @@ class _Model:
         self.weak = np.concatenate([np.maximum(cells.weak, 0), weak])
         self.masks = np.concatenate([cells.masks, masks])
         self.left, self.log_prior = _shapes(shape, self.weak, self.masks, rows.images)
+        self.mean = _LEVEL[0] * self.left  # of D, on each shape: (S, N)
         same = self.weak[:, None] == self.weak
         size = self.deficits[self.weak]
         position = axis(self.masks)
@@ -146,11 +147,6 @@ class _Model:
         left = self.left[shape]
         total: np.ndarray = self.level * np.outer(left, left) + stray**2 * self.stray + self.jump
         return total
-
-    def mean(self, shape: int) -> np.ndarray:
-        """Prior mean of D: (N,)."""
-        mean: np.ndarray = _LEVEL[0] * self.left[shape]
-        return mean
 
 
 def _deficits(weak: np.ndarray, ap: np.ndarray) -> np.ndarray:
@@ -190,22 +186,17 @@ class _Grid(NamedTuple):
 
 def _grid(model: _Model, log_scatter: np.ndarray) -> _Grid:
     count, cells = len(model.ap), model.cells
-    lacks = np.outer(model.lacks, model.lacks)
     tried = [len(model.left), len(_STRAY), len(_MISFIT), *log_scatter.shape]
     shape, stray, misfit, own, common = (one.ravel() for one in np.indices(tried))
-    curves = np.array(
-        [
-            [lacks * model.lacking(one, size)[:count, :count] for size in _STRAY]
-            for one in range(len(model.left))
-        ]
-    )
+    lacking = [[model.lacking(one, size) for size in _STRAY] for one in range(tried[0])]
+    curves = np.outer(model.lacks, model.lacks) * np.array(lacking)[..., :count, :count]
     own_variance, common_variance = OWN[own] ** 2, COMMON[common] ** 2
     covariance = (
         _FULL[1] ** 2 + curves[shape, stray] + _MISFIT[misfit, None, None] ** 2 * model.wrong
     )
     covariance += (own_variance / model.unit**2)[:, None, None] * np.diag(1 / cells.runs)
     covariance += (common_variance / model.unit**2)[:, None, None] * cells.shared_seeds
-    mean = np.array([_FULL[0] - model.lacks * model.mean(one)[:count] for one in range(tried[0])])
+    mean = _FULL[0] - model.lacks * model.mean[:, :count]
     residual = (model.ap - mean)[shape]
     inverse = np.linalg.inv(covariance)
     score = _leave_one_out(inverse, residual)
@@ -240,7 +231,7 @@ def _posterior_draws(
         prior[1:, 1:] = lacking[count:, count:]
         cross[1:] = -lacking[count:, :count] * model.lacks
         gain = cross @ grid.inverse[one]
-        mean = np.append(_FULL[0], model.mean(grid.shape[one])[count:]) + gain @ grid.residual[one]
+        mean = np.append(_FULL[0], model.mean[grid.shape[one], count:]) + gain @ grid.residual[one]
         values, vectors = np.linalg.eigh(prior - gain @ cross.T)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         out[own] = mean + normal[own] @ root.T

@@ -120,7 +120,7 @@ def observe(rows: Sequence[Row], where: object = "results") -> Observations:
     cells = [row for row in rows if row.weak_type is not None or row.mask_share == 1]
     if not cells:
         raise InputError(where, "no row has one weak type or masks only", "give a sweep's rows")
-    require_measured(cells, where)
+    _require_measured(cells, where)
     weak = [-1 if row.weak_type is None else WEAK_TYPES.index(row.weak_type) for row in cells]
     share = np.array([row.mask_share for row in cells])
     images = np.array([row.images for row in cells])
@@ -139,20 +139,12 @@ def observe(rows: Sequence[Row], where: object = "results") -> Observations:
 
 def _seeds(rows: Sequence[Row]) -> np.ndarray:
     """The seed of each run; a published figure names none, and counts as one of its own."""
-    return np.array(
-        [
-            -1 - place if row.schedule == PUBLISHED and not row.config_hash else row.seed
-            for place, row in enumerate(rows)
-        ]
-    )
+    is_unnamed = [row.schedule == PUBLISHED and not row.config_hash for row in rows]
+    return np.where(is_unnamed, -1 - np.arange(len(rows)), [row.seed for row in rows])
 
 
-def require_measured(rows: Sequence[Row], where: object = "results") -> None:
-    """Refuse rows that show only that a sweep runs.
-
-    Raises:
-        InputError: if they are of a smoke run, of students stopped early, or every AP is 0.
-    """
+def _require_measured(rows: Sequence[Row], where: object) -> None:
+    """Refuse rows of a smoke run, of students stopped early, or of AP 0: they show a sweep runs."""
     remedy = "run the sweep's whole schedule"
     if any(row.schedule == SMOKE for row in rows):
         raise InputError(where, "rows are of a smoke run: a few steps, no measurement", remedy)

@@ -49,7 +49,7 @@ def transfer(
     shared = tuple(k for k in WEAK_TYPES if all(k in one.types for one in references))
     if not shared:
         raise InputError("`like`", "the references share no weak type", "choose others")
-    knots = np.unique(np.concatenate([[0.0], np.geomspace(1, max(images, 2), _KNOTS)]))
+    knots = _knots(images)
     chosen = [one.restricted(shared) for one in references]
     logits = np.stack([_logit(_resampled(one, knots, rng, draws)) for one in chosen])
     centre = np.stack([_logit(one.at(knots)) for one in chosen]).mean(axis=0)
@@ -89,8 +89,7 @@ def pilot_surface(
     if unknown:
         problem = f"no reference has students of {', '.join(unknown)}"
         raise InputError("`like`", problem, "name data sets that have them")
-    largest = max(images, pilot.images)
-    knots = np.unique(np.concatenate([[0.0], np.geomspace(1, max(largest, 2), _KNOTS)]))
+    knots = _knots(max(images, pilot.images))
     logits = _prior_draws(references, types, knots, rng, draws)
     scale = float(np.mean([one.scale for one in references]))
     full = np.log(scale) + _FULL_LOG_SD * rng.standard_normal((draws, 1))
@@ -110,6 +109,11 @@ def pilot_surface(
         run_draws=expected_sd(pilot) / mean_full * rng.standard_normal(draws),
         misfit_draws=np.zeros((draws, len(types))),
     )
+
+
+def _knots(largest: int) -> np.ndarray:
+    """Numbers of masks from none to the largest: (K,)."""
+    return np.unique(np.append(0.0, np.geomspace(1, max(largest, 2), _KNOTS)))
 
 
 def _prior_draws(

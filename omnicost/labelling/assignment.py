@@ -1,10 +1,15 @@
-"""Which image gets which annotation: seeded and nested."""
+"""Which image gets which annotation: seeded and nested, or masks in an order that is known."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
+
+from omnicost.errors import InputError
+from omnicost.labelling.images import ImageList, read_table
+from omnicost.plain_text import text_of_cell
 
 
 def assign(
@@ -77,3 +82,25 @@ def _raised_to_masks(free: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -
         open_ = pool[~is_chosen[pool]]
         is_chosen[open_[: max(0, lacking)]] = True
     return free[is_chosen]
+
+
+def read_masks_first(path: Path, images: ImageList) -> np.ndarray:
+    """Place of each image in the order of a table, those that it does not name last: (N,) int64.
+
+    Args:
+        path: with a column `file_name`, the first to get a mask first; as review.csv of
+            `omnicost review`.
+        images: the project's images.
+
+    Raises:
+        InputError: if it cannot be used, or names images that the project does not have.
+    """
+    if images.names is None:
+        raise InputError(path, "names images", "give `images`, a folder or a COCO-format file")
+    rows = read_table(path, "file_name", "give review.csv of omnicost review")
+    named = [text_of_cell(row.get("file_name") or "") for row in rows]
+    known = images.places(named, path)
+    places = np.full(images.count, len(named), np.int64)
+    for rank, name in enumerate(named):
+        places[known[name]] = min(places[known[name]], rank)
+    return places

@@ -116,44 +116,35 @@ def read_images(text: str) -> ImageList:
     Raises:
         InputError: if it is none of them, holds no image, or may be a count or a folder.
     """
-    if _digits(text).isdecimal():
+    digits = text.strip().replace("_", "").replace(",", "")
+    if digits.isdecimal():
         if os.path.isdir(text):  # where Path.is_dir raises for names over long
             remedy = f"write ./{text} for the folder, or 0{text} for the count"
             raise InputError("`images`", f"{text} is a count, and a folder here", remedy)
-        return _counted(text)
+        return _counted(text, digits.lstrip("0"))
     if not text.strip():
         raise InputError("`images`", "is empty", "give a count, a folder or a COCO-format file")
     path = Path(text)
     if path.is_dir():
-        return _listed(path)
+        names, unreadable = picture_names(path)
+        if not names:
+            raise InputError("`images`", f"no pictures in {path}", "check the folder")
+        return ImageList(str(path), len(names), names, folder=path, unreadable=unreadable)
     if path.is_file():
         return _from_coco(path)
     raise InputError("`images`", f"{text!r} is no count, folder or file", "check the path")
 
 
-def _digits(text: str) -> str:
-    return text.strip().replace("_", "").replace(",", "")
-
-
 _MOST_IMAGES: Final = 10**9
 
 
-def _counted(text: str) -> ImageList:
-    digits = _digits(text).lstrip("0")
+def _counted(text: str, digits: str) -> ImageList:
     if not digits:
         raise InputError("`images`", "0 images", "give at least one")
     if len(digits) > len(str(_MOST_IMAGES)) or int(digits) > _MOST_IMAGES:
-        raise InputError(
-            "`images`", f"{text.strip()[:40]} images", f"give at most {_MOST_IMAGES:,}"
-        )
+        problem = f"{text.strip()[:40]} images"
+        raise InputError("`images`", problem, f"give at most {_MOST_IMAGES:,}")
     return ImageList(source="a bare count", count=int(digits))
-
-
-def _listed(folder: Path) -> ImageList:
-    names, unreadable = picture_names(folder)
-    if not names:
-        raise InputError("`images`", f"no pictures in {folder}", "check the folder")
-    return ImageList(str(folder), len(names), names, folder=folder, unreadable=unreadable)
 
 
 def picture_names(folder: Path) -> tuple[list[str], list[str]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -78,9 +78,8 @@ def write_manifest(
                 _refuse_changed(folder / name, known.get(name, ()), tuple(inputs))
             _publish(scratch, folder, made, known)
     except OSError as error:
-        raise InputError(
-            folder, f"cannot be written ({error.strerror})", "choose another"
-        ) from None
+        problem = f"cannot be written ({error.strerror})"
+        raise InputError(folder, problem, "choose another") from None
     return Manifest([folder / name for name in sorted(made)], unreadable)
 
 
@@ -153,18 +152,16 @@ def _write_csv(path: Path, images: ImageList, assigned: np.ndarray) -> None:
 
 def _write_coco(path: Path, images: ImageList, rows: np.ndarray, unreadable: list[str]) -> None:
     """The images of one type as a COCO file without annotations, ready to be filled."""
-    head = json.dumps(
-        {"info": {"description": MARK}, "annotations": [], "categories": list(images.categories)}
-    )
+    categories = list(images.categories)
+    head = {"info": {"description": MARK}, "annotations": [], "categories": categories}
 
     def records() -> Iterator[str]:
-        for row in rows.tolist():
-            record = images.record(row)
+        for record in map(images.record, rows.tolist()):
             if images.folder is not None and "width" not in record:
                 unreadable.append(record["file_name"])
             yield json.dumps(record)
 
-    _write_list(path, head[:-1] + ', "images": [\n', records(), "]}")
+    _write_list(path, json.dumps(head)[:-1] + ', "images": [\n', records(), "]}")
 
 
 def _write_tasks(
@@ -172,14 +169,13 @@ def _write_tasks(
 ) -> None:
     names, classes = images.names or (), images.class_names
     own = [(images.image_id(row), names[row]) for row in rows.tolist()]
-    task = partial(label_studio.task, annotation, prefix=prefix)
     studio = folder / f"label_studio_{annotation}.json"
-    _write_list(studio, "[\n", (task(image_id, name) for image_id, name in own), "]")
+    tasks = (label_studio.task(annotation, image_id, name, prefix) for image_id, name in own)
+    _write_list(studio, "[\n", tasks, "]")
     interface = label_studio.interface(annotation, classes)
     studio.with_suffix(".xml").write_text(interface, encoding="utf-8")
-    resource: Callable[[str], str] = partial(cvat.resource, prefix=prefix)
     head = cvat.task_head(annotation, classes, prefix)
-    resources = (resource(name) for _, name in own)
+    resources = (cvat.resource(name, prefix) for _, name in own)
     _write_list(folder / f"cvat_{annotation}.json", head + "\n", resources, "]}")
 
 
@@ -187,8 +183,8 @@ def _write_list(path: Path, head: str, items: Iterator[str], tail: str) -> None:
     """A JSON list written in pieces, so that a million images never stand in memory as text."""
     with path.open("w", encoding="utf-8") as file:
         file.write(head)
-        first = True
-        while piece := [item for _, item in zip(range(_CHUNK), items, strict=False)]:
-            file.write(("" if first else ",\n") + ",\n".join(piece))
-            first = False
+        separator = ""
+        while piece := list(islice(items, _CHUNK)):
+            file.write(separator + ",\n".join(piece))
+            separator = ",\n"
         file.write(f"\n{tail}\n")

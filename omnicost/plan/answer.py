@@ -106,10 +106,9 @@ def answers_of_other_types(
     found: dict[frozenset[int], np.ndarray] = {}
     pairs = not question.max_hours and problem.in_hand is None
     for narrower in _narrower(problem, pairs):
+        tried = masks if narrower.masks_allowed else masks[:1]
         try:
-            other = answer(
-                question, narrower, spend, masks if narrower.masks_allowed else masks[:1]
-            )
+            other = answer(question, narrower, spend, tried)
         except InputError:
             continue
         found.setdefault(_types_used(other), other)
@@ -130,7 +129,6 @@ def _narrower(problem: Problem, pairs: bool) -> Iterator[Problem]:
     held = [one for one in types if problem.held[one.strength]]
     sets = [(one,) for one in types] + (list(combinations(types, 2)) if pairs else [])
     for some in sets:
+        surface = problem.surface.restricted([*some, *held])
         for masks in {problem.masks_allowed, False}:
-            yield replace(
-                problem, surface=problem.surface.restricted([*some, *held]), masks_allowed=masks
-            )
+            yield replace(problem, surface=surface, masks_allowed=masks)

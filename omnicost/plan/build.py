@@ -86,7 +86,8 @@ class Plan:
     @property
     def policy(self) -> Policy:
         """The shares of the images over annotation types."""
-        return policy_of(self.images)
+        shares = self.images / self.images.sum()
+        return Policy(tuple((k, float(s)) for k, s in zip(ORDER, shares, strict=True) if s))
 
     @property
     def new_labels(self) -> np.ndarray:
@@ -94,6 +95,12 @@ class Plan:
         labels = self.problem.new_labels(self.images)
         labels[0] = self.images[0]
         return labels
+
+    @property
+    def labelled(self) -> tuple[AnnotationType, ...]:
+        """The types that somebody labels, strongest first."""
+        types = reversed(AnnotationType)
+        return tuple(each for each in types if each.strength and self.new_labels[each.strength])
 
     @property
     def label_hours(self) -> np.ndarray:
@@ -143,12 +150,6 @@ class Plan:
             "notes": list(self.notes),
             "draws": len(self.evidence.surface.full_draws),
         }
-
-
-def policy_of(images: np.ndarray) -> Policy:
-    """The policy of an allocation (T,)."""
-    shares = images / images.sum()
-    return Policy(tuple((k, float(s)) for k, s in zip(ORDER, shares, strict=True) if s))
 
 
 def make_plan(
@@ -264,14 +265,12 @@ def _restrict(
 ) -> Problem:
     surface, masks_allowed = evidence.surface, True
     if types is not None:
-        allowed = {*types, AnnotationType.NONE}
-        missing = [k for k in types if k not in {*surface.types, AnnotationType.MASK}]
-        if missing:
-            measured = ", ".join([*surface.types, AnnotationType.MASK])
-            names = ", ".join(missing)
-            raise InputError("`types`", f"{names}: no student was measured", f"use {measured}")
+        measured = (*surface.types, AnnotationType.MASK)
+        if missing := ", ".join(each for each in types if each not in measured):
+            problem = f"{missing}: no student was measured"
+            raise InputError("`types`", problem, f"use {', '.join(measured)}")
         masks_allowed = AnnotationType.MASK in types
-        surface = surface.restricted(tuple(allowed))
+        surface = surface.restricted((*types, AnnotationType.NONE))
     if not surface.types:
         raise InputError("`types`", "leave nothing to choose between", "add a weak type")
     seconds = type_seconds(stats, times) * overhead_factors(overheads)
@@ -346,11 +345,7 @@ def _runners_up(question: Question, worlds: Worlds, images: np.ndarray) -> tuple
 
 
 def _notes(
-    problem: Problem,
-    evidence: Evidence,
-    images: np.ndarray,
-    rule: Alternative | None,
-    kept: bool,
+    problem: Problem, evidence: Evidence, images: np.ndarray, rule: Alternative | None, kept: bool
 ) -> tuple[str, ...]:
     weak = [one for one in problem.surface.types if images[one.strength]]
     notes = [*evidence.notes, *untested(evidence, weak, int(images[MASK]))]

@@ -82,13 +82,15 @@ def gather(
     if teachers:
         return _gather_teachers(images, rng, rows, like, draws, teachers)
     kept = None if rows is None else comparable(rows)
-    left_out = _left_out(rows, kept)
+    stopped = len(rows or ()) - len(kept or ())
+    left_out = (f"Left out: {stopped} students that were stopped early.",) if stopped else ()
     if like:
         found = _gather_like(images, rng, dataset, kept, tuple(like), draws)
         return found._replace(notes=(*found.notes, *left_out))
     own = observe(_own_rows(dataset, kept))
-    shape = learn_shape(_others(own.dataset))
-    siblings = _siblings(own, kept)
+    # The paper's other data sets tell the shape of the curves.
+    shape = learn_shape([observe(paper_rows(one)) for one in BUILT_IN if one != own.dataset])
+    siblings = _siblings(own, kept or ())
     surface = fit_surface(own, shape, rng, draws, images, others=siblings)
     scatter = _scatter(own, siblings, surface)
     origin = _PAPER if kept is None else "the given results"
@@ -134,11 +136,6 @@ def _gather_teachers(
     )
 
 
-def _left_out(rows: Sequence[Row] | None, kept: Sequence[Row] | None) -> tuple[str, ...]:
-    count = len(rows or ()) - len(kept or ())
-    return (f"Left out: {count} students that were stopped early.",) if count else ()
-
-
 def _own_rows(dataset: str | None, rows: Sequence[Row] | None) -> Sequence[Row]:
     if rows is None:
         if dataset is None:
@@ -165,23 +162,27 @@ def _gather_like(
 ) -> Evidence:
     names = tuple(dict.fromkeys(name.strip().lower() for name in like))
     observed = [_reference(name, rows) for name in names]
-    surfaces = [_fit_reference(one, observed, images, rng, draws) for one in observed]
+    surfaces = []
+    for one in observed:
+        others = [other for other in observed if other.dataset != one.dataset]
+        surfaces.append(fit_surface(one, learn_shape(others), rng, draws, images))
     listed = ", ".join(names)
     pilot = [row for row in rows or () if row.dataset not in names]
     if pilot:
         own = observe(_own_rows(dataset, pilot))
         fitted = pilot_surface(own, surfaces, images, rng, draws)
         grounds = f"{len(own.ap)} students of a pilot ({own.dataset}), beside {listed}"
-        return Evidence(fitted, MODERATE, grounds, _pilot_notes(own), _tested([own]), own.images)
+        note = "The pilot has no student on all masks: full supervision itself is inferred."
+        notes = () if own.is_full.any() else (note,)
+        return Evidence(fitted, MODERATE, grounds, notes, _tested([own]), own.images)
     grade = WEAK if len(names) <= WEAK_EVIDENCE else MODERATE
     note = (
         "Nobody measured this project: labels may be worth far more or far less than on "
         f"{listed}. A pilot narrows this most (omnicost pilot)."
     )
-    grounds = (
-        f"{len(names)} other data sets ({listed}), t interval, degrees of freedom: {len(names) - 1}"
-    )
     surface = transfer(surfaces, images, rng, draws)
+    freedom = f"t interval, degrees of freedom: {len(names) - 1}"
+    grounds = f"{len(names)} other data sets ({listed}), {freedom}"
     return Evidence(surface, grade, grounds, (note,), _tested(observed), None)
 
 
@@ -195,37 +196,15 @@ def _reference(name: str, rows: Sequence[Row] | None) -> Observations:
     return observe(paper_rows(name))
 
 
-def _fit_reference(
-    one: Observations,
-    references: Sequence[Observations],
-    images: int,
-    rng: np.random.Generator,
-    draws: int,
-) -> Surface:
-    others = [other for other in references if other.dataset != one.dataset]
-    return fit_surface(one, learn_shape(others), rng, draws, images)
-
-
-def _others(name: str) -> list[Observations]:
-    """The paper's other data sets, from which curves take their shape."""
-    return [observe(paper_rows(other)) for other in BUILT_IN if other != name]
-
-
-def _siblings(own: Observations, rows: Sequence[Row] | None) -> list[Observations]:
+def _siblings(own: Observations, rows: Sequence[Row]) -> list[Observations]:
     """Runs of other data sets, which tell how far runs of the same schedule scatter."""
-    names = sorted({row.dataset for row in rows or ()} - {own.dataset})
-    return [observe([row for row in rows or () if row.dataset == name]) for name in names]
+    names = sorted({row.dataset for row in rows} - {own.dataset})
+    return [observe([row for row in rows if row.dataset == name]) for name in names]
 
 
 def _tested(observed: Sequence[Observations]) -> tuple[int, ...]:
     masks = np.unique(np.concatenate([one.tuned_masks for one in observed]))
     return tuple(masks.astype(int).tolist())
-
-
-def _pilot_notes(pilot: Observations) -> tuple[str, ...]:
-    if pilot.is_full.any():
-        return ()
-    return ("The pilot has no student on all masks: full supervision itself is inferred.",)
 
 
 def _scatter(rows: Observations, others: Sequence[Observations], surface: Surface) -> str:

@@ -91,8 +91,8 @@ def _scan(ask: _Ask, masks: np.ndarray) -> np.ndarray:
         program = _program(ask, count)
         done = linprog(
             program.objective,
-            A_ub=program.rows if len(program.rows) else None,
-            b_ub=program.limits if len(program.rows) else None,
+            A_ub=program.rows,
+            b_ub=program.limits,
             A_eq=np.ones((1, len(program.objective))),
             b_eq=[program.rest],
             bounds=program.bounds.T,

@@ -166,12 +166,10 @@ def require_affordable(problem: Problem, budget_seconds: float) -> None:
     if seconds * problem.images > budget_seconds:
         reach = int(budget_seconds / seconds)
         need = seconds * problem.images / SECONDS_PER_HOUR
-        problem_text = (
-            f"{budget_seconds / SECONDS_PER_HOUR:,.4g} h is under the cheapest policy "
-            f"({cheapest} on all {problem.images:,} images: {need:,.4g} h)"
-        )
+        everywhere = f"{cheapest} on all {problem.images:,} images: {need:,.4g} h"
+        given = f"{budget_seconds / SECONDS_PER_HOUR:,.4g} h"
         remedy = f"raise it, allow a cheaper type with `types`, or label {reach:,} images"
-        raise InputError("`budget`", problem_text, remedy)
+        raise InputError("`budget`", f"{given} is under the cheapest policy ({everywhere})", remedy)
 
 
 def _chunks(problem: Problem, masks: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -184,14 +182,9 @@ def mix_beside(problem: Problem, masks: np.ndarray, budget: float) -> Mix:
     """The best mixture of weak types that is left for beside each number of masks: (M,)."""
     rest = np.maximum(problem.images - masks, 1)
     # A hair more than is left, or the division could cost a policy that fits exactly its place.
-    each = (budget * (1 + _TIE) - masks * problem.seconds[MASK]) / rest
-    each = np.where(_fits(problem, masks, budget), np.maximum(each, 0.0), -1.0)
+    most, on_masks = budget * (1 + _TIE), masks * problem.seconds[MASK]
+    each = np.where(on_masks <= most, np.maximum((most - on_masks) / rest, 0.0), -1.0)
     return best_mix(problem.weak_seconds, problem.surface.at(masks).T, each)
-
-
-def _fits(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:
-    within: np.ndarray = masks * problem.seconds[MASK] <= budget * (1 + _TIE)
-    return within
 
 
 def _best_beside(problem: Problem, masks: np.ndarray, budget: float) -> np.ndarray:

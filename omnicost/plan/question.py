@@ -44,9 +44,8 @@ class Question:
             raise InputError("`confidence`", f"is {self.confidence:g}", "give 0.5 to 0.99")
         for annotation, hours in self.max_hours.items():
             if not 0 <= hours < np.inf:
-                raise InputError(
-                    "`max_hours`", f"{annotation} is {hours:g}", "give hours from 0 up"
-                )
+                problem = f"{annotation} is {hours:g}"
+                raise InputError("`max_hours`", problem, "give hours from 0 up")
 
     @property
     def budget_seconds(self) -> float | None:

@@ -13,9 +13,7 @@ from omnicost.plan.optimise import MASK, Problem, require_affordable
 
 
 def strongest_affordable(
-    problem: Problem,
-    budget_seconds: float,
-    max_hours: Mapping[AnnotationType, float] | None = None,
+    problem: Problem, budget_seconds: float, max_hours: Mapping[AnnotationType, float] | None = None
 ) -> np.ndarray:
     """Images per type, (T,) int64: the strongest weak type on all images, masks with what is left.
 
@@ -37,7 +35,10 @@ def strongest_affordable(
     weak = int(np.flatnonzero(images[:MASK])[0]) if images[:MASK].any() else MASK
     most = int(images[weak]) if problem.masks_allowed and weak != MASK else 0
     # Every number of masks: beside few of them, a limited type may not do for the rest.
-    raised = _raised(images, weak, np.arange(most + 1))
+    masks = np.arange(most + 1)
+    raised = np.tile(images, (len(masks), 1))
+    raised[:, weak] -= masks
+    raised[:, MASK] += masks
     kept = raised[fits(raised)]
     if not len(kept):
         where = "`max_hours`" if max_hours else "`budget`"
@@ -51,11 +52,3 @@ def _on_all(problem: Problem, weak: int) -> np.ndarray:
     images = np.where(np.arange(len(ORDER)) > weak, problem.held, 0)
     images[weak] = problem.images - images.sum()
     return images
-
-
-def _raised(images: np.ndarray, weak: int, counts: np.ndarray) -> np.ndarray:
-    """The same with masks on so many of the images of one type: (M, T)."""
-    raised = np.tile(images, (len(counts), 1))
-    raised[:, weak] -= counts
-    raised[:, MASK] += counts
-    return raised

@@ -127,9 +127,8 @@ def assess(
     regret = (best - shares) * worlds.problem.surface.full_draws
     over = None if budget_seconds is None else float((spend > budget_seconds).mean())
     short = None if target is None else float((shares < target).mean())
-    low, high = interval(spend / SECONDS_PER_HOUR, LEVEL)
     return Risk(
-        hours_interval=Interval(low, high),
+        hours_interval=interval(spend / SECONDS_PER_HOUR, LEVEL),
         p90_hours=float(np.quantile(spend, 0.9)) / SECONDS_PER_HOUR,
         over_budget=over,
         short_of_target=short,

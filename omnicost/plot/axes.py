@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -53,37 +55,37 @@ def cost_axis(costs: np.ndarray) -> CostAxis:
 
 def dress(axes: Axes, axis: CostAxis) -> None:
     """Set scale, limits and few round ticks; mark the break between zero and the rest."""
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    axes.set_xscale("log")
-    axes.set_xlim(axis.low, axis.high)
     start = axis.low if axis.zero_at is None else axis.zero_at * (1 + 1e-6)
     ticks = round_ticks(start, axis.high)
     if axis.zero_at is not None:
         clear = axis.zero_at * (axis.high / axis.low) ** 0.09
         ticks = [tick for tick in ticks if tick > clear]
-    labels = [compact(tick) for tick in ticks]
-    if axis.zero_at is not None:
-        ticks, labels = [axis.zero_at, *ticks], ["0", *labels]
+    labels = {tick: compact(tick) for tick in ticks}
+    if axis.zero_at is None:
+        set_log_axis(axes, axis.low, axis.high, labels)
+    else:
+        set_log_axis(axes, axis.low, axis.high, {axis.zero_at: "0"} | labels)
         _mark_break(axes, axis.zero_at, axis)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
+
+
+def set_log_axis(axes: Axes, low: float, high: float, ticks: Mapping[float, str]) -> None:
+    """A logarithmic cost axis from low to high with these ticks, by their places, and no others."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator([*ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels(labels)
+    axes.set_xticklabels([*ticks.values()])
 
 
 def _mark_break(axes: Axes, zero_at: float, axis: CostAxis) -> None:
     """Two short strokes across the axis line, between zero and the first cost."""
     place = math.log(zero_at / axis.low) / math.log(axis.high / axis.low) + _BREAK_AT
-    stroke: dict[str, Any] = {
-        "transform": axes.transAxes,
-        "clip_on": False,
-        "solid_capstyle": "butt",
-    }
-    axes.plot([place, place + 0.014], [0, 0], color="white", linewidth=2.5, zorder=5, **stroke)
+    stroke = partial(axes.plot, transform=axes.transAxes, clip_on=False, solid_capstyle="butt")
+    stroke([place, place + 0.014], [0, 0], color="white", linewidth=2.5, zorder=5)
     for x in (place, place + 0.014):
-        axes.plot(
-            [x - 0.006, x + 0.006], [-0.016, 0.016], color="#444444", lw=0.6, zorder=6, **stroke
-        )
+        stroke([x - 0.006, x + 0.006], [-0.016, 0.016], color="#444444", lw=0.6, zorder=6)
 
 
 def round_ticks(low: float, high: float) -> list[float]:

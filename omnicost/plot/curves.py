@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnicost.annotation import AnnotationType
-from omnicost.plot.legend import colour_of, marker_of, type_handles
-from omnicost.plot.pareto import panels_figure
+from omnicost.plot.pareto import colour_of, marker_of, panels_figure, type_handles
 from omnicost.plot.pareto_info import Panel, ParetoInfo
 
 if TYPE_CHECKING:
@@ -29,21 +28,17 @@ def curves_figure(info: ParetoInfo, width_inches: float = 7.2) -> Figure:
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     shares = sorted({point.mask_share for point in panel.points})
     slot = {share: index for index, share in enumerate(shares)}
-    for annotation in (*AnnotationType, None):
-        own = sorted(
-            (p for p in panel.points if p.annotation is annotation), key=lambda p: p.mask_share
+    for annotation, own in panel.lines():
+        axes.errorbar(
+            [slot[point.mask_share] for point in own],
+            [point.ap for point in own],
+            yerr=np.array([0 if math.isnan(p.ap_sd) else p.ap_sd for p in own]),
+            color=colour_of(annotation),
+            marker=marker_of(annotation),
+            markersize=8 if annotation is AnnotationType.MASK else 4.6,
+            linestyle="none" if annotation in (AnnotationType.MASK, None) else "solid",
+            elinewidth=0.9,
+            capsize=2,
         )
-        if own:
-            axes.errorbar(
-                [slot[point.mask_share] for point in own],
-                [point.ap for point in own],
-                yerr=np.array([0 if math.isnan(p.ap_sd) else p.ap_sd for p in own]),
-                color=colour_of(annotation),
-                marker=marker_of(annotation),
-                markersize=8 if annotation is AnnotationType.MASK else 4.6,
-                linestyle="none" if annotation in (AnnotationType.MASK, None) else "solid",
-                elinewidth=0.9,
-                capsize=2,
-            )
     axes.set_xticks(range(len(shares)), [f"{100 * share:.3g}%" for share in shares])
     axes.set_xlim(-0.35, len(shares) - 0.65)

@@ -7,7 +7,7 @@ instance keeps its colour across the row; a mask that is on no instance is grey.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -134,9 +134,7 @@ def _row(example: MaskExample) -> MasksRow:
 
 def _panel(drawn: Drawn, truth: Drawn, colours: dict[int, str]) -> MaskPanel:
     overlaps = mask_iou(drawn.masks, truth.masks)
-    owners = [
-        _owner(drawn, row, overlap, truth) for row, overlap in enumerate(overlaps)
-    ]  # place of the instance, or None
+    owners = [_owner(drawn, row, overlap, truth) for row, overlap in enumerate(overlaps)]
     best = np.zeros(len(truth.masks))
     for row, owner in enumerate(owners):
         if owner is not None:
@@ -152,7 +150,7 @@ def _panel(drawn: Drawn, truth: Drawn, colours: dict[int, str]) -> MaskPanel:
 
 
 def _owner(drawn: Drawn, row: int, overlap: np.ndarray, truth: Drawn) -> int | None:
-    """The instance that a mask was drawn for, or else that it is on."""
+    """Place of the instance that a mask was drawn for, or else that it is on."""
     name = int(drawn.annotation_ids[row])
     if name >= 0:
         places = np.flatnonzero(truth.annotation_ids == name)
@@ -204,7 +202,7 @@ def _grid(info: MasksInfo, width_inches: float) -> Figure:
             box = (left / width_inches, (top - height) / total, side / width_inches, height / total)
             axes = figure.add_axes(box)
             _show(axes, row.example)
-            _PAINTERS[column](axes, row)
+            _paint(axes, row, column)
             if number == 0:
                 axes.set_title(_TITLES[column], pad=4)
             if place == 0:
@@ -222,6 +220,15 @@ def _show(axes: Axes, example: MaskExample) -> None:
     )
     axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.spines[:].set_visible(False)
+
+
+def _paint(axes: Axes, row: MasksRow, column: str) -> None:
+    if column == "label":
+        _paint_label(axes, row)
+    elif column == "prompts":
+        _paint_prompts(axes, row.example)
+    else:
+        _paint_masks(axes, row, column)
 
 
 def _caption(axes: Axes, text: str) -> None:
@@ -248,8 +255,7 @@ def _label_text(example: MaskExample) -> str:
     return "no label" if example.annotation == "none" else f"{example.annotation} + class"
 
 
-def _paint_prompts(axes: Axes, row: MasksRow) -> None:
-    example = row.example
+def _paint_prompts(axes: Axes, example: MaskExample) -> None:
     for boxes, colour, line, width in (
         (example.detector_boxes, DETECTOR_COLOUR, "-", 1.0),
         (example.prompt_boxes, PROMPT_COLOUR, "-", 1.6),
@@ -271,24 +277,21 @@ def _box(axes: Axes, box: np.ndarray, colour: str, line: Any, width: float) -> N
     )
 
 
-def _paint_masks(name: str) -> Callable[[Axes, MasksRow], None]:
-    def paint(axes: Axes, row: MasksRow) -> None:
-        panel = row.panels.get(name)
-        if panel is None:
-            _caption(axes, "not given")
-            return
-        axes.imshow(tinted(panel), interpolation="nearest")
-        for mask, colour in zip(panel.masks, panel.colours, strict=True):
-            if mask.any() and not mask.all():
-                axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
-        if panel.mean_iou is not None:
-            _caption(axes, f"mean IoU {panel.mean_iou:.2f}")
-        elif name == "truth":
-            _name_classes(axes, row)
-            count = len(panel.masks)
-            _caption(axes, f"{count} instance" + ("" if count == 1 else "s"))
-
-    return paint
+def _paint_masks(axes: Axes, row: MasksRow, name: str) -> None:
+    panel = row.panels.get(name)
+    if panel is None:
+        _caption(axes, "not given")
+        return
+    axes.imshow(tinted(panel), interpolation="nearest")
+    for mask, colour in zip(panel.masks, panel.colours, strict=True):
+        if mask.any() and not mask.all():
+            axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
+    if panel.mean_iou is not None:
+        _caption(axes, f"mean IoU {panel.mean_iou:.2f}")
+    elif name == "truth":
+        _name_classes(axes, row)
+        count = len(panel.masks)
+        _caption(axes, f"{count} instance" + ("" if count == 1 else "s"))
 
 
 def _name_classes(axes: Axes, row: MasksRow) -> None:
@@ -306,15 +309,6 @@ def _name_classes(axes: Axes, row: MasksRow) -> None:
                       "pad": 0.6, "alpha": 0.85},
                 parse_math=False,
             )  # fmt: skip
-
-
-_PAINTERS: Final = {
-    "label": _paint_label,
-    "prompts": _paint_prompts,
-    "before": _paint_masks("before"),
-    "after": _paint_masks("after"),
-    "truth": _paint_masks("truth"),
-}
 
 
 def tinted(panel: MaskPanel, opacity: float = 0.5) -> np.ndarray:

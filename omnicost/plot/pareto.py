@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,17 +12,6 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.plot import style
 from omnicost.plot.axes import CostAxis, cost_axis, dress
-from omnicost.plot.legend import (
-    BASELINE_COLOUR,
-    DASHES,
-    INK,
-    colour_of,
-    draw_legend,
-    fill_levels,
-    marker_of,
-    pareto_handles,
-    tint,
-)
 from omnicost.plot.pareto_info import Panel, ParetoInfo
 from omnicost.plot.points import Point
 from omnicost.published import PUBLISHED
@@ -31,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+INK: Final = "#444444"
+DASHES: Final = (0, (4, 2.2))
+BASELINE_COLOUR: Final = "#A0522D"
 LEVELS: Final = (0.95, 0.90)
 """Shares of the fully supervised AP that get a line, as in the paper's Table 2."""
 
@@ -40,7 +32,8 @@ def pareto_figure(info: ParetoInfo, width_inches: float = 7.2) -> Figure:
     # One scale of fills for all panels, which share the legend.
     fills = fill_levels(point for panel in info.panels for point in panel.points)
     draw = partial(_draw_panel, fills=fills)
-    return panels_figure(info, draw, info.cost_label, pareto_handles(info, fills), width_inches)
+    handles = [*type_handles(info), *_share_handles(fills), *_mark_handles(info)]
+    return panels_figure(info, draw, info.cost_label, handles, width_inches)
 
 
 def panels_figure(
@@ -62,7 +55,7 @@ def panels_figure(
             _draw_levels(axes, panel)
             axes.set_xlabel(label)
         grid[0].set_ylabel("mask AP")
-        draw_legend(figure, handles, width_inches)
+        _draw_legend(figure, handles, width_inches)
     return figure
 
 
@@ -100,15 +93,10 @@ def _title_of(panel: Panel) -> str:
 
 
 def _draw_lines(axes: Axes, axis: CostAxis, panel: Panel, fills: Mapping[float, float]) -> None:
-    for annotation in (*AnnotationType, None):
-        own = sorted(
-            (p for p in panel.points if p.annotation is annotation), key=lambda p: p.mask_share
-        )
-        colour = colour_of(annotation)
-        if own and annotation is not None and annotation is not AnnotationType.MASK:
-            axes.plot(
-                axis.place(np.array([p.cost for p in own])), [p.ap for p in own], color=colour
-            )
+    for annotation, own in panel.lines():
+        if annotation not in (AnnotationType.MASK, None):
+            costs = axis.place(np.array([p.cost for p in own]))
+            axes.plot(costs, [p.ap for p in own], color=colour_of(annotation))
         for point in own:
             _draw_point(axes, axis, point, fills[point.mask_share])
 
@@ -121,7 +109,7 @@ def _draw_point(axes: Axes, axis: CostAxis, point: Point, fill: float) -> None:
         yerr=None if math.isnan(point.ap_sd) else point.ap_sd,
         fmt=marker_of(point.annotation),
         color=colour,
-        markerfacecolor=tint(colour, fill),
+        markerfacecolor=_tint(colour, fill),
         markersize=8 if point.annotation is AnnotationType.MASK else 4.6,
         markeredgewidth=1.0,
         elinewidth=0.9,
@@ -188,3 +176,86 @@ def _draw_levels(axes: Axes, panel: Panel) -> None:
             fontsize=6.3,
             color=INK,
         )
+
+
+# --- the legend
+
+
+def _draw_legend(figure: Figure, handles: Sequence[Any], width_inches: float) -> None:
+    """One legend under all panels, its entries in order row by row."""
+    most = max(2, int(width_inches // 1.0))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / most))  # rows of like length
+    figure.legend(
+        # Matplotlib fills a column before the next.
+        handles=[handle for first in range(columns) for handle in handles[first::columns]],
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=1.4,
+        handletextpad=0.5,
+        handlelength=1.8,
+    )
+
+
+def type_handles(info: ParetoInfo) -> list[Any]:
+    """Legend entries of the annotation types that the picture shows."""
+    from matplotlib.lines import Line2D
+
+    present = {point.annotation for panel in info.panels for point in panel.points}
+    names = {AnnotationType.MASK: "masks on all", None: "mixed weak types"}
+    return [
+        Line2D([], [], color=colour_of(k), marker=marker_of(k), markersize=4.6,
+               linewidth=0 if k in (AnnotationType.MASK, None) else 1.3, label=names.get(k, str(k)))
+        for k in (*AnnotationType, None)
+        if k in present
+    ]  # fmt: skip
+
+
+def _share_handles(fills: Mapping[float, float]) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], linewidth=0, marker="o", markersize=4.6, color="#555555",
+               markerfacecolor=_tint("#555555", fill), label=f"{100 * share:.3g}% masks")
+        for share, fill in fills.items()
+        if share < 1
+    ]  # fmt: skip
+
+
+def _mark_handles(info: ParetoInfo) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    ring = Line2D([], [], linewidth=0, marker="o", markersize=7.5, markerfacecolor="none",
+                  color=INK, markeredgewidth=0.7, label="Pareto front")  # fmt: skip
+    hull = Line2D([], [], color=INK, linewidth=0.8, linestyle=DASHES, label="hull (mixing)")
+    handles = [ring, hull]
+    if any(panel.baselines for panel in info.panels):
+        cross = Line2D([], [], linewidth=0, marker="x", markersize=4.5, color=BASELINE_COLOUR,
+                       label="published, R-50")  # fmt: skip
+        handles.append(cross)
+    return handles
+
+
+def fill_levels(points: Iterable[Point]) -> dict[float, float]:
+    """How full a marker is for each mask share: hollow for the smallest, full for the largest."""
+    shares = sorted({point.mask_share for point in points if point.mask_share < 1})
+    steps = max(len(shares) - 1, 1)
+    fills = {share: (rank / steps if len(shares) > 1 else 1.0) for rank, share in enumerate(shares)}
+    return {**fills, 1.0: 1.0}
+
+
+def colour_of(annotation: AnnotationType | None) -> str:
+    """Colour of a weak type; mixtures have their own."""
+    return "#CC79A7" if annotation is None else style.COLOURS[annotation]
+
+
+def marker_of(annotation: AnnotationType | None) -> str:
+    """Marker of a weak type; mixtures have their own."""
+    return "P" if annotation is None else style.MARKERS[annotation]
+
+
+def _tint(colour: str, amount: float) -> tuple[float, float, float]:
+    """The colour mixed with white: 0 is white, 1 is the colour."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (1 - amount * (1 - channel) for channel in to_rgb(colour))
+    return red, green, blue

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from omnicost import pareto
-from omnicost.annotation import Policy
+from omnicost.annotation import AnnotationType, Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.plot.points import CostUnit, Point, points_by_dataset, price_of
 from omnicost.results import SMOKE, Row, published_baselines
@@ -38,8 +38,15 @@ class Panel(NamedTuple):
     hull: tuple[int, ...]
     """Indices into `points` of the concave hull's corners, by cost."""
     baselines: tuple[Baseline, ...]
-    is_smoke: bool = False
+    is_smoke: bool
     """Whether a row is of a smoke run, which measures nothing."""
+
+    def lines(self) -> Iterator[tuple[AnnotationType | None, list[Point]]]:
+        """The points of each type, those of mixtures under None, by their share of masks."""
+        for annotation in (*AnnotationType, None):
+            own = [point for point in self.points if point.annotation is annotation]
+            if own:
+                yield annotation, sorted(own, key=lambda point: point.mask_share)
 
 
 class ParetoInfo(NamedTuple):
@@ -72,9 +79,7 @@ def compute_pareto_info(
     groups = points_by_dataset(kept, price_of(unit, wage_per_hour))
     smoke = {row.dataset for row in kept if row.schedule == SMOKE}
     panels = tuple(
-        _panel(dataset, points, baselines and unit is CostUnit.SECONDS)._replace(
-            is_smoke=dataset in smoke
-        )
+        _panel(dataset, points, baselines and unit is CostUnit.SECONDS, dataset in smoke)
         for dataset, points in groups.items()
     )
     labels = {
@@ -85,7 +90,7 @@ def compute_pareto_info(
     return ParetoInfo(panels, labels[unit])
 
 
-def _panel(dataset: str, points: Sequence[Point], baselines: bool) -> Panel:
+def _panel(dataset: str, points: Sequence[Point], baselines: bool, is_smoke: bool) -> Panel:
     costs, aps = (np.array([getattr(p, field) for p in points]) for field in ("cost", "ap"))
     full = [point.ap for point in points if point.mask_share == 1]
     return Panel(
@@ -95,6 +100,7 @@ def _panel(dataset: str, points: Sequence[Point], baselines: bool) -> Panel:
         tuple(int(i) for i in pareto.front(costs, aps)),
         tuple(int(i) for i in pareto.hull(costs, aps)),
         _priced_baselines(dataset) if baselines else (),
+        is_smoke,
     )
 
 

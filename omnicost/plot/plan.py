@@ -12,7 +12,7 @@ from omnicost.cost import SECONDS_PER_HOUR
 from omnicost.plan import Plan
 from omnicost.plan.optimise import MASK, Problem, best_for_budget
 from omnicost.plot import style
-from omnicost.plot.axes import compact, round_ticks
+from omnicost.plot.axes import compact, round_ticks, set_log_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ class Curve(NamedTuple):
 class PlanInfo(NamedTuple):
     """What the picture of a plan shows."""
 
+    title: str
     types: dict[AnnotationType, Curve]
     """Masks on none to all images, that type on the rest."""
     best: Curve
@@ -57,6 +58,7 @@ def compute_plan_info(plan: Plan) -> PlanInfo:
     low, high = expected.share_interval
     target = plan.question.target
     return PlanInfo(
+        title=f"{plan.stats.images:,} images, statistics of {plan.stats.name}",
         types={k: _type_curve(problem, k) for k in problem.surface.types},
         best=_best_curve(problem),
         hours=plan.hours,
@@ -78,8 +80,8 @@ def _type_curve(problem: Problem, annotation: AnnotationType) -> Curve:
 
 def _best_curve(problem: Problem) -> Curve:
     """The front, from the cheapest policy to the dearest; free plans are left to the type lines."""
-    strengths = [each.strength for each in problem.surface.types]
-    seconds = problem.seconds[[*strengths, *([MASK] if problem.masks_allowed else [])]]
+    masks = [MASK] if problem.masks_allowed else []
+    seconds = problem.seconds[[*problem.strengths, *masks]]
     dearest = float(seconds.max()) * problem.images
     least = max(float(seconds.min()) * problem.images, dearest / 3000)
     budgets = np.geomspace(least * (1 + 1e-9), dearest, _POINTS) if dearest > 0 else [0.0]
@@ -111,14 +113,14 @@ def info_frame(info: PlanInfo) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def plan_figure(info: PlanInfo, title: str = "", width_inches: float = _WIDTH_INCHES) -> Figure:
+def plan_figure(info: PlanInfo) -> Figure:
     """The picture as a figure, which belongs to no window."""
     from matplotlib.figure import Figure
 
     with style.styled():
-        figure = Figure(figsize=(width_inches, 0.72 * _WIDTH_INCHES), layout="constrained")
+        figure = Figure(figsize=(_WIDTH_INCHES, 0.72 * _WIDTH_INCHES), layout="constrained")
         axes = figure.add_subplot()
-        axes.set_title(title)
+        axes.set_title(info.title)
         _draw_lines(axes, info)
         _draw_question(axes, info)
         _draw_point(axes, info)
@@ -138,8 +140,7 @@ def plot_plan(plan: Plan, path: Path) -> list[Path]:
     """
     style.check_format(path)
     info = compute_plan_info(plan)
-    title = f"{plan.stats.images:,} images, statistics of {plan.stats.name}"
-    style.save(plan_figure(info, title), path, info_frame(info))
+    style.save(plan_figure(info), path, info_frame(info))
     return [path, path.with_suffix(".csv")]
 
 
@@ -207,15 +208,10 @@ def axis_limits(info: PlanInfo) -> AxisLimits:
 
 
 def _dress(axes: Axes, info: PlanInfo) -> None:
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import MaxNLocator
 
     low, high, bottom, top = axis_limits(info)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    ticks = round_ticks(low, high)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels([compact(tick) for tick in ticks])
+    set_log_axis(axes, low, high, {tick: compact(tick) for tick in round_ticks(low, high)})
     axes.set_xlabel("annotation hours, at mean times")
     axes.set_ylabel("AP, % of full supervision")
     axes.set_ylim(bottom, top)

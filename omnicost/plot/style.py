@@ -45,8 +45,12 @@ _FONTS: Final = (
     "Malgun Gothic", "Yu Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo",
     "Arial Unicode MS",
 )  # fmt: skip
-FORMATS: Final = (".png", ".svg", ".pdf")
-
+# What stands in a picture's file besides it, by its format; no date.
+_METADATA: Final[Mapping[str, Mapping[str, str | None]]] = {
+    ".png": {"Software": MARK},
+    ".svg": {"Creator": MARK, "Date": None},
+    ".pdf": {"Creator": MARK, "CreationDate": None},
+}
 _RC: Final[Mapping[str, Any]] = {
     "font.family": "sans-serif",
     "font.size": 7.5,
@@ -112,17 +116,12 @@ def save(figure: Figure, path: Path, numbers: pd.DataFrame | None = None) -> Non
         InputError: if the ending is none of the three, or the file cannot be written.
     """
     check_format(path)
-    ending = path.suffix.lower()
-    every: dict[str, dict[str, str | None]] = {
-        ".png": {"Software": MARK},
-        ".svg": {"Creator": MARK, "Date": None},
-        ".pdf": {"Creator": MARK, "CreationDate": None},
-    }
+    form = path.suffix.lower()
     with styled(), output_file(path) as part, warnings.catch_warnings():
         # A glyph that no font here has is drawn as a box; a warning for each would bury the rest.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(
-            part, format=ending[1:], bbox_inches="tight", pad_inches=0.04, metadata=every[ending]
+            part, format=form[1:], bbox_inches="tight", pad_inches=0.04, metadata=_METADATA[form]
         )
     if numbers is not None:
         save_numbers(numbers, path)
@@ -144,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 def check_format(path: Path) -> None:
     """Refuse a file name whose ending is not PNG, SVG or PDF, before any work is done."""
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in _METADATA:
         raise InputError(path, f"unknown picture format {path.suffix!r}", "use .png, .svg or .pdf")
 
 
