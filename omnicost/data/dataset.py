@@ -89,6 +89,12 @@ class Dataset:
         """``(I,) int8`` annotation types of a set with given labels; None of one with masks."""
         return self.columns.given
 
+    def type_of(self, index: int) -> AnnotationType:
+        """The type of an image's labels; a mask unless labels were given."""
+        if self.given is None:
+            return AnnotationType.MASK
+        return tuple(AnnotationType)[int(self.given[index])]
+
     def types(self) -> dict[str, int] | None:
         """How many images each annotation type has; None of a set with masks throughout."""
         if self.given is None:

@@ -47,7 +47,7 @@ def task(labels: LabelledSet, index: int, image_prefix: str = "") -> dict[str, A
     name, image_id = str(dataset.file_names[index]), int(dataset.image_ids[index])
     data = {"image": address(name, image_prefix), "image_id": image_id, "file_name": name}
     if dataset.given is not None and isinstance(labels, OwnLabels):
-        data["annotation_type"] = str(tuple(AnnotationType)[int(dataset.given[index])])
+        data["annotation_type"] = str(dataset.type_of(index))
     size = dataset.sizes[index].tolist()
     results = [
         _result(each, size, dataset.class_names[each.class_index], f"{image_id} {n}")
