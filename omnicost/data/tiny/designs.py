@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from omnicost.data.tiny.parts import SELF, Design, Part
-from omnicost.data.tiny.raster import Polygons
+from omnicost.data.tiny.raster import Polygons, pack
 from omnicost.data.tiny.shapes import NAMED
 from omnicost.data.tiny.things import THINGS
 
@@ -15,7 +15,7 @@ DESIGNS: dict[str, Design] = NAMED | THINGS
 @cache
 def packed(name: str) -> Polygons:
     """The outlines of a class, packed once."""
-    return DESIGNS[name].polygons()
+    return pack([part.outline for part in DESIGNS[name].parts])
 
 
 def wears(name: str, part: Part) -> str:
