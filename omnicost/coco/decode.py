@@ -10,11 +10,13 @@ import contextlib
 import gc
 import json
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from omnicost.coco.records import MISSING
 from omnicost.errors import InputError
@@ -22,9 +24,8 @@ from omnicost.files import read_bytes, require_regular
 
 MAPPED_BYTES: Final = 256 * 1024**2  # larger files are mapped, so that their text need not be held
 CHUNK: Final = 50_000  # records checked at a time
-_HELD: Final = (
-    2_000  # segmentations asked for before their pages, 64 kB around each, are given back
-)
+# Segmentations that are asked for before their pages, 64 kB around each, are given back.
+_HELD: Final = 2_000
 _NO_MASK: Final = (b"", b"null", b"[]", b"[[]]")
 _LONGEST_NO_MASK: Final = 40  # with blanks
 _KEYS: Final = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")
@@ -114,7 +115,7 @@ def decode_sections(path: Path | str) -> Sections | None:
     content = _content(path)
     try:
         top = msgspec.json.decode(content, type=dict[str, Raw])
-        if set(top) < {"images", "annotations", "categories"} or not _alone(content, top):
+        if not _alone(content, top):
             return None
         return Sections(
             images=msgspec.json.decode(top["images"]),
@@ -166,9 +167,9 @@ class Drawings(Sequence[Any]):
             forget(self._mapped)
         return self._raws[row]
 
-    def take(self, rows: Iterable[int]) -> Drawings:
-        """Those of some annotations."""
-        return Drawings([self._raws[row] for row in rows], self._mapped)
+    def take(self, rows: np.ndarray) -> Drawings:
+        """Those of the annotations that an ``(A,) bool`` says."""
+        return Drawings(list(compress(self._raws, rows.tolist())), self._mapped)
 
 
 def forget(content: bytes | mmap.mmap) -> None:
@@ -214,8 +215,6 @@ def _alone(content: bytes | mmap.mmap, top: dict[str, Raw]) -> bool:
 
 
 def _offset(view: memoryview, raw: Raw) -> int:
-    import numpy as np
-
     base = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
     return int(np.frombuffer(raw, np.uint8).__array_interface__["data"][0] - base)
 

@@ -118,6 +118,7 @@ def class_columns(records: Records) -> SectionColumns:
     ids = records.ids()
     names = records.texts("name", "category without name", required=True)
     _refuse_repeated(records, ids, "duplicate category id", "id", "make ids unique")
+    parents = records.column("supercategory", None)
     sound = np.flatnonzero(records.sound).tolist()
     place: dict[str, int] = {}
     first: list[int] = []
@@ -137,7 +138,7 @@ def class_columns(records: Records) -> SectionColumns:
         "first": first,
         "names": list(place),
         "class_of": class_of,
-        "parents": {each for each in records.column("supercategory", None) if _is_text(each)},
+        "parents": {each for each in parents if isinstance(each, str)},
     }
 
 
@@ -162,10 +163,6 @@ def _refuse_repeated(
         repeated[index] = records.sound[index] and value != "" and value in seen
         seen.add(value)
     records.refuse(repeated, fault, lambda n: f"{key} {shown(everything[n])} is used twice", remedy)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 class Rows:
