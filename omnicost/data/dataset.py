@@ -164,7 +164,7 @@ class Dataset:
             boxes=self.columns.boxes[rows],
             areas=self.columns.areas[rows],
             is_crowd=self.columns.is_crowd[rows],
-            rles=tuple(self._rle(row, height, width) for row in rows.tolist()),
+            rles=tuple(self.columns.rle(row, [height, width]) for row in rows.tolist()),
             size=(height, width),
         )
 
@@ -206,10 +206,6 @@ class Dataset:
     def to_coco(self) -> dict[str, Any]:
         """The ground truth as COCO json data, with compressed RLE masks and the file's ids."""
         return ground_truth(self.name, self.header, self.columns)
-
-    def _rle(self, row: int, height: int, width: int) -> dict[str, Any]:
-        start, end = self.columns.rle_offsets[row : row + 2].tolist()
-        return {"size": [height, width], "counts": self.columns.rle_bytes[start:end].tobytes()}
 
     def _picture_bytes(self) -> np.ndarray:
         """``(I,) int64`` size of each picture's file, -1 where it is missing."""

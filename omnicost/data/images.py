@@ -66,21 +66,15 @@ def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
     """
     where = f"{path} (image id {image_id})"
     with _opened(path, where) as stored:
-        if (stored.height, stored.width) not in (size, size[::-1]):  # before any pixel is decoded
-            raise _of_another_size(where, (stored.height, stored.width), size)
-        picture = _oriented(stored, size)
-        found = (picture.height, picture.width)
-        if found != size:
-            raise _of_another_size(where, found, size)
-        return _rgb(picture)
-
-
-def _of_another_size(where: str, found: tuple[int, int], size: tuple[int, int]) -> InputError:
-    return InputError(
-        where,
-        f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
-        "replace the picture, or correct width and height in the annotations",
-    )
+        found = (stored.height, stored.width)
+        if found in (size, size[::-1]):  # else no pixel is decoded
+            picture = _oriented(stored, size)
+            found = (picture.height, picture.width)
+            if found == size:
+                return _rgb(picture)
+    problem = f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}"
+    remedy = "replace the picture, or correct width and height in the annotations"
+    raise InputError(where, problem, remedy)
 
 
 def read_photo(path: Path) -> np.ndarray:
