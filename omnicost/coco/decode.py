@@ -70,24 +70,12 @@ def load_json(path: Path | str) -> Any:
     if not content.strip():
         raise InputError(path, "is empty", "give a JSON file")
     try:
-        return parse_json(content)
+        with _no_garbage_collection():
+            return json.loads(content, object_pairs_hook=_object)
     except Duplicate as error:
         raise InputError(path, str(error), "keep one of the two") from None
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not JSON ({error})", "export it again as JSON") from None
-
-
-def parse_json(content: bytes) -> Any:
-    """JSON data.
-
-    Raises:
-        Duplicate: if an object has a key twice.
-        ValueError, RecursionError: if it is not JSON.
-    """
-    # Millions of small objects: collecting garbage while they are made finds none and costs a
-    # third of the time.
-    with _no_garbage_collection():
-        return json.loads(content, object_pairs_hook=_object)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -101,6 +89,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
+    """For making millions of small objects: collecting finds none and costs a third of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
