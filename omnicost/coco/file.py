@@ -190,12 +190,8 @@ def _decoded_columns(
         records = Records(faults, "annotations", decoded, start, getattr)
         chunks.append(annotation_columns(records, segmentations))
         forget(sections.content)
-    joined: SectionColumns = {
-        key: np.concatenate([chunk[key] for chunk in chunks])
-        for key in chunks[0]
-        if key != "segmentations"
-    }
-    drawings: Sequence[Any] = [each for chunk in chunks for each in chunk["segmentations"]]
+    drawings: Sequence[Any] = [each for chunk in chunks for each in chunk.pop("segmentations")]
+    joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     if isinstance(sections.content, mmap.mmap) and drawings:
         drawings = Drawings(drawings, sections.content)
     return joined | {"segmentations": drawings}

@@ -61,7 +61,8 @@ class Dataset:
         self.columns = columns
         self.picture_folder = picture_folder
         self.cached_in = cached_in
-        self._columns_digest = columns_digest
+        if columns_digest is not None:
+            self.columns_digest = columns_digest
 
     def __repr__(self) -> str:
         return f"<Dataset {self.name} {self.split}: {len(self)} images>"
@@ -131,12 +132,10 @@ class Dataset:
         sha.update(self._picture_bytes().tobytes())
         return sha.hexdigest()
 
-    @property
+    @cached_property
     def columns_digest(self) -> str:
         """SHA-256 of header and columns, without the pictures on disk."""
-        if self._columns_digest is None:
-            self._columns_digest = columns_module.digest(self.header, self.columns)
-        return self._columns_digest
+        return columns_module.digest(self.header, self.columns)
 
     def path(self, index: int) -> Path:
         """Where the picture of an image is."""

@@ -68,10 +68,11 @@ def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
     with _opened(path, where) as stored:
         found = (stored.height, stored.width)
         if found in (size, size[::-1]):  # else no pixel is decoded
-            picture = _oriented(stored, size)
-            found = (picture.height, picture.width)
-            if found == size:
-                return _rgb(picture)
+            turned = ImageOps.exif_transpose(stored)
+            for picture in (turned, stored):
+                if (picture.height, picture.width) == size:
+                    return _rgb(picture)
+            found = (turned.height, turned.width)
     problem = f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}"
     remedy = "replace the picture, or correct width and height in the annotations"
     raise InputError(where, problem, remedy)
@@ -101,13 +102,6 @@ def _opened(path: Path, where: str) -> Iterator[Image.Image]:
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
         reason = " ".join(str(fault).split()) or type(fault).__name__
         raise InputError(where, f"damaged picture ({reason})", "download it again") from None
-
-
-def _oriented(stored: Image.Image, size: tuple[int, int]) -> Image.Image:
-    turned = ImageOps.exif_transpose(stored)
-    if (turned.height, turned.width) != size and (stored.height, stored.width) == size:
-        return stored
-    return turned
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:

@@ -132,9 +132,8 @@ def _matched(
             chosen[found[0]] = replace(image, declared=_declared(image, asked.get(found[0])))
     if asked and not asked.keys() & chosen.keys():
         problem = "names none of the photos that the export has"
-        raise InputError(
-            "the plan's manifest", problem, "give that of the plan they were given out by"
-        )
+        remedy = "give that of the plan they were given out by"
+        raise InputError("the plan's manifest", problem, remedy)
     return chosen
 
 
