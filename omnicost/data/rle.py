@@ -120,4 +120,4 @@ def _from_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
         raise ValueError("RLE counts are neither a list of integers nor a string")
     if (runs < 0).any() or runs.sum() != height * width:
         raise ValueError(f"RLE counts do not add to {height} x {width} pixels")
-    return text or compressed(counts, height, width)
+    return text or compressed(runs.tolist(), height, width)

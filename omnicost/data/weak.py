@@ -29,10 +29,10 @@ class AnnotatorNoise(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    box_jitter: Share = Field(0.0, description="sd of an edge, in shares of the side")
-    missed: Share = Field(0.0, description="chance that an instance or tag is left out")
-    wrong_tag: Share = Field(0.0, description="chance of another class, any alike")
-    off_object_point: Share = Field(0.0, description="chance of a point off its object")
+    box_jitter: Share = Field(default=0.0, description="sd of an edge, in shares of the side")
+    missed: Share = Field(default=0.0, description="chance that an instance or tag is left out")
+    wrong_tag: Share = Field(default=0.0, description="chance of another class, any alike")
+    off_object_point: Share = Field(default=0.0, description="chance of a point off its object")
 
 
 PERFECT: Final = AnnotatorNoise()
