@@ -42,7 +42,7 @@ class Imported(NamedTuple):
 class Like(NamedTuple):
     """Ids to keep to: those of a COCO file that the labels belong to."""
 
-    categories: tuple[tuple[int, str], ...] = ()
+    categories: Mapping[str, int] = {}
     image_ids: Mapping[str, int] = {}
 
 
@@ -55,9 +55,9 @@ def like_file(path: Path | None) -> Like:
     if path is None:
         return Like()
     file = read_coco(path, segmentations=False)
-    named = zip(file.category_ids.tolist(), file.category_names, strict=True)
+    categories = zip(file.category_names, file.category_ids.tolist(), strict=True)
     images = zip(file.file_names, file.image_ids.tolist(), strict=True)
-    return Like(tuple(named), dict(images))
+    return Like(dict(categories), dict(images))
 
 
 def write_set(
@@ -176,7 +176,7 @@ class _Builder:
 
     def _categories(self) -> dict[str, int]:
         if self.like.categories:
-            return {name: number for number, name in self.like.categories}
+            return dict(self.like.categories)
         met = [each.class_name for image in self.chosen.values() for each in image.drawn]
         names = dict.fromkeys([*self.export.class_names, *sorted(set(met))])
         plain = [name for name in names if is_plain(name) and name.strip()]
