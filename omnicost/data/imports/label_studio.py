@@ -51,8 +51,7 @@ def _image(
     export: Export, task: dict[str, Any], item: str, name: str, annotators: Annotators
 ) -> Labelled:
     said = task["data"].get("annotation_type")
-    known = {str(each): each for each in AnnotationType}
-    declared = known.get(said) if isinstance(said, str) else None
+    declared = next((each for each in AnnotationType if each == said), None)
     done = list(_done(export, task, item))
     read = [_regions(export, each, f"{item}, annotation {each.get('id')}") for each in done]
     sizes = [size for _, size in read if size is not None]

@@ -69,7 +69,7 @@ def find(path: Path, split: str) -> Source:
         InputError: if there is no such split.
     """
     if path.is_file():
-        return _coco(path, split, _pictures_beside(path), path.stem, hold_out=True)
+        return _of_file(path, split, path.stem)
     if not path.is_dir():
         raise MissingError(path, "no such folder or file", "give the unpacked data set's folder")
     for look in (_published_coco, _roboflow, _ade20k, _cityscapes, _single_file):
@@ -106,7 +106,7 @@ def _published_coco(path: Path, split: str) -> Source | None:
             places = (path / name, path / "images" / name)
             pictures = next((place for place in places if place.is_dir()), places[0])
             _require(pictures, f"put the pictures of {annotations.name} there")
-            return _coco(annotations, split, pictures, path.resolve().name, hold_out=False)
+            return Source(path.resolve().name, split, "coco", pictures, annotations)
     return None
 
 
@@ -116,27 +116,22 @@ def _roboflow(path: Path, split: str) -> Source | None:
     annotations = folder / "_annotations.coco.json"
     if not annotations.is_file():
         return None
-    return _coco(annotations, split, folder, path.resolve().name, hold_out=False)
+    return Source(path.resolve().name, split, "coco", folder, annotations)
 
 
 def _single_file(path: Path, split: str) -> Source | None:
     annotations = path / "instances.json"
-    if not annotations.is_file():
-        return None
-    name = path.resolve().name
-    return _coco(annotations, split, _pictures_beside(annotations), name, hold_out=True)
+    return _of_file(annotations, split, path.resolve().name) if annotations.is_file() else None
 
 
-def _pictures_beside(annotations: Path) -> Path:
-    images = annotations.parent / "images"
-    return images if images.is_dir() else annotations.parent
-
-
-def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bool) -> Source:
-    if hold_out and split not in ("all", "train", "val"):
+def _of_file(annotations: Path, split: str, name: str) -> Source:
+    """A set in one file, with its pictures beside it."""
+    if split not in ("all", "train", "val"):
         remedy = "use all, train or val (a fifth of the images, by their ids)"
         raise InputError(annotations, f"has no split {split!r}", remedy)
-    return Source(name, split, "coco", pictures, annotations, part=split if hold_out else "all")
+    images = annotations.parent / "images"
+    pictures = images if images.is_dir() else annotations.parent
+    return Source(name, split, "coco", pictures, annotations, part=split)
 
 
 def in_part(columns: Columns, part: str) -> Columns:
