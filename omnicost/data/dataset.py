@@ -209,9 +209,8 @@ class Dataset:
     def _picture_bytes(self) -> np.ndarray:
         """``(I,) int64`` size of each picture's file, -1 where it is missing."""
         folder = str(self.picture_folder)
-        return np.array(
-            [_file_bytes(os.path.join(folder, name)) for name in self.file_names], np.int64
-        )
+        sizes = [_file_bytes(os.path.join(folder, name)) for name in self.file_names]
+        return np.array(sizes, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key != "category_ids"}

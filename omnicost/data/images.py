@@ -96,9 +96,8 @@ def _opened(path: Path, where: str) -> Iterator[Image.Image]:
         with open_picture(path, where) as stored:
             yield stored
     except FileNotFoundError:
-        raise MissingError(
-            where, "no such picture", "unpack the pictures there; see `omnicost data check`"
-        ) from None
+        remedy = "unpack the pictures there; see `omnicost data check`"
+        raise MissingError(where, "no such picture", remedy) from None
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
         reason = " ".join(str(fault).split()) or type(fault).__name__
         raise InputError(where, f"damaged picture ({reason})", "download it again") from None

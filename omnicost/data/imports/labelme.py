@@ -33,14 +33,10 @@ def read_labelme(paths: list[Path]) -> Export:
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             export.skip("file that is not LabelMe's", path.name)
             continue
-        name = content.get("imagePath")
-        export.images.append(
-            Labelled(
-                name if isinstance(name, str) and name else path.stem,
-                tuple(_drawings(export, content, path.name)),
-                _size(content),
-            )
-        )
+        said = content.get("imagePath")
+        name = said if isinstance(said, str) and said else path.stem
+        drawn = tuple(_drawings(export, content, path.name))
+        export.images.append(Labelled(name, drawn, _size(content)))
     return export
 
 

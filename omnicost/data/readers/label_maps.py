@@ -161,9 +161,8 @@ def _ade20k_meaning(values: np.ndarray) -> Meaning:
     wrong = (instances > 0) & ((classes < 1) | (classes > len(ADE20K.categories)))
     if wrong.any():
         raise ValueError(f"an instance of class {classes[wrong][0]}, expected 1 to 100")
-    return Meaning(
-        np.where(instances > 0, classes - 1, -1).astype(np.int64), np.zeros(len(values), bool)
-    )
+    class_indices = np.where(instances > 0, classes - 1, -1).astype(np.int64)
+    return Meaning(class_indices, np.zeros(len(values), bool))
 
 
 def _cityscapes_values(path: Path) -> np.ndarray:
