@@ -27,7 +27,8 @@ CHUNK: Final = 50_000  # records checked at a time
 # Segmentations that are asked for before their pages, 64 kB around each, are given back.
 _HELD: Final = 2_000
 _NO_MASK: Final = (b"", b"null", b"[]", b"[[]]")
-_LONGEST_NO_MASK: Final = 40  # with blanks
+_BLANKS: Final = b" \n\r\t"
+_HOLLOW: Final = b"[]" + _BLANKS  # what may be around the numbers of polygons
 _KEYS: Final = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")
 Raw = msgspec.Raw
 
@@ -132,9 +133,8 @@ def has_mask(segmentation: Any) -> bool:
     """Whether a segmentation, as text or as data, is one at all."""
     if isinstance(segmentation, Raw):
         text = bytes(segmentation)
-        return text not in _NO_MASK and (
-            len(text) > 20 or bytes(text.translate(None, b" \n\r\t")) not in _NO_MASK
-        )
+        is_hollow = text.strip(_HOLLOW) in (b"", b"null")
+        return not is_hollow or text.translate(None, _BLANKS) not in _NO_MASK
     return segmentation not in (None, [], [[]])
 
 
