@@ -50,6 +50,6 @@ def _done(asked: dict[str, Any]) -> dict[str, Any]:
 def like(dataset: Dataset) -> Like:
     """The ids of a data set's classes and images."""
     return Like(
-        tuple(zip(dataset.header.category_ids, dataset.class_names, strict=True)),
+        dict(zip(dataset.class_names, dataset.header.category_ids, strict=True)),
         dict(zip(dataset.file_names.tolist(), dataset.image_ids.tolist(), strict=True)),
     )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnicost.coco import CocoFile, decode, file, parse_coco, read_coco
+from omnicost.coco.given import BOX
 from omnicost.cost import stats_of_file
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -116,6 +117,19 @@ def test_segmentations_can_be_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     path.write_text(json.dumps(small()))
     assert read_coco(path, segmentations=False).segmentations == ()
+
+
+def test_an_empty_segmentation_is_none_however_it_is_spaced(tmp_path: Path) -> None:
+    """Where nothing is drawn but a box, a file that is indented reads as one that is not."""
+    data = small()
+    data["annotations"] = [
+        {"id": n, "image_id": 1, "category_id": 7, "bbox": [0, 0, 4, 4], "segmentation": empty}
+        for n, empty in enumerate((None, [], [[]]))
+    ]
+    path = tmp_path / "some.json"
+    for indent in (None, 0, 4, 8):
+        path.write_text(json.dumps(data, indent=indent))
+        assert read_coco(path).drawn.tolist() == [BOX] * 3
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs real data beside the checkout")

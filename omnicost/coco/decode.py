@@ -10,11 +10,13 @@ import contextlib
 import gc
 import json
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from omnicost.coco.records import MISSING
 from omnicost.errors import InputError
@@ -22,11 +24,11 @@ from omnicost.files import read_bytes, require_regular
 
 MAPPED_BYTES: Final = 256 * 1024**2  # larger files are mapped, so that their text need not be held
 CHUNK: Final = 50_000  # records checked at a time
-_HELD: Final = (
-    2_000  # segmentations asked for before their pages, 64 kB around each, are given back
-)
+# Segmentations that are asked for before their pages, 64 kB around each, are given back.
+_HELD: Final = 2_000
 _NO_MASK: Final = (b"", b"null", b"[]", b"[[]]")
-_LONGEST_NO_MASK: Final = 40  # with blanks
+_BLANKS: Final = b" \n\r\t"
+_HOLLOW: Final = b"[]" + _BLANKS  # what may be around the numbers of polygons
 _KEYS: Final = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")
 Raw = msgspec.Raw
 
@@ -69,24 +71,12 @@ def load_json(path: Path | str) -> Any:
     if not content.strip():
         raise InputError(path, "is empty", "give a JSON file")
     try:
-        return parse_json(content)
+        with _no_garbage_collection():
+            return json.loads(content, object_pairs_hook=_object)
     except Duplicate as error:
         raise InputError(path, str(error), "keep one of the two") from None
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not JSON ({error})", "export it again as JSON") from None
-
-
-def parse_json(content: bytes) -> Any:
-    """JSON data.
-
-    Raises:
-        Duplicate: if an object has a key twice.
-        ValueError, RecursionError: if it is not JSON.
-    """
-    # Millions of small objects: collecting garbage while they are made finds none and costs a
-    # third of the time.
-    with _no_garbage_collection():
-        return json.loads(content, object_pairs_hook=_object)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -100,6 +90,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
+    """For making millions of small objects: collecting finds none and costs a third of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -114,7 +105,7 @@ def decode_sections(path: Path | str) -> Sections | None:
     content = _content(path)
     try:
         top = msgspec.json.decode(content, type=dict[str, Raw])
-        if set(top) < {"images", "annotations", "categories"} or not _alone(content, top):
+        if not _alone(content, top):
             return None
         return Sections(
             images=msgspec.json.decode(top["images"]),
@@ -142,9 +133,8 @@ def has_mask(segmentation: Any) -> bool:
     """Whether a segmentation, as text or as data, is one at all."""
     if isinstance(segmentation, Raw):
         text = bytes(segmentation)
-        return text not in _NO_MASK and (
-            len(text) > 20 or bytes(text.translate(None, b" \n\r\t")) not in _NO_MASK
-        )
+        is_hollow = text.strip(_HOLLOW) in (b"", b"null")
+        return not is_hollow or text.translate(None, _BLANKS) not in _NO_MASK
     return segmentation not in (None, [], [[]])
 
 
@@ -166,9 +156,9 @@ class Drawings(Sequence[Any]):
             forget(self._mapped)
         return self._raws[row]
 
-    def take(self, rows: Iterable[int]) -> Drawings:
-        """Those of some annotations."""
-        return Drawings([self._raws[row] for row in rows], self._mapped)
+    def take(self, rows: np.ndarray) -> Drawings:
+        """Those of the annotations that an ``(A,) bool`` says."""
+        return Drawings(list(compress(self._raws, rows.tolist())), self._mapped)
 
 
 def forget(content: bytes | mmap.mmap) -> None:
@@ -214,8 +204,6 @@ def _alone(content: bytes | mmap.mmap, top: dict[str, Raw]) -> bool:
 
 
 def _offset(view: memoryview, raw: Raw) -> int:
-    import numpy as np
-
     base = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
     return int(np.frombuffer(raw, np.uint8).__array_interface__["data"][0] - base)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,7 +111,7 @@ class CocoFile:
             file_names=[self.file_names[n] for n in images.tolist()],
             image_indices=(np.cumsum(chosen) - 1)[self.image_indices[rows]],
             types=None if self.types is None else self.types[images],
-            segmentations=_chosen(self.segmentations, rows) if self.segmentations else (),
+            segmentations=_chosen(self.segmentations, rows),
         )
 
 
@@ -129,7 +130,7 @@ def read_coco(
     """
     faults = faults or Faults(path)
     sections = decode_sections(path)
-    if sections is not None and isinstance(sections.images, list):
+    if sections is not None:
         columns = _decoded_columns(sections, faults, segmentations)
         if columns is not None:
             return _assembled(faults, sections.images, columns, sections.categories, sections.info)
@@ -155,22 +156,25 @@ def parse_coco(
     for name in NOUNS:
         if name not in data:
             raise InputError(path, f"{name} is missing", "give a COCO-format instances file")
-    annotations = _objects(data["annotations"], "annotations", faults)
-    columns = annotation_columns(Records(faults, "annotations", annotations), segmentations)
+    annotations = _records(faults, "annotations", data["annotations"])
+    columns = annotation_columns(annotations, segmentations)
     return _assembled(faults, data["images"], columns, data["categories"], data.get("info"))
 
 
-def _objects(records: Any, section: str, faults: Faults) -> list[dict[str, Any]]:
-    """The records of a section that are objects."""
-    if not isinstance(records, list):
-        form = type(records).__name__
+def _records(faults: Faults, section: str, content: Any) -> Records:
+    """A section, which may be empty if it is annotations; what is no object has no fields."""
+    if not isinstance(content, list):
+        form = type(content).__name__
         raise InputError(faults.path, f"{section} is a {form}", "make it a list of objects")
-    fault = f"{NOUNS[section]} without id"
-    for position, record in enumerate(records):
+    noun = NOUNS[section]
+    if not content and section != "annotations":
+        raise InputError(faults.path, f"{section} is empty", f"list at least one {noun}")
+    for position, record in enumerate(content):
         if not isinstance(record, dict):
-            where = f"{section}[{position}]"
-            faults.add(fault, where, where, f"is {shown(record)}", "make it an object")
-    return [record if isinstance(record, dict) else {} for record in records]
+            where, problem = f"{section}[{position}]", f"is {shown(record)}"
+            faults.add(f"{noun} without id", where, where, problem, "make it an object")
+    objects = [record if isinstance(record, dict) else {} for record in content]
+    return Records(faults, section, objects)
 
 
 def _decoded_columns(
@@ -186,12 +190,8 @@ def _decoded_columns(
         records = Records(faults, "annotations", decoded, start, getattr)
         chunks.append(annotation_columns(records, segmentations))
         forget(sections.content)
-    joined: SectionColumns = {
-        key: np.concatenate([chunk[key] for chunk in chunks])
-        for key in chunks[0]
-        if key != "segmentations"
-    }
-    drawings: Sequence[Any] = [each for chunk in chunks for each in chunk["segmentations"]]
+    drawings: Sequence[Any] = [each for chunk in chunks for each in chunk.pop("segmentations")]
+    joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     if isinstance(sections.content, mmap.mmap) and drawings:
         drawings = Drawings(drawings, sections.content)
     return joined | {"segmentations": drawings}
@@ -200,10 +200,8 @@ def _decoded_columns(
 def _assembled(
     faults: Faults, images: Any, columns: SectionColumns, categories: Any, info: Any
 ) -> CocoFile:
-    pictures = image_columns(Records(faults, "images", _listed(images, "images", faults)))
-    classes = class_columns(
-        Records(faults, "categories", _listed(categories, "categories", faults))
-    )
+    pictures = image_columns(_records(faults, "images", images))
+    classes = class_columns(_records(faults, "categories", categories))
     rows = Rows(faults, columns)
     rows.unique()
     image_indices = rows.references("images", pictures["image_ids"], "image_id", "unknown image")
@@ -217,7 +215,6 @@ def _assembled(
         rows.leave_out(np.flatnonzero(sound)[~given.kept])
         sound = rows.sound
     note_unused(faults, classes, classes["class_of"][classes_of[sound]])
-    drawings = columns["segmentations"]
     return CocoFile(
         path=Path(str(faults.path)),
         **{name: pictures[name] for name in _OF_IMAGES},
@@ -229,22 +226,13 @@ def _assembled(
         class_indices=classes["class_of"][classes_of[sound]],
         drawn=drawn[sound],
         types=None if given is None else given.types,
-        segmentations=_chosen(drawings, sound) if drawings else (),
+        segmentations=_chosen(columns["segmentations"], sound),
         info=info,
     )
 
 
-def _chosen(drawings: Sequence[Any], sound: np.ndarray) -> Sequence[Any]:
+def _chosen(drawings: Sequence[Any], rows: np.ndarray) -> Sequence[Any]:
+    """Those of the rows that an ``(A,) bool`` says; none where they were not asked for."""
     if isinstance(drawings, Drawings):
-        return drawings if sound.all() else drawings.take(np.flatnonzero(sound).tolist())
-    if sound.all():
-        return tuple(drawings)
-    return tuple(drawings[row] for row in np.flatnonzero(sound).tolist())
-
-
-def _listed(records: Any, section: str, faults: Faults) -> list[dict[str, Any]]:
-    found = _objects(records, section, faults)
-    if not found:
-        noun = NOUNS[section]
-        raise InputError(faults.path, f"{section} is empty", f"list at least one {noun}")
-    return found
+        return drawings if rows.all() else drawings.take(rows)
+    return tuple(compress(drawings, rows.tolist()))

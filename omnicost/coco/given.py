@@ -55,9 +55,8 @@ def given_labels(
     np.maximum.at(highest, image_indices, drawn)
     if (declared == UNSAID).all() and not ((highest > CLASS) & (highest < MASK)).any():
         return None
-    types = np.where(
-        declared == UNSAID, _inferred(highest, image_indices, drawn, is_crowd), declared
-    )
+    inferred = _inferred(highest, image_indices, drawn, is_crowd)
+    types = np.where(declared == UNSAID, inferred, declared)
     kept = (drawn >= types[image_indices]) & (types[image_indices] > NONE)
     return GivenLabels(types.astype(np.int8), kept)
 

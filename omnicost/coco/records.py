@@ -98,9 +98,10 @@ class Records:
         if absent.all():
             return np.full((len(values), length), _NAN)
         none = [_NAN] * length
-        wrong = np.array([not _is_list(value, length) for value in values], bool) & ~absent
+        lists = [isinstance(value, list) and len(value) == length for value in values]
+        wrong = ~np.array(lists, bool) & ~absent
         self.refuse_values(wrong, fault, key, remedy)
-        sound = [value if ok else none for value, ok in zip(values, ~(wrong | absent), strict=True)]
+        sound = [value if ok else none for value, ok in zip(values, lists, strict=True)]
         array = as_array([number for value in sound for number in value])
         if array is None:
             bad = [any(as_float(number) is None for number in value) for value in sound]
@@ -129,11 +130,7 @@ class Records:
         for index in np.flatnonzero(wrong & self._nameable).tolist():
             place = f"{self.section}[{self.start + index}]"
             identity = self._get(self.records[index], "id", None)
-            where = (
-                place
-                if identity is None or identity is MISSING
-                else f"{place} (id {shown(identity)})"
-            )
+            where = place if identity in (None, MISSING) else f"{place} (id {shown(identity)})"
             item = f"{self.noun} {int(identity)}" if is_whole(identity) else place
             self.faults.add(fault, item, where, problem(index), remedy)
         self.sound &= ~wrong
@@ -171,7 +168,3 @@ def is_whole(value: object) -> bool:
     if isinstance(value, float):
         return value.is_integer() and abs(value) < 2**53
     return isinstance(value, int) and abs(value) < 2**63
-
-
-def _is_list(value: object, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length

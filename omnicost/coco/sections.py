@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -84,22 +86,21 @@ def image_columns(records: Records) -> SectionColumns:
     remedy = f"cut it into tiles: at most {MOST_ASPECT} times as long as wide"
     records.refuse_values(thin, "image too thin", "height and width", remedy)
     names = records.texts("file_name", "image without file name")
-    out = np.array([leads_out(name) for name in names], bool)
+    out = np.array([_leads_out(name) for name in names], bool)
     remedy = "name pictures relative to their folder, without .."
     records.refuse_values(out, "picture outside the set", "file_name", remedy)
     said = _said(records)
-    _refuse_repeated(records, ids, "duplicate image id", "id", "make ids unique")
+    _refuse_repeated(records, ids.tolist(), "duplicate image id", "id", "make ids unique")
     _refuse_repeated(records, names, "duplicate file name", "file_name", "name each picture once")
-    sound = np.flatnonzero(records.sound)
     return {
-        "image_ids": ids[sound],
-        "image_sizes": sizes[sound],
-        "file_names": names if len(sound) == len(names) else [names[n] for n in sound.tolist()],
-        "said": said[sound],
+        "image_ids": ids[records.sound],
+        "image_sizes": sizes[records.sound],
+        "file_names": list(compress(names, records.sound)),
+        "said": said[records.sound],
     }
 
 
-def leads_out(name: str) -> bool:
+def _leads_out(name: str) -> bool:
     """Whether a picture's name leaves the folder of the pictures."""
     return ".." in name.replace("\\", "/").split("/") or name.startswith("/")
 
@@ -117,27 +118,24 @@ def class_columns(records: Records) -> SectionColumns:
     """All sound ids, and which class each of them stands for: those of one name are one."""
     ids = records.ids()
     names = records.texts("name", "category without name", required=True)
-    _refuse_repeated(records, ids, "duplicate category id", "id", "make ids unique")
-    sound = np.flatnonzero(records.sound).tolist()
+    _refuse_repeated(records, ids.tolist(), "duplicate category id", "id", "make ids unique")
+    parents = records.column("supercategory", None)
+    ids, names = ids[records.sound], list(compress(names, records.sound))
     place: dict[str, int] = {}
     first: list[int] = []
-    class_of = np.zeros(len(sound), np.int64)
-    for position, row in enumerate(sound):
-        if names[row] in place:
-            detail = (
-                f"{names[row]!r} is one class with category {ids[sound[first[place[names[row]]]]]}"
-            )
-            records.faults.note("duplicate category name", f"category {ids[row]}", detail)
+    for position, name in enumerate(names):
+        if name in place:
+            detail = f"{name!r} is one class with category {ids[first[place[name]]]}"
+            records.faults.note("duplicate category name", f"category {ids[position]}", detail)
         else:
-            place[names[row]] = len(first)
+            place[name] = len(first)
             first.append(position)
-        class_of[position] = place[names[row]]
     return {
-        "ids": ids[sound],
+        "ids": ids,
         "first": first,
         "names": list(place),
-        "class_of": class_of,
-        "parents": {each for each in records.column("supercategory", None) if _is_text(each)},
+        "class_of": np.array([place[name] for name in names], np.int64),
+        "parents": {each for each in parents if isinstance(each, str)},
     }
 
 
@@ -152,20 +150,15 @@ def note_unused(faults: Faults, classes: SectionColumns, used: np.ndarray) -> No
 
 
 def _refuse_repeated(
-    records: Records, values: np.ndarray | list[str], fault: str, key: str, remedy: str
+    records: Records, values: Sequence[object], fault: str, key: str, remedy: str
 ) -> None:
     """Refuse a record whose value a sound one before it has; empty text is none."""
-    seen: set[Any] = set()
+    seen: set[object] = set()
     repeated = np.zeros(len(records.records), bool)
-    everything = values if isinstance(values, list) else values.tolist()
-    for index, value in enumerate(everything):
+    for index, value in enumerate(values):
         repeated[index] = records.sound[index] and value != "" and value in seen
         seen.add(value)
-    records.refuse(repeated, fault, lambda n: f"{key} {shown(everything[n])} is used twice", remedy)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    records.refuse(repeated, fault, lambda n: f"{key} {shown(values[n])} is used twice", remedy)
 
 
 class Rows:

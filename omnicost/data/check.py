@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from omnicost.data.dataset import Dataset
 from omnicost.data.images import EXIF_ORIENTATION, TURNED, is_cut_off, open_picture
 from omnicost.data.readers.coco_reader import columns_of, require_pictures
 from omnicost.data.readers.label_maps import MAP_FORMATS, Pair, read_label_maps, read_map
-from omnicost.data.readers.layouts import Source, find, held_out
+from omnicost.data.readers.layouts import Source, find, in_part
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 
@@ -94,8 +95,8 @@ def _checked_coco(
         return None  # what is left holds no image or no class
     finally:
         faults.extend(kept.found)
-    chosen = held_out(columns, source.part)
-    return (header, columns.take(chosen)) if len(chosen) else None
+    columns = in_part(columns, source.part)
+    return (header, columns) if len(columns.image_ids) else None
 
 
 def _checked_maps(
@@ -120,7 +121,8 @@ def _geometry_faults(columns: Columns) -> Iterator[Fault]:
     mask, points outside their picture, masks drawn twice.
     """
     sizes = np.repeat(columns.sizes, np.diff(columns.first_annotation), axis=0)
-    tight, areas = _of_masks(columns, sizes)
+    masks = _masks(columns)
+    tight, areas = _measured(masks, sizes)
     masked, boxed, pointed = _judged_by(columns)
     boxes, ids = columns.boxes.astype(np.float64), columns.annotation_ids
     limits = sizes[:, ::-1] + TOLERANCE
@@ -136,7 +138,7 @@ def _geometry_faults(columns: Columns) -> Iterator[Fault]:
         (boxed & outside, "box outside its picture"),
         (pointed & outside, "point outside its picture"),
         (masked & elsewhere, "box elsewhere than its mask"),
-        (masked & _repeated(columns), "mask drawn twice"),
+        (masked & _repeated(columns, masks), "mask drawn twice"),
     ):
         for row in np.flatnonzero(wrong).tolist():
             detail = "box " + " ".join(f"{side:g}" for side in boxes[row])
@@ -154,14 +156,16 @@ def _judged_by(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return types == MASK, types >= BOX, types == POINT
 
 
-def _of_masks(columns: Columns, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tight boxes ``(A, 4)`` as corners and areas ``(A,)`` of the masks."""
-    bounds = columns.rle_offsets.tolist()
+def _masks(columns: Columns) -> list[bytes]:
+    """Compressed counts of each annotation's mask."""
     content = columns.rle_bytes.tobytes()
-    rles = [
-        {"size": size, "counts": content[start:end]}
-        for size, start, end in zip(sizes.tolist(), bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [content[start:end] for start, end in pairwise(columns.rle_offsets.tolist())]
+
+
+def _measured(masks: list[bytes], sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tight boxes ``(A, 4)`` as corners and areas ``(A,)`` of masks in pictures of those sizes."""
+    pairs = zip(sizes.tolist(), masks, strict=True)
+    rles = [{"size": size, "counts": counts} for size, counts in pairs]
     tight = np.array(mask_api.toBbox(rles) if rles else [], np.float64).reshape(-1, 4)
     tight[:, 2:] += tight[:, :2]
     # One by one: pycocotools 2.0.11 overflows on lists of more than 255 masks.
@@ -176,17 +180,12 @@ def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return common / np.maximum(areas - common, 1e-12)
 
 
-def _repeated(columns: Columns) -> np.ndarray:
+def _repeated(columns: Columns, masks: list[bytes]) -> np.ndarray:
     """``(A,) bool``: the same mask of the same class was there before in the same picture."""
-    owners = columns.image_of_annotation()
-    bounds = columns.rle_offsets.tolist()
-    content = columns.rle_bytes.tobytes()
+    owners, classes = columns.image_of_annotation().tolist(), columns.class_indices.tolist()
     seen: set[tuple[int, int, bytes]] = set()
-    repeated = np.zeros(len(owners), bool)
-    for row, (owner, class_index) in enumerate(
-        zip(owners.tolist(), columns.class_indices.tolist(), strict=True)
-    ):
-        key = (owner, class_index, content[bounds[row] : bounds[row + 1]])
+    repeated = np.zeros(len(masks), bool)
+    for row, key in enumerate(zip(owners, classes, masks, strict=True)):
         repeated[row] = key in seen
         seen.add(key)
     return repeated

@@ -42,9 +42,7 @@ def _annotation(
     if strength >= AnnotationType.BOX.strength or columns.is_crowd[row]:
         said["iscrowd"] = int(columns.is_crowd[row])
     if strength == AnnotationType.MASK.strength:
-        start, stop = columns.rle_offsets[row : row + 2].tolist()
-        counts = columns.rle_bytes[start:stop].tobytes()
-        said["segmentation"] = as_text({"size": columns.sizes[index].tolist(), "counts": counts})
+        said["segmentation"] = as_text(columns.rle(row, columns.sizes[index].tolist()))
     return said
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,11 @@ class Columns(NamedTuple):
     def image_of_annotation(self) -> np.ndarray:
         """``(A,) int64`` index of each annotation's image."""
         return np.repeat(np.arange(len(self.image_ids)), np.diff(self.first_annotation))
+
+    def rle(self, row: int, size: list[int]) -> dict[str, Any]:
+        """An annotation's compressed COCO RLE; `size` is its picture's, height and width."""
+        start, end = self.rle_offsets[row : row + 2].tolist()
+        return {"size": size, "counts": self.rle_bytes[start:end].tobytes()}
 
     def take(self, indices: np.ndarray) -> Columns:
         """The columns of some images, which keep the order of their ids.
@@ -139,16 +144,11 @@ def load(folder: Path) -> tuple[Header, Columns, str]:
         )
         optional = Columns._field_defaults
         arrays = {
-            name: _map(path)
+            # A plain array over the map: indexing np.memmap costs several times as much.
+            name: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             for name in Columns._fields
             if (path := folder / f"{name}.npy").exists() or name not in optional
         }
         return header, Columns(**arrays), described["digest"]
     except (OSError, ValueError, KeyError) as fault:
         raise InputError(folder, f"damaged cache ({fault})", "delete that folder") from None
-
-
-def _map(path: Path) -> np.ndarray:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    # A plain array over the map: indexing np.memmap costs several times as much.
-    return np.asarray(array)

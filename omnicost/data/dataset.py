@@ -61,7 +61,8 @@ class Dataset:
         self.columns = columns
         self.picture_folder = picture_folder
         self.cached_in = cached_in
-        self._columns_digest = columns_digest
+        if columns_digest is not None:
+            self.columns_digest = columns_digest
 
     def __repr__(self) -> str:
         return f"<Dataset {self.name} {self.split}: {len(self)} images>"
@@ -88,6 +89,12 @@ class Dataset:
     def given(self) -> np.ndarray | None:
         """``(I,) int8`` annotation types of a set with given labels; None of one with masks."""
         return self.columns.given
+
+    def type_of(self, index: int) -> AnnotationType:
+        """The type of an image's labels; a mask unless labels were given."""
+        if self.given is None:
+            return AnnotationType.MASK
+        return tuple(AnnotationType)[int(self.given[index])]
 
     def types(self) -> dict[str, int] | None:
         """How many images each annotation type has; None of a set with masks throughout."""
@@ -125,12 +132,10 @@ class Dataset:
         sha.update(self._picture_bytes().tobytes())
         return sha.hexdigest()
 
-    @property
+    @cached_property
     def columns_digest(self) -> str:
         """SHA-256 of header and columns, without the pictures on disk."""
-        if self._columns_digest is None:
-            self._columns_digest = columns_module.digest(self.header, self.columns)
-        return self._columns_digest
+        return columns_module.digest(self.header, self.columns)
 
     def path(self, index: int) -> Path:
         """Where the picture of an image is."""
@@ -158,7 +163,7 @@ class Dataset:
             boxes=self.columns.boxes[rows],
             areas=self.columns.areas[rows],
             is_crowd=self.columns.is_crowd[rows],
-            rles=tuple(self._rle(row, height, width) for row in rows.tolist()),
+            rles=tuple(self.columns.rle(row, [height, width]) for row in rows.tolist()),
             size=(height, width),
         )
 
@@ -201,16 +206,11 @@ class Dataset:
         """The ground truth as COCO json data, with compressed RLE masks and the file's ids."""
         return ground_truth(self.name, self.header, self.columns)
 
-    def _rle(self, row: int, height: int, width: int) -> dict[str, Any]:
-        start, end = self.columns.rle_offsets[row : row + 2].tolist()
-        return {"size": [height, width], "counts": self.columns.rle_bytes[start:end].tobytes()}
-
     def _picture_bytes(self) -> np.ndarray:
         """``(I,) int64`` size of each picture's file, -1 where it is missing."""
         folder = str(self.picture_folder)
-        return np.array(
-            [_file_bytes(os.path.join(folder, name)) for name in self.file_names], np.int64
-        )
+        sizes = [_file_bytes(os.path.join(folder, name)) for name in self.file_names]
+        return np.array(sizes, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key != "category_ids"}

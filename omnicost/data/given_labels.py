@@ -8,8 +8,6 @@ from omnicost.annotation import AnnotationType, Policy
 from omnicost.data.dataset import Dataset
 from omnicost.errors import InputError
 
-TYPES = tuple(AnnotationType)
-
 
 def given_policy(dataset: Dataset) -> Policy:
     """The shares of the images over annotation types that a set with given labels has.
@@ -31,7 +29,7 @@ def given_assignment(dataset: Dataset, policy: Policy) -> np.ndarray:
         InputError: if the policy is another: labels that were not given cannot be made up.
     """
     own = given_policy(dataset)
-    if any(abs(own[each] - policy[each]) * len(dataset) >= 1 for each in TYPES):
+    if any(abs(own[each] - policy[each]) * len(dataset) >= 1 for each in AnnotationType):
         where = f"{dataset.name} {dataset.split}"
         raise InputError(where, f"has given labels, {own}, not {policy}", "use its own policy")
     return np.asarray(dataset.given, np.int8)
@@ -41,10 +39,8 @@ def given_points(dataset: Dataset, index: int) -> np.ndarray:
     """``(N, 2) float32`` points of an image's instances, crowds left out."""
     columns = dataset.columns
     first, end = columns.first_annotation[index : index + 2].tolist()
-    points = np.zeros((end - first, 2), np.float32) if columns.points is None else (
-        columns.points[first:end]
-    )  # fmt: skip
-    return np.asarray(points, np.float32)[~columns.is_crowd[first:end]]
+    points = np.asarray(columns.points[first:end], np.float32)  # type: ignore[index]
+    return points[~columns.is_crowd[first:end]]
 
 
 def is_given(dataset: Dataset, index: int, annotation: AnnotationType) -> bool:
@@ -55,11 +51,10 @@ def is_given(dataset: Dataset, index: int, annotation: AnnotationType) -> bool:
     Raises:
         InputError: naming the image, if it does not follow from its labels.
     """
-    if dataset.given is None or int(dataset.given[index]) == AnnotationType.MASK.strength:
+    found = dataset.type_of(index)
+    if found is AnnotationType.MASK:
         return False
-    is_tags = annotation.strength <= AnnotationType.CLASS.strength
-    if int(dataset.given[index]) != annotation.strength and not is_tags:
-        found = TYPES[int(dataset.given[index])]
+    if found is not annotation and annotation.strength > AnnotationType.CLASS.strength:
         where = f"{dataset.name} {dataset.split}: image id {dataset.image_ids[index]}"
         raise InputError(where, f"has labels of type {found}, not {annotation}", "use its own type")
     return True

@@ -66,21 +66,16 @@ def read_image(path: Path, size: tuple[int, int], image_id: int) -> np.ndarray:
     """
     where = f"{path} (image id {image_id})"
     with _opened(path, where) as stored:
-        if (stored.height, stored.width) not in (size, size[::-1]):  # before any pixel is decoded
-            raise _of_another_size(where, (stored.height, stored.width), size)
-        picture = _oriented(stored, size)
-        found = (picture.height, picture.width)
-        if found != size:
-            raise _of_another_size(where, found, size)
-        return _rgb(picture)
-
-
-def _of_another_size(where: str, found: tuple[int, int], size: tuple[int, int]) -> InputError:
-    return InputError(
-        where,
-        f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}",
-        "replace the picture, or correct width and height in the annotations",
-    )
+        found = (stored.height, stored.width)
+        if found in (size, size[::-1]):  # else no pixel is decoded
+            turned = ImageOps.exif_transpose(stored)
+            for picture in (turned, stored):
+                if (picture.height, picture.width) == size:
+                    return _rgb(picture)
+            found = (turned.height, turned.width)
+    problem = f"is {found[1]} x {found[0]} pixels, its annotations say {size[1]} x {size[0]}"
+    remedy = "replace the picture, or correct width and height in the annotations"
+    raise InputError(where, problem, remedy)
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -101,19 +96,11 @@ def _opened(path: Path, where: str) -> Iterator[Image.Image]:
         with open_picture(path, where) as stored:
             yield stored
     except FileNotFoundError:
-        raise MissingError(
-            where, "no such picture", "unpack the pictures there; see `omnicost data check`"
-        ) from None
+        remedy = "unpack the pictures there; see `omnicost data check`"
+        raise MissingError(where, "no such picture", remedy) from None
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as fault:
         reason = " ".join(str(fault).split()) or type(fault).__name__
         raise InputError(where, f"damaged picture ({reason})", "download it again") from None
-
-
-def _oriented(stored: Image.Image, size: tuple[int, int]) -> Image.Image:
-    turned = ImageOps.exif_transpose(stored)
-    if (turned.height, turned.width) != size and (stored.height, stored.width) == size:
-        return stored
-    return turned
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:

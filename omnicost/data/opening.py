@@ -46,7 +46,11 @@ def open_dataset(
     """
     name = str(name_or_path)
     if name.startswith(TINY) and not Path(name).exists():
-        cache = _cache_of_tiny(name, root, cache)
+        if cache is None:
+            if root is None:
+                problem = "is drawn on first use, but no folder is named"
+                raise InputError(name, problem, "give root or cache")
+            cache = Path(root) / "cache"
         source = find(_tiny_folder(name, split, Path(cache), progress), split)._replace(name=name)
     elif root is not None:
         source = find(Path(root).expanduser(), split)._replace(name=name)
@@ -55,14 +59,6 @@ def open_dataset(
     else:
         source = find(Path(name_or_path).expanduser(), split)
     return _open(source, Path(cache) if cache is not None else None, progress)
-
-
-def _cache_of_tiny(name: str, root: str | Path | None, cache: str | Path | None) -> Path:
-    if cache is None and root is None:
-        raise InputError(
-            name, "is drawn on first use, but no folder is named", "give root or cache"
-        )
-    return Path(cache) if cache is not None else Path(root or ".") / "cache"
 
 
 def _tiny_folder(name: str, split: str, cache: Path, progress: Progress) -> Path:
@@ -81,12 +77,10 @@ def _tiny_folder(name: str, split: str, cache: Path, progress: Progress) -> Path
 
 def _open(source: Source, cache: Path | None, progress: Progress) -> Dataset:
     if cache is None:
-        header, columns = source.read(progress)
-        return Dataset(source.name, source.split, header, columns, source.picture_folder)
+        return Dataset(source.name, source.split, *source.read(progress), source.picture_folder)
     folder = cache / "columns" / f"{source.key()[:32]}-{COLUMNS_VERSION}-{TYPES}"
     if not folder.is_dir():
-        header, columns = source.read(progress)
-        columns_module.save(folder, header, columns)
+        columns_module.save(folder, *source.read(progress))
     header, columns, digest = columns_module.load(folder)
     return Dataset(
         source.name, source.split, header, columns, source.picture_folder, folder, digest

@@ -72,7 +72,12 @@ def encode(masks: np.ndarray) -> list[dict[str, Any]]:
 
 def empty(height: int, width: int) -> bytes:
     """Compressed counts of the mask without a pixel."""
-    rle = {"size": [height, width], "counts": [height * width]}
+    return compressed([height * width], height, width)
+
+
+def compressed(runs: list[int], height: int, width: int) -> bytes:
+    """Compressed counts of run lengths down the columns, the first of zeros."""
+    rle = {"size": [height, width], "counts": runs}
     return mask_api.frPyObjects(rle, height, width)["counts"]
 
 
@@ -105,17 +110,14 @@ def _from_rle(rle: Mapping[str, Any], height: int, width: int) -> bytes:
     if size != [height, width]:
         raise ValueError(f"RLE size {size} is not the picture's [{height}, {width}]")
     if isinstance(counts, str):
-        compressed = counts.encode("ascii", "replace")
-        runs = run_lengths(compressed)
+        text = counts.encode("ascii", "replace")
+        runs = run_lengths(text)
     elif isinstance(counts, list) and all(type(run) is int for run in counts):
-        compressed = b""
+        text = b""
         most = height * width + 1  # beyond it no sum is right, and numpy's integers end
         runs = np.array([min(max(run, -1), most) for run in counts], np.int64)
     else:
         raise ValueError("RLE counts are neither a list of integers nor a string")
     if (runs < 0).any() or runs.sum() != height * width:
         raise ValueError(f"RLE counts do not add to {height} x {width} pixels")
-    return (
-        compressed
-        or mask_api.frPyObjects({"size": size, "counts": counts}, height, width)["counts"]
-    )
+    return text or compressed(runs.tolist(), height, width)

@@ -40,8 +40,9 @@ def assign(dataset: Dataset, policy: Policy, seed: int, chosen: Path | None = No
     """
     if dataset.given is not None:
         return given_assignment(dataset, policy)
+    weakest = next(iter(policy))
     if chosen is not None:
-        strengths = np.full(len(dataset), _weakest(policy).strength, np.int8)
+        strengths = np.full(len(dataset), weakest.strength, np.int8)
         strengths[chosen_images(dataset, chosen)] = AnnotationType.MASK.strength
         return strengths
     count = len(dataset)
@@ -56,7 +57,7 @@ def assign(dataset: Dataset, policy: Policy, seed: int, chosen: Path | None = No
         end = max(least, min(count, math.floor(share * count + 0.5)))
         strengths[order[start:end]] = annotation.strength
         start = end
-    strengths[order[start:]] = _weakest(policy).strength  # shares may fall 1e-9 short of 1
+    strengths[order[start:]] = weakest.strength  # shares may fall 1e-9 short of 1
     return strengths
 
 
@@ -80,7 +81,3 @@ def chosen_images(dataset: Dataset, folder: Path) -> np.ndarray:
     except (OSError, ValueError, KeyError):
         raise InputError(path, "no assignment can be read", "run its sweep again") from None
     return np.sort(np.array([dataset.index_of(int(each)) for each in masked], np.int64))
-
-
-def _weakest(policy: Policy) -> AnnotationType:
-    return next(iter(policy))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_api
@@ -21,6 +21,7 @@ SCRIBBLE_POINTS: Final = 5  # of a stroke, as prompts of SAM
 STROKE_ENDS: Final = (0.05, 0.25)  # how much of its way a stroke leaves out at either end
 STROKE_GRID: Final = 48  # rows and columns in which a part's middle is looked for
 NEAR_MISS: Final = 0.1  # a point off the object lands within the box grown by this share
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class AnnotatorNoise(BaseModel):
@@ -28,18 +29,10 @@ class AnnotatorNoise(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    box_jitter: float = Field(
-        default=0.0, ge=0, le=1, description="sd of an edge, in shares of the side"
-    )
-    missed: float = Field(
-        default=0.0, ge=0, le=1, description="chance that an instance or tag is left out"
-    )
-    wrong_tag: float = Field(
-        default=0.0, ge=0, le=1, description="chance of another class, any alike"
-    )
-    off_object_point: float = Field(
-        default=0.0, ge=0, le=1, description="chance of a point off its object"
-    )
+    box_jitter: Share = Field(default=0.0, description="sd of an edge, in shares of the side")
+    missed: Share = Field(default=0.0, description="chance that an instance or tag is left out")
+    wrong_tag: Share = Field(default=0.0, description="chance of another class, any alike")
+    off_object_point: Share = Field(default=0.0, description="chance of a point off its object")
 
 
 PERFECT: Final = AnnotatorNoise()
@@ -246,14 +239,13 @@ MARKS: Final[Mapping[AnnotationType, Mark]] = {
 """How the types that are marks on an instance are drawn."""
 
 
-class _Annotator:
+class _Annotator(NamedTuple):
     """One annotator before one image; each answer has a generator of its own."""
 
-    def __init__(self, seed: int, image_id: int, classes: int, noise: AnnotatorNoise) -> None:
-        self.seed = seed
-        self.image_id = image_id
-        self.classes = classes
-        self.noise = noise
+    seed: int
+    image_id: int
+    classes: int
+    noise: AnnotatorNoise
 
     def tags(self, present: np.ndarray) -> np.ndarray:
         said = [
@@ -284,8 +276,8 @@ class _Annotator:
         if not self.noise.box_jitter:
             return box
         sides = np.tile(box[2:] - box[:2], 2)
-        generator_ = self._generator("box", int(instances.annotation_ids[n]))
-        moved = box + generator_.normal(0.0, self.noise.box_jitter, 4) * sides
+        draw = self._generator("box", int(instances.annotation_ids[n]))
+        moved = box + draw.normal(0.0, self.noise.box_jitter, 4) * sides
         return _as_drawn(moved, instances.size)
 
     def _happens(self, rate: float, what: str, key: int) -> bool:

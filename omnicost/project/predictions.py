@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.exports.cvat import DrawnImage, write_cvat_images
-from omnicost.data.exports.label_studio import labelling_config, region, write_project
+from omnicost.data.exports.label_studio import labelling_config, result, write_project
 from omnicost.data.exports.pieces import write_pieces, write_texts
 from omnicost.data.exports.regions import Region
 from omnicost.files import MARK
@@ -63,42 +63,38 @@ def write_tasks(
     folder: Path, description: ModelDescription, parts: Path, image_prefix: str = ""
 ) -> list[Path]:
     """Label Studio tasks whose pre-annotations are the predictions, and the labelling config."""
-    names = dict(zip(description.category_ids, description.class_names, strict=True))
     interface = labelling_config(description.class_names)
-    return write_project(folder, interface, _tasks(parts, names, image_prefix))
+    return write_project(folder, interface, _tasks(parts, description, image_prefix))
 
 
 def write_cvat(out: Path, description: ModelDescription, parts: Path) -> list[Path]:
     """CVAT for images 1.1, which imports into a task of the same pictures."""
-    place = {each: n for n, each in enumerate(description.category_ids)}
-    write_cvat_images(out, description.class_names, _drawn(parts, place))
+    write_cvat_images(out, description.class_names, _drawn(parts, description))
     return [out]
 
 
-def _drawn(parts: Path, place: dict[int, int]) -> Iterator[DrawnImage]:
+def _drawn(parts: Path, description: ModelDescription) -> Iterator[DrawnImage]:
+    place = {each: n for n, each in enumerate(description.category_ids)}
     for image, found in predicted(parts):
         regions = [
             Region(AnnotationType.MASK, place[e["category_id"]], "", e["score"], _rle(e))
             for e in found
         ]
-        yield DrawnImage(image["file_name"], (image["height"], image["width"]), regions)
+        size = image["height"], image["width"]
+        yield DrawnImage(image["id"], image["file_name"], size, regions)
 
 
-def _tasks(parts: Path, names: dict[int, str], prefix: str) -> Iterator[dict[str, Any]]:
-    for image, found in predicted(parts):
-        regions = [
-            region(f"{image['id']} {n}", _rle(each), names[each["category_id"]], each["score"])
-            for n, each in enumerate(found)
+def _tasks(parts: Path, description: ModelDescription, prefix: str) -> Iterator[dict[str, Any]]:
+    names = description.class_names
+    for image_id, file_name, size, regions in _drawn(parts, description):
+        results = [
+            result(each, size, names[each.class_index], f"{image_id} {n}")
+            for n, each in enumerate(regions)
         ]
-        score = sum(each["score"] for each in found) / len(found) if found else 0.0
-        yield {
-            "data": {
-                "image": address(image["file_name"], prefix),
-                "image_id": image["id"],
-                "file_name": image["file_name"],
-            },
-            "predictions": [{"model_version": "omnicost", "score": score, "result": regions}],
-        }
+        score = sum(each.score for each in regions) / len(regions) if regions else 0.0
+        data = {"image": address(file_name, prefix), "image_id": image_id, "file_name": file_name}
+        prediction = {"model_version": "omnicost", "score": score, "result": results}
+        yield {"data": data, "predictions": [prediction]}
 
 
 def _rle(annotation: dict[str, Any]) -> dict[str, Any]:

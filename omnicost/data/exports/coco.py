@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,11 @@ def write_coco_json(
     Returns:
         How many annotations of each source were written.
     """
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
 
     def counted() -> Iterator[dict[str, Any]]:
         for each in annotations:
-            source = each.get("source", HUMAN)
-            counts[source] = counts.get(source, 0) + 1
+            counts[each.get("source", HUMAN)] += 1
             yield each
 
     columns = dataset.columns._replace(given=None) if masks else dataset.columns

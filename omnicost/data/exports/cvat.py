@@ -22,6 +22,7 @@ from omnicost.progress import Progress, silent
 class DrawnImage(NamedTuple):
     """One picture and what is drawn in it."""
 
+    image_id: int
     file_name: str
     size: tuple[int, int]  # height, width
     regions: Sequence[Region]
@@ -38,8 +39,8 @@ def write_cvat(path: Path, labels: LabelledSet, progress: Progress = silent) -> 
     def images() -> Iterator[DrawnImage]:
         for index in range(len(dataset)):
             height, width = dataset.sizes[index].tolist()
-            name = str(dataset.file_names[index])
-            yield DrawnImage(name, (height, width), labels.regions(index))
+            name, image_id = str(dataset.file_names[index]), int(dataset.image_ids[index])
+            yield DrawnImage(image_id, name, (height, width), labels.regions(index))
             progress(index + 1, len(dataset), {})
 
     return write_cvat_images(path, dataset.class_names, images())

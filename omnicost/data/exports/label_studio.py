@@ -20,9 +20,9 @@ from omnicost.files import is_ours, refuse_to_replace
 from omnicost.labelling.label_studio import PICTURE, address, view
 from omnicost.progress import Progress, silent
 
-CONTROL: Final = "tag"  # name of the brush in the labelling config
+# The controls of the labelling config: what draws a type, and its name.
 CONTROLS: Final[Mapping[AnnotationType, tuple[str, str]]] = {
-    AnnotationType.MASK: ("BrushLabels", CONTROL),
+    AnnotationType.MASK: ("BrushLabels", "tag"),
     AnnotationType.BOX: ("RectangleLabels", "boxes"),
     AnnotationType.POINT: ("KeyPointLabels", "points"),
     AnnotationType.CLASS: ("Choices", "tags"),
@@ -47,10 +47,10 @@ def task(labels: LabelledSet, index: int, image_prefix: str = "") -> dict[str, A
     name, image_id = str(dataset.file_names[index]), int(dataset.image_ids[index])
     data = {"image": address(name, image_prefix), "image_id": image_id, "file_name": name}
     if dataset.given is not None and isinstance(labels, OwnLabels):
-        data["annotation_type"] = str(tuple(AnnotationType)[int(dataset.given[index])])
-    size = dataset.sizes[index].tolist()
+        data["annotation_type"] = str(dataset.type_of(index))
+    height, width = dataset.sizes[index].tolist()
     results = [
-        _result(each, size, dataset.class_names[each.class_index], f"{image_id} {n}")
+        result(each, (height, width), dataset.class_names[each.class_index], f"{image_id} {n}")
         for n, each in enumerate(regions)
     ]
     score = float(np.mean([each.score for each in regions])) if regions else 0.0
@@ -58,47 +58,38 @@ def task(labels: LabelledSet, index: int, image_prefix: str = "") -> dict[str, A
     return {"data": data, "predictions": [prediction]}
 
 
-def _result(drawn: Region, size: list[int], label: str, name: str) -> dict[str, Any]:
-    """One region of a prediction; coordinates are percent of the sides."""
-    if drawn.rle is not None:
-        return region(name, drawn.rle, label, drawn.score)
+def result(drawn: Region, size: tuple[int, int], label: str, name: str) -> dict[str, Any]:
+    """One region of a prediction; coordinates are percent of the sides.
+
+    Args:
+        drawn: what it is.
+        size: height and width of the picture.
+        label: name of its class.
+        name: unique within the task.
+    """
     tag, control = CONTROLS[drawn.annotation]
-    head = _head(name, control, tag.lower(), size, drawn.score)
     height, width = size
-    if drawn.box is not None:
+    value: dict[str, Any] = {}
+    if drawn.rle is not None:
+        value = {"format": "rle", "rle": brush_rle(mask_api.decode(drawn.rle))}
+    elif drawn.box is not None:
         x0, y0, x1, y1 = drawn.box
         place = {"x": x0 / width, "y": y0 / height}
         place |= {"width": (x1 - x0) / width, "height": (y1 - y0) / height}
-        value: dict[str, Any] = {key: 100 * share for key, share in place.items()} | {"rotation": 0}
+        value = {key: 100 * share for key, share in place.items()} | {"rotation": 0}
     elif drawn.point is not None:
         value = {"x": 100 * drawn.point[0] / width, "y": 100 * drawn.point[1] / height, "width": 1}
-    else:
-        value = {}
-    return head | {"value": value | {tag.lower(): [label]}}
-
-
-def _head(name: str, control: str, form: str, size: list[int], score: float) -> dict[str, Any]:
     return {
         "id": hashlib.sha256(name.encode()).hexdigest()[:10],
-        "type": form,
+        "type": tag.lower(),
         "from_name": control,
         "to_name": PICTURE,
-        "original_width": size[1],
-        "original_height": size[0],
+        "original_width": width,
+        "original_height": height,
         "image_rotation": 0,
-        "score": score,
+        "score": drawn.score,
+        "value": value | {tag.lower(): [label]},
     }
-
-
-def region(name: str, rle: dict[str, Any], label: str, score: float) -> dict[str, Any]:
-    """One mask as a brush stroke of a prediction.
-
-    Args:
-        name: unique within the task.
-        rle: compressed COCO RLE.
-    """
-    value = {"format": "rle", "rle": brush_rle(mask_api.decode(rle)), "brushlabels": [label]}
-    return _head(name, CONTROL, "brushlabels", rle["size"], score) | {"value": value}
 
 
 def refuse_tasks(folder: Path, force: bool = False) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.dataset import Dataset
+from omnicost.data.given_labels import given_points
 
 HUMAN = "human"  # source of what an annotator drew
 
@@ -44,13 +45,8 @@ class OwnLabels:
 
 def own_regions(dataset: Dataset, index: int) -> list[Region]:
     """What people drew in an image, crowds left out."""
-    annotation = AnnotationType.MASK
-    if dataset.given is not None:
-        annotation = tuple(AnnotationType)[int(dataset.given[index])]
-    found = dataset.instances(index)
-    first, end = dataset.columns.first_annotation[index : index + 2].tolist()
-    kept = ~dataset.columns.is_crowd[first:end]
-    points = None if dataset.columns.points is None else dataset.columns.points[first:end][kept]
+    annotation, found = dataset.type_of(index), dataset.instances(index)
+    points = given_points(dataset, index) if annotation is AnnotationType.POINT else None
     regions = []
     for n, class_index in enumerate(found.class_indices.tolist()):
         region = Region(annotation, class_index, HUMAN, 1.0)
@@ -58,7 +54,7 @@ def own_regions(dataset: Dataset, index: int) -> list[Region]:
             region = region._replace(rle=found.rles[n])
         elif annotation is AnnotationType.BOX:
             region = region._replace(box=tuple(found.boxes[n].tolist()))
-        elif annotation is AnnotationType.POINT and points is not None:
+        elif points is not None:
             region = region._replace(point=tuple(points[n].tolist()))
         regions.append(region)
     return regions

@@ -41,15 +41,11 @@ def _add(export: Export, file: CocoFile) -> None:
             continue
         height, width = file.image_sizes[image].tolist()
         said = int(file.said[image])
-        drawn = [_drawn(export, file, row) for row in rows[image]]
-        export.images.append(
-            Labelled(
-                name,
-                tuple(each for each in drawn if each is not None),
-                (height, width) if height and width else None,
-                None if said == UNSAID else types[said],
-            )
-        )
+        found = [_drawn(export, file, row) for row in rows[image]]
+        drawn = tuple(each for each in found if each is not None)
+        size = (height, width) if height and width else None
+        declared = None if said == UNSAID else types[said]
+        export.images.append(Labelled(name, drawn, size, declared))
 
 
 def _drawn(export: Export, file: CocoFile, row: int) -> DrawnLabel | None:

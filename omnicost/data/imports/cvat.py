@@ -96,9 +96,8 @@ def _drawn(export: Export, shape: Any, item: str) -> DrawnLabel | None:
     elif form in ("polygon", "points"):
         return _of_points(export, shape, item, label)
     elif form == "mask":
-        left, top, width, height = (
-            int(_written(shape, k)) for k in ("left", "top", "width", "height")
-        )
+        sides = ("left", "top", "width", "height")
+        left, top, width, height = (int(_written(shape, side)) for side in sides)
         runs = np.array([int(each) for each in _written(shape, "rle").split(",")], np.int64)
         if width < 1 or height < 1 or (runs < 0).any() or runs.sum() > width * height:
             raise ValueError("run lengths beyond the mask's frame")
@@ -147,10 +146,8 @@ def _mask(
     if left < 0 or top < 0 or left + frame_width > width or top + frame_height > height:
         raise ValueError(f"a mask that leaves its picture of {width} x {height} pixels")
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    pixels = np.zeros(frame_width * frame_height, bool)
-    pixels[: len(values)] = values
+    drawn = np.zeros((frame_height, frame_width), bool)
+    drawn.flat[: len(values)] = values
     whole = np.zeros((height, width), np.uint8, order="F")
-    whole[top : top + frame_height, left : left + frame_width] = pixels.reshape(
-        frame_height, frame_width
-    )
+    whole[top : top + frame_height, left : left + frame_width] = drawn
     return mask_api.encode(whole)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -50,8 +51,7 @@ def _image(
     export: Export, task: dict[str, Any], item: str, name: str, annotators: Annotators
 ) -> Labelled:
     said = task["data"].get("annotation_type")
-    known = {str(each): each for each in AnnotationType}
-    declared = known.get(said) if isinstance(said, str) else None
+    declared = next((each for each in AnnotationType if each == said), None)
     done = list(_done(export, task, item))
     read = [_regions(export, each, f"{item}, annotation {each.get('id')}") for each in done]
     sizes = [size for _, size in read if size is not None]
@@ -76,10 +76,9 @@ def _chosen(read: Sequence[Sequence[DrawnLabel]], annotators: Annotators) -> tup
 def _done(export: Export, task: dict[str, Any], item: str) -> Iterable[dict[str, Any]]:
     """Annotations that were handed in, the earliest first."""
     annotations = task.get("annotations", task.get("completions"))
-    listed = [each for each in annotations if isinstance(each, dict)] if isinstance(
-        annotations, list
-    ) else []  # fmt: skip
-    for each in sorted(listed, key=lambda one: str(one.get("updated_at") or "")):
+    listed = annotations if isinstance(annotations, list) else []
+    objects = (each for each in listed if isinstance(each, dict))
+    for each in sorted(objects, key=lambda one: str(one.get("updated_at") or "")):
         if each.get("was_cancelled"):
             export.skip("annotation that was cancelled", f"{item}, annotation {each.get('id')}")
         elif isinstance(each.get("result"), list):
@@ -134,8 +133,8 @@ def _region(export: Export, parts: list[dict[str, Any]], item: str, name: str) -
     if len(names) > 1:
         export.skip("region of several labels, the first taken", item)
     number = int(name) if name.isdecimal() and len(name) < 18 else None
-    drawn = _shape(export, shape, item, names[0], number)
-    return [] if drawn is None else [drawn]
+    drawn = _shape(export, shape, item, names[0])
+    return [] if drawn is None else [replace(drawn, number=number)]
 
 
 def _texts(value: Any) -> list[str]:
@@ -154,25 +153,22 @@ def _is_shape(part: dict[str, Any]) -> bool:
     return isinstance(value, dict) and not {"x", "points", "rle"}.isdisjoint(value)
 
 
-def _shape(
-    export: Export, part: dict[str, Any], item: str, label: str, number: int | None
-) -> DrawnLabel | None:
+def _shape(export: Export, part: dict[str, Any], item: str, label: str) -> DrawnLabel | None:
     value, form = part["value"], str(part.get("type", "")).removesuffix("labels")
     if form == "brush":
         height, width = int(part["original_height"]), int(part["original_width"])
-        rle = value["rle"]
-        drawn = np.asfortranarray(brush_mask(rle, height, width), np.uint8)
-        return DrawnLabel(label, mask=partial(_brush, mask_api.encode(drawn)), number=number)
+        drawn = np.asfortranarray(brush_mask(value["rle"], height, width), np.uint8)
+        return DrawnLabel(label, mask=partial(_brush, mask_api.encode(drawn)))
     if form == "polygon":
         outline = np.array(value["points"], np.float64).reshape(-1, 2) / PERCENT
         if len(outline) < 3:
             export.skip("polygon of fewer than three corners", item)
             return None
-        return DrawnLabel(label, polygons=(tuple(outline.ravel().tolist()),), number=number)
+        return DrawnLabel(label, polygons=(tuple(outline.ravel().tolist()),))
     if form == "keypoint":
-        return DrawnLabel(label, point=(value["x"] / PERCENT, value["y"] / PERCENT), number=number)
+        return DrawnLabel(label, point=(value["x"] / PERCENT, value["y"] / PERCENT))
     if form == "rectangle":
-        return DrawnLabel(label, box=_box(export, part, item), number=number)
+        return DrawnLabel(label, box=_box(export, part, item))
     export.skip(f"region of type {part.get('type')}, which is not read", item)
     return None
 

@@ -33,14 +33,10 @@ def read_labelme(paths: list[Path]) -> Export:
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             export.skip("file that is not LabelMe's", path.name)
             continue
-        name = content.get("imagePath")
-        export.images.append(
-            Labelled(
-                name if isinstance(name, str) and name else path.stem,
-                tuple(_drawings(export, content, path.name)),
-                _size(content),
-            )
-        )
+        said = content.get("imagePath")
+        name = said if isinstance(said, str) and said else path.stem
+        drawn = tuple(_drawings(export, content, path.name))
+        export.images.append(Labelled(name, drawn, _size(content)))
     return export
 
 
@@ -84,27 +80,23 @@ def _shape(export: Export, shape: Any, item: str) -> DrawnLabel | None:
     if form == "point" and len(corners) == 1:
         return DrawnLabel(label, point=tuple(corners[0].tolist()))
     if form == "mask" and len(corners) == 2:
-        return DrawnLabel(label, mask=partial(_mask, shape["mask"], _whole(corners)))
+        if not (np.abs(corners) < 2**31).all():
+            raise ValueError("a frame that is no place in a picture")
+        left, top = np.round(corners).min(axis=0).astype(int).tolist()
+        return DrawnLabel(label, mask=partial(_mask, shape["mask"], left, top))
     export.skip(f"shape of type {form} with {len(corners)} points, which is not read", item)
     return None
 
 
-def _whole(corners: np.ndarray) -> np.ndarray:
-    """Corners in whole pixels; ValueError for what is no place."""
-    if not (np.abs(corners) < 2**31).all():
-        raise ValueError("a frame that is no place in a picture")
-    return np.round(corners).astype(int)
-
-
-def _mask(text: str, frame: np.ndarray, height: int, width: int) -> dict[str, Any]:
+def _mask(text: str, left: int, top: int, height: int, width: int) -> dict[str, Any]:
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as picture:
             drawn = np.asarray(picture.convert("L")) > 0
     except (TypeError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
         raise ValueError(f"no picture of a mask ({type(fault).__name__})") from None
-    x0, y0 = frame.min(axis=0).tolist()
-    if x0 < 0 or y0 < 0 or y0 + drawn.shape[0] > height or x0 + drawn.shape[1] > width:
+    bottom, right = top + drawn.shape[0], left + drawn.shape[1]
+    if left < 0 or top < 0 or bottom > height or right > width:
         raise ValueError("a mask that leaves its picture")
     whole = np.zeros((height, width), np.uint8, order="F")
-    whole[y0 : y0 + drawn.shape[0], x0 : x0 + drawn.shape[1]] = drawn
+    whole[top:bottom, left:right] = drawn
     return mask_api.encode(whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,9 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from omnicost.errors import InputError
 from omnicost.labelling.images import PICTURES, picture_names
 
-UPLOAD: Final = re.compile(
-    r"^[0-9a-f]{8}-"
-)  # what Label Studio puts before an uploaded file's name
+UPLOAD: Final = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before an upload's name
+Key = Callable[[str], str]  # what of a path two spellings of it have in common
 
 
 class Photos:
@@ -31,7 +30,7 @@ class Photos:
         self.names, _ = picture_names(folder)
         if not self.names:
             raise InputError(folder, "holds no picture", "name the folder of the photos")
-        self._by: dict[str, dict[str, list[str]]] = {}
+        self._by: dict[Key, dict[str, list[str]]] = {}
 
     def named(self, name: str) -> list[str]:
         """The photos that a name of an export may mean: one, none, or several that it fits alike.
@@ -51,16 +50,14 @@ class Photos:
                         return whole or found
         return []
 
-    def _index(self, key: object) -> dict[str, list[str]]:
+    def _index(self, key: Key) -> dict[str, list[str]]:
         """Every tail of every photo's path to the photos that have it."""
-        name = key.__name__  # type: ignore[attr-defined]
-        if name not in self._by:
-            index: dict[str, list[str]] = defaultdict(list)
+        if key not in self._by:
+            index = self._by[key] = defaultdict(list)
             for photo in self.names:
                 for tail in _tails(photo):
-                    index[key(tail)].append(photo)  # type: ignore[operator]
-            self._by[name] = index
-        return self._by[name]
+                    index[key(tail)].append(photo)
+        return self._by[key]
 
 
 def _spellings(name: str) -> Iterator[str]:

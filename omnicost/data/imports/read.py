@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from omnicost.coco import load_json
@@ -21,16 +20,6 @@ KNOWN = (
 )
 
 
-class Form(StrEnum):
-    """A tool's export."""
-
-    LABEL_STUDIO = "label-studio"
-    CVAT = "cvat"
-    COCO = "coco"
-    YOLO = "yolo"
-    LABELME = "labelme"
-
-
 def read_export(path: Path, annotators: Annotators = Annotators.LAST) -> Export:
     """The labels of a labelling tool's export.
 
@@ -44,49 +33,36 @@ def read_export(path: Path, annotators: Annotators = Annotators.LAST) -> Export:
     """
     if not path.exists():
         raise MissingError(path, "no such file or folder", "give an export")
-    form, files = _recognised(path)
-    if form is Form.LABEL_STUDIO:
-        return read_label_studio(load_json(files[0]), annotators)
-    if form is Form.CVAT:
-        return read_cvat(files[0])
-    if form is Form.COCO:
-        return read_coco_export(files)
-    return read_yolo(path) if form is Form.YOLO else read_labelme(files)
-
-
-def _recognised(path: Path) -> tuple[Form, list[Path]]:
     if path.is_dir():
-        return _folder(path)
+        return _read_folder(path)
     ending = path.suffix.lower()
     if ending == ".xml":
-        return Form.CVAT, [path]
+        return read_cvat(path)
     if ending == ".zip":
         raise InputError(path, "is packed", "unpack it and name the folder")
-    form = _json_form(load_json(path))
-    if form is None:
-        raise InputError(path, "is no export that is known", KNOWN)
-    return form, [path]
-
-
-def _json_form(content: object) -> Form | None:
+    content = load_json(path)
     if isinstance(content, list):
-        return Form.LABEL_STUDIO
-    if isinstance(content, dict) and "shapes" in content:
-        return Form.LABELME
-    return Form.COCO if isinstance(content, dict) and "images" in content else None
+        return read_label_studio(content, annotators)
+    keys = set(content) if isinstance(content, dict) else set()
+    del content  # the others read their files themselves, COCO's in pieces
+    if "shapes" in keys:
+        return read_labelme([path])
+    if "images" in keys:
+        return read_coco_export([path])
+    raise InputError(path, "is no export that is known", KNOWN)
 
 
-def _folder(path: Path) -> tuple[Form, list[Path]]:
+def _read_folder(path: Path) -> Export:
     for pattern in ("_annotations.coco.json", "*/_annotations.coco.json"):
         if found := sorted(path.glob(pattern)):
-            return Form.COCO, found
+            return read_coco_export(found)
     if (path / "annotations.xml").is_file():
-        return Form.CVAT, [path / "annotations.xml"]
+        return read_cvat(path / "annotations.xml")
     for pattern in ("annotations/instances_*.json", "instances*.json"):
         if found := sorted(path.glob(pattern)):
-            return Form.COCO, found
+            return read_coco_export(found)
     if any((path / name).is_file() for name in NAMES):
-        return Form.YOLO, []
+        return read_yolo(path)
     if found := sorted(path.rglob("*.json")):
-        return Form.LABELME, found
+        return read_labelme(found)
     raise InputError(path, "holds no export that is known", KNOWN)

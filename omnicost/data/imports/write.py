@@ -6,16 +6,19 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.coco import read_coco
 from omnicost.coco.sections import MOST_PIXELS
 from omnicost.data.imports.export import DrawnLabel, Export, Labelled, Skipped
 from omnicost.data.imports.photos import Photos
+from omnicost.data.rle import to_rle
 from omnicost.errors import InputError
 from omnicost.files import write_folder
 from omnicost.labelling.images import picture_size
@@ -39,7 +42,7 @@ class Imported(NamedTuple):
 class Like(NamedTuple):
     """Ids to keep to: those of a COCO file that the labels belong to."""
 
-    categories: tuple[tuple[int, str], ...] = ()
+    categories: Mapping[str, int] = {}
     image_ids: Mapping[str, int] = {}
 
 
@@ -52,9 +55,9 @@ def like_file(path: Path | None) -> Like:
     if path is None:
         return Like()
     file = read_coco(path, segmentations=False)
-    named = zip(file.category_ids.tolist(), file.category_names, strict=True)
+    categories = zip(file.category_names, file.category_ids.tolist(), strict=True)
     images = zip(file.file_names, file.image_ids.tolist(), strict=True)
-    return Like(tuple(named), dict(images))
+    return Like(dict(categories), dict(images))
 
 
 def write_set(
@@ -129,9 +132,8 @@ def _matched(
             chosen[found[0]] = replace(image, declared=_declared(image, asked.get(found[0])))
     if asked and not asked.keys() & chosen.keys():
         problem = "names none of the photos that the export has"
-        raise InputError(
-            "the plan's manifest", problem, "give that of the plan they were given out by"
-        )
+        remedy = "give that of the plan they were given out by"
+        raise InputError("the plan's manifest", problem, remedy)
     return chosen
 
 
@@ -174,7 +176,7 @@ class _Builder:
 
     def _categories(self) -> dict[str, int]:
         if self.like.categories:
-            return {name: number for number, name in self.like.categories}
+            return dict(self.like.categories)
         met = [each.class_name for image in self.chosen.values() for each in image.drawn]
         names = dict.fromkeys([*self.export.class_names, *sorted(set(met))])
         plain = [name for name in names if is_plain(name) and name.strip()]
@@ -187,19 +189,21 @@ class _Builder:
         return list(range(1, len(names) + 1))
 
     def _image(self, number: int, name: str) -> Record | None:
-        labelled = self.chosen.get(name)
-        size = self._usable_size(name, labelled)
+        labelled = self.chosen.get(name, Labelled(name, seen=False))
+        size = self._usable_size(name, labelled.size)
         if size is None:
             return None
-        drawn = () if labelled is None else labelled.drawn
-        kept = [each for each in drawn if self._add(each, number, name, size, labelled)]
-        image = {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+        height, width = size
+        drawn: Sequence[DrawnLabel] = labelled.drawn
+        if labelled.relative:
+            drawn = [each.scaled(width, height) for each in drawn]
+        kept = [each for each in drawn if self._add(each, number, name, size)]
+        image = {"id": number, "file_name": name, "height": height, "width": width}
         return image | {"omnicost_type": str(self._type(labelled, kept))}
 
-    def _usable_size(self, name: str, labelled: Labelled | None) -> tuple[int, int] | None:
+    def _usable_size(self, name: str, said: tuple[int, int] | None) -> tuple[int, int] | None:
         """The photo's size, or as it is stored where that is what was labelled."""
         size = picture_size(self.photos.folder / name)
-        said = None if labelled is None else labelled.size
         if not is_plain(name):
             self.export.skip("photo of an unprintable name", repr(name))
         elif size is None:
@@ -213,9 +217,9 @@ class _Builder:
             self.export.skip("photo of another size than was labelled", f"{name}: {sizes}")
         return None
 
-    def _type(self, labelled: Labelled | None, kept: list[DrawnLabel]) -> AnnotationType:
+    def _type(self, labelled: Labelled, kept: list[DrawnLabel]) -> AnnotationType:
         """What was asked for; else the weakest of what is drawn; else tags, the only type, none."""
-        if labelled is None or not labelled.seen:
+        if not labelled.seen:
             return AnnotationType.NONE
         if labelled.declared is not None:
             return labelled.declared
@@ -225,21 +229,13 @@ class _Builder:
             return shapes[0]
         return AnnotationType.CLASS if types else self.only_type
 
-    def _add(
-        self,
-        drawn: DrawnLabel,
-        image_id: int,
-        name: str,
-        size: tuple[int, int],
-        labelled: Labelled | None,
-    ) -> bool:
+    def _add(self, drawn: DrawnLabel, image_id: int, name: str, size: tuple[int, int]) -> bool:
         item = f"{name}: {drawn.class_name}"
         if drawn.class_name not in self.categories:
             self.export.skip("class that is not in the list", item)
             return False
-        scaled = drawn.scaled(size[1], size[0]) if labelled and labelled.relative else drawn
         try:
-            shape = _shape(scaled, size)
+            shape = _shape(drawn, size)
         except ValueError as fault:
             self.export.skip("mask that cannot be read", f"{item}: {fault}")
             return False
@@ -275,10 +271,6 @@ def _shape(drawn: DrawnLabel, size: tuple[int, int]) -> Record | str:
 
 
 def _mask_fields(drawn: DrawnLabel, height: int, width: int) -> Record | str:
-    from pycocotools import mask as mask_api
-
-    from omnicost.data.rle import to_rle
-
     if drawn.mask is not None:
         rle = drawn.mask(height, width)
         text = {"size": [height, width], "counts": rle["counts"].decode("ascii")}

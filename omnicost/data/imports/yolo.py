@@ -48,16 +48,12 @@ def _described(folder: Path) -> tuple[list[str], bool]:
     """The classes, by their number, and whether lines have keypoints.
 
     Raises:
-        InputError: if no file names them.
+        InputError: if no file names them, or it cannot be read.
     """
-    for name in NAMES:
-        if (folder / name).is_file():
-            return _read_names(folder / name)
-    remedy = f"put one of {', '.join(NAMES)} there"
-    raise InputError(folder, "no file names the classes", remedy)
-
-
-def _read_names(path: Path) -> tuple[list[str], bool]:
+    path = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if path is None:
+        remedy = f"put one of {', '.join(NAMES)} there"
+        raise InputError(folder, "no file names the classes", remedy)
     try:
         text = read_bytes(path).decode()
         if path.suffix != ".yaml":

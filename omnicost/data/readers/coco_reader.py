@@ -69,7 +69,7 @@ def columns_of(
         InputError: if a picture has no name or size, or a segmentation is not one.
     """
     images, categories = np.argsort(file.image_ids), np.argsort(file.category_ids)
-    owners = _ranks(images)[file.image_indices]
+    owners = np.argsort(images)[file.image_indices]  # of a permutation that is its inverse
     order = np.lexsort((file.annotation_ids, owners))
     counts = np.bincount(owners, minlength=len(images))
     sizes = file.image_sizes[images]
@@ -86,14 +86,10 @@ def columns_of(
         sizes=sizes.astype(np.int32),
         first_annotation=offsets(counts),
         annotation_ids=file.annotation_ids[order],
-        class_indices=_ranks(categories)[file.class_indices[order]],
-        boxes=shapes.boxes,
-        areas=shapes.areas,
+        class_indices=np.argsort(categories)[file.class_indices[order]],
         is_crowd=file.is_crowd[order],
-        rle_offsets=shapes.rle_offsets,
-        rle_bytes=shapes.rle_bytes,
         given=types,
-        points=shapes.points if file.types is not None else None,
+        **shapes,
     )
 
 
@@ -124,27 +120,10 @@ class _Shapes(NamedTuple):
     points: np.ndarray  # (N, 2) float64; as read unless labels are given
 
 
-class _Packed(NamedTuple):
-    """What all A annotations draw, as the columns hold it."""
-
-    rle_offsets: np.ndarray  # (A + 1,) int64
-    rle_bytes: np.ndarray  # (B,) uint8
-    boxes: np.ndarray  # (A, 4) float32
-    areas: np.ndarray  # (A,) float64
-    points: np.ndarray  # (A, 2) float32
-
-
-def _ranks(order: np.ndarray) -> np.ndarray:
-    """The inverse of a permutation."""
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks
-
-
 def _all_shapes(
     file: CocoFile, order: np.ndarray, sizes: np.ndarray, faults: Faults, progress: Progress
-) -> _Packed:
-    """What the annotations in that order draw, packed a block at a time.
+) -> dict[str, Any]:
+    """What the annotations in that order draw, as `Columns` hold it, packed a block at a time.
 
     Ten million masks as Python's objects would take as much again as the columns do.
     """
@@ -159,7 +138,13 @@ def _all_shapes(
         lengths[part] = [len(counts) for counts in shapes.rles]
         boxes[part], areas[part], points[part] = shapes.boxes, shapes.areas, shapes.points
         progress(part.stop, total, {})
-    return _Packed(offsets(lengths), np.frombuffer(packed, np.uint8), boxes, areas, points)
+    return {
+        "boxes": boxes,
+        "areas": areas,
+        "rle_offsets": offsets(lengths),
+        "rle_bytes": np.frombuffer(packed, np.uint8),
+        "points": None if file.types is None else points,
+    }
 
 
 def _shapes(file: CocoFile, order: np.ndarray, sizes: np.ndarray, faults: Faults) -> _Shapes:

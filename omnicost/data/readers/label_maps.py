@@ -14,6 +14,7 @@ from pycocotools import mask as mask_api
 
 from omnicost.data.columns import Columns, Header, SizeBounds, offsets
 from omnicost.data.images import open_picture
+from omnicost.data.rle import compressed
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
 from omnicost.published import PUBLISHED
@@ -112,8 +113,10 @@ def read_map(form: MapFormat, pair: Pair) -> MapInstances:
 
 def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> MapInstances:
     height, width = values.shape
-    runs = _runs(values)
-    present, of = np.unique(runs.values, return_inverse=True)
+    flat = values.ravel(order="F")  # stretches of one value go down the columns, as COCO's RLE
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=flat.size)
+    present, of = np.unique(flat[starts], return_inverse=True)
     meant = meaning(present)
     kept = np.flatnonzero(meant.class_indices >= 0)
     order = np.argsort(of, kind="stable")
@@ -121,8 +124,8 @@ def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> 
     rles, areas = [], []
     for n in kept.tolist():
         rows = order[bounds[n] : bounds[n + 1]]
-        rles.append(_compressed(runs.starts[rows], runs.lengths[rows], height, width))
-        areas.append(float(runs.lengths[rows].sum()))
+        rles.append(_compressed(starts[rows], lengths[rows], height, width))
+        areas.append(float(lengths[rows].sum()))
     boxes = mask_api.toBbox([{"size": [height, width], "counts": rle} for rle in rles])
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -137,28 +140,12 @@ def _instances(values: np.ndarray, meaning: Callable[[np.ndarray], Meaning]) -> 
     )
 
 
-class _Runs(NamedTuple):
-    """Stretches of one value down the columns of a map, as COCO's RLE goes."""
-
-    starts: np.ndarray
-    lengths: np.ndarray
-    values: np.ndarray
-
-
-def _runs(values: np.ndarray) -> _Runs:
-    flat = values.ravel(order="F")
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    return _Runs(starts, np.diff(starts, append=flat.size), flat[starts])
-
-
 def _compressed(starts: np.ndarray, lengths: np.ndarray, height: int, width: int) -> bytes:
     """Compressed counts of the mask that is set on some stretches, in ascending order."""
     ends = starts + lengths
     gaps = starts - np.concatenate([[0], ends[:-1]])
     counts = [*np.stack([gaps, lengths], axis=1).ravel().tolist(), height * width - int(ends[-1])]
-    return mask_api.frPyObjects({"size": [height, width], "counts": counts}, height, width)[
-        "counts"
-    ]
+    return compressed(counts, height, width)
 
 
 def _ade20k_values(path: Path) -> np.ndarray:
@@ -174,9 +161,8 @@ def _ade20k_meaning(values: np.ndarray) -> Meaning:
     wrong = (instances > 0) & ((classes < 1) | (classes > len(ADE20K.categories)))
     if wrong.any():
         raise ValueError(f"an instance of class {classes[wrong][0]}, expected 1 to 100")
-    return Meaning(
-        np.where(instances > 0, classes - 1, -1).astype(np.int64), np.zeros(len(values), bool)
-    )
+    class_indices = np.where(instances > 0, classes - 1, -1).astype(np.int64)
+    return Meaning(class_indices, np.zeros(len(values), bool))
 
 
 def _cityscapes_values(path: Path) -> np.ndarray:

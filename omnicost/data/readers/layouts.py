@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,11 +14,11 @@ import numpy as np
 from omnicost.annotation import AnnotationType
 from omnicost.data.columns import Columns, Header
 from omnicost.data.readers.coco_reader import read_coco_columns
-from omnicost.data.readers.label_maps import ADE20K, CITYSCAPES, MapFormat, Pair, read_label_maps
+from omnicost.data.readers.label_maps import MAP_FORMATS, Pair, read_label_maps
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError, MissingError
 from omnicost.files import file_digest
-from omnicost.progress import Progress
+from omnicost.progress import Progress, silent
 
 HOLD_OUT: Final = 5  # of a set in one file, a fifth of the images (by their ids) is for validation
 ADE20K_FOLDERS: Final = {"train": "training", "val": "validation"}
@@ -41,10 +41,24 @@ class Source(NamedTuple):
     layout: str  # coco, ade20k or cityscapes
     picture_folder: Path
     annotations: Path  # a COCO-format file, or the folder of the instance maps
-    key: Callable[[], str]  # SHA-256 of what conversion reads
-    read: Callable[[Progress], tuple[Header, Columns]]
     part: str = "all"  # all, train or val: of a set in one file, which images
     pairs: tuple[Pair, ...] = ()  # pictures and their maps, where annotations are maps
+
+    def key(self) -> str:
+        """SHA-256 of what conversion reads."""
+        digest = _maps_digest(self.pairs) if self.pairs else file_digest(self.annotations)
+        return hashlib.sha256(json.dumps([self.layout, self.part, digest]).encode()).hexdigest()
+
+    def read(self, progress: Progress = silent) -> tuple[Header, Columns]:
+        """Convert it; `progress` is told of annotations or maps.
+
+        Raises:
+            InputError: for the first fault.
+        """
+        if self.pairs:
+            return read_label_maps(MAP_FORMATS[self.layout], self.pairs, progress)
+        header, columns = read_coco_columns(self.annotations, progress)
+        return header, in_part(columns, self.part)
 
 
 def find(path: Path, split: str) -> Source:
@@ -55,7 +69,7 @@ def find(path: Path, split: str) -> Source:
         InputError: if there is no such split.
     """
     if path.is_file():
-        return _coco(path, split, _pictures_beside(path), path.stem, hold_out=True)
+        return _of_file(path, split, path.stem)
     if not path.is_dir():
         raise MissingError(path, "no such folder or file", "give the unpacked data set's folder")
     for look in (_published_coco, _roboflow, _ade20k, _cityscapes, _single_file):
@@ -92,7 +106,7 @@ def _published_coco(path: Path, split: str) -> Source | None:
             places = (path / name, path / "images" / name)
             pictures = next((place for place in places if place.is_dir()), places[0])
             _require(pictures, f"put the pictures of {annotations.name} there")
-            return _coco(annotations, split, pictures, path.resolve().name, hold_out=False)
+            return Source(path.resolve().name, split, "coco", pictures, annotations)
     return None
 
 
@@ -102,57 +116,36 @@ def _roboflow(path: Path, split: str) -> Source | None:
     annotations = folder / "_annotations.coco.json"
     if not annotations.is_file():
         return None
-    return _coco(annotations, split, folder, path.resolve().name, hold_out=False)
+    return Source(path.resolve().name, split, "coco", folder, annotations)
 
 
 def _single_file(path: Path, split: str) -> Source | None:
     annotations = path / "instances.json"
-    if not annotations.is_file():
-        return None
-    name = path.resolve().name
-    return _coco(annotations, split, _pictures_beside(annotations), name, hold_out=True)
+    return _of_file(annotations, split, path.resolve().name) if annotations.is_file() else None
 
 
-def _pictures_beside(annotations: Path) -> Path:
-    images = annotations.parent / "images"
-    return images if images.is_dir() else annotations.parent
-
-
-def _coco(annotations: Path, split: str, pictures: Path, name: str, hold_out: bool) -> Source:
-    if hold_out and split not in ("all", "train", "val"):
+def _of_file(annotations: Path, split: str, name: str) -> Source:
+    """A set in one file, with its pictures beside it."""
+    if split not in ("all", "train", "val"):
         remedy = "use all, train or val (a fifth of the images, by their ids)"
         raise InputError(annotations, f"has no split {split!r}", remedy)
-    part = split if hold_out else "all"
-
-    def read(progress: Progress) -> tuple[Header, Columns]:
-        header, columns = read_coco_columns(annotations, progress)
-        whole = part == "all"
-        return header, columns if whole else columns.take(held_out(columns, part))
-
-    return Source(
-        name=name,
-        split=split,
-        layout="coco",
-        picture_folder=pictures,
-        annotations=annotations,
-        key=lambda: _key("coco", part, file_digest(annotations)),
-        read=read,
-        part=part,
-    )
+    images = annotations.parent / "images"
+    pictures = images if images.is_dir() else annotations.parent
+    return Source(name, split, "coco", pictures, annotations, part=split)
 
 
-def held_out(columns: Columns, part: str) -> np.ndarray:
-    """Indices of the images of a part: an image stays in its part whatever images join the set.
+def in_part(columns: Columns, part: str) -> Columns:
+    """The images of a part: an image stays in its part whatever images join the set.
 
     Of a set with given labels only images with masks validate: nothing else can be scored on.
     """
-    ids = columns.image_ids.tolist()
     if part == "all":
-        return np.arange(len(ids))
+        return columns
+    ids = columns.image_ids.tolist()
     validation = np.array([derive_seed("hold out", each) % HOLD_OUT == 0 for each in ids], bool)
     if columns.given is not None:
         validation &= np.asarray(columns.given) == AnnotationType.MASK.strength
-    return np.flatnonzero(validation if part == "val" else ~validation)
+    return columns.take(np.flatnonzero(validation if part == "val" else ~validation))
 
 
 def _ade20k(path: Path, split: str) -> Source | None:
@@ -165,10 +158,9 @@ def _ade20k(path: Path, split: str) -> Source | None:
         return None
     _require(maps, "unpack annotations_instance.tar of the ADE20K places challenge 2017 there")
     _require(pictures, "unpack ADEChallengeData2016.zip there")
-    pairs = [
-        Pair(_trailing_number(each), f"{each.stem}.jpg", each) for each in _sorted(maps, "*.png")
-    ]
-    return _maps("ade20k", split, pictures, maps, ADE20K, sorted(pairs))
+    found = _sorted(maps, "*.png")
+    pairs = sorted(Pair(_trailing_number(each), f"{each.stem}.jpg", each) for each in found)
+    return Source("ade20k", split, "ade20k", pictures, maps, pairs=tuple(pairs))
 
 
 def _trailing_number(path: Path) -> int:
@@ -186,11 +178,11 @@ def _cityscapes(path: Path, split: str) -> Source | None:
     maps, pictures = path / "gtFine" / split, path / "leftImg8bit" / split
     _require(maps, "unpack gtFine_trainvaltest.zip there")
     _require(pictures, "unpack leftImg8bit_trainvaltest.zip there")
-    pairs = [
+    pairs = tuple(
         Pair(n, f"{each.parent.name}/{each.name.removesuffix(ending)}_leftImg8bit.png", each)
         for n, each in enumerate(_sorted(maps, f"*/*{ending}"), start=1)
-    ]
-    return _maps("cityscapes", split, pictures, maps, CITYSCAPES, pairs)
+    )
+    return Source("cityscapes", split, "cityscapes", pictures, maps, pairs=pairs)
 
 
 def _sorted(folder: Path, pattern: str) -> list[Path]:
@@ -200,34 +192,15 @@ def _sorted(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _maps(
-    layout: str, split: str, pictures: Path, maps: Path, form: MapFormat, pairs: Sequence[Pair]
-) -> Source:
-    return Source(
-        name=layout,
-        split=split,
-        layout=layout,
-        picture_folder=pictures,
-        annotations=maps,
-        key=lambda: _key(layout, "all", _folder_digest([pair.label_map for pair in pairs])),
-        read=lambda progress: read_label_maps(form, pairs, progress),
-        pairs=tuple(pairs),
-    )
-
-
 def _require(folder: Path, remedy: str) -> None:
     if not folder.is_dir():
         raise MissingError(folder, "no such folder", remedy)
 
 
-def _key(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _folder_digest(paths: Sequence[Path]) -> str:
+def _maps_digest(pairs: Sequence[Pair]) -> str:
     """SHA-256 of names, sizes and modification times: reading 20,000 maps takes minutes."""
     sha = hashlib.sha256()
-    for path in paths:
-        found = os.stat(path)
-        sha.update(f"{path.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    for pair in pairs:
+        found = os.stat(pair.label_map)
+        sha.update(f"{pair.label_map.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
     return sha.hexdigest()

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco_mask
 
+from omnicost.data.coco_json import as_text
+from omnicost.data.rle import encode
 from omnicost.data.tiny.world import Scene, WorldSpec, render
 from omnicost.errors import InputError
 from omnicost.progress import Progress, silent
@@ -111,14 +112,10 @@ def append_scene(content: dict[str, Any], scene: Scene, image_id: int, file_name
 
 def _geometry(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Segmentation, box and area of a mask, as COCO writes them."""
-    rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     rows, columns = np.nonzero(mask)
     x, y = int(columns.min()), int(rows.min())
     return {
-        "segmentation": {
-            "size": [int(side) for side in rle["size"]],
-            "counts": rle["counts"].decode(),
-        },
+        "segmentation": as_text(encode(mask[None])[0]),
         "bbox": [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y],
         "area": int(mask.sum()),
     }

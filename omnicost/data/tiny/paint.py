@@ -26,7 +26,7 @@ from omnicost.data.tiny.raster import (
     pack,
     spread,
 )
-from omnicost.data.tiny.specs import Range, Style, WorldSpec
+from omnicost.data.tiny.specs import Style, WorldSpec
 
 Canvas = NDArray[np.int32]  # (3, size, size), levels of red, green and blue
 Levels = NDArray[np.int32]  # (size, size)
@@ -41,15 +41,10 @@ SCRAPS = tuple(
 )
 
 
-def draw_range(limits: Range, draws: Draws) -> int:
-    """An integer within limits."""
-    return draws.integer(*limits)
-
-
 def background(style: Style, size: int, draws: Draws) -> Canvas:
     """The empty scene."""
-    tint = hsv_to_rgb(draws.integer(0, 359), draw_range(style.tint, draws), 100)
-    grey = draw_range(style.grey, draws) * 255 // 100
+    tint = hsv_to_rgb(draws.integer(0, 359), draws.integer(*style.tint), 100)
+    grey = draws.integer(*style.grey) * 255 // 100
     levels = GROUNDS[style.ground](size, grey, draws)
     levels = levels + spread(draws.integers(-22, 22, 7, 7), size)
     return np.multiply.outer(tint, levels) // 255
@@ -133,7 +128,7 @@ def draw_scrap(style: Style, hues: tuple[int, ...], size: int, draws: Draws) -> 
     if draws.chance(style.decoys):
         hue = hues[draws.integer(0, len(hues) - 1)]
         return Scrap(shape, pose, (hue, draws.integer(35, 65), draws.integer(45, 80)))
-    colour = draws.integer(0, 359), draw_range(style.tint, draws), draws.integer(18, 85)
+    colour = draws.integer(0, 359), draws.integer(*style.tint), draws.integer(18, 85)
     return Scrap(shape, pose, colour)
 
 
@@ -155,7 +150,7 @@ class Brush(NamedTuple):
 def draw_brush(style: Style, draws: Draws) -> Brush:
     """A manner of painting an object, within the limits of a style."""
     limits = style.hue_turn, style.saturation, style.value, (2, 4)
-    return Brush(*(draw_range(each, draws) for each in limits))
+    return Brush(*(draws.integer(*each) for each in limits))
 
 
 def pose(placement: Placement) -> Pose:
@@ -271,7 +266,7 @@ def _layers(spots: Ints) -> tuple[Ints, list[int]]:
 
 def finish(canvas: Canvas, style: Style, draws: Draws) -> NDArray[np.uint8]:
     """Add noise and turn the canvas into a picture."""
-    amplitude = draw_range(style.noise, draws)
+    amplitude = draws.integer(*style.noise)
     pixels = canvas.transpose(1, 2, 0)
     noise = draws.integers(-amplitude, amplitude, *pixels.shape)
     return np.minimum(np.maximum(noise + pixels, 0), 255).astype(np.uint8)

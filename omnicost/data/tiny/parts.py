@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnicost.data.tiny.raster import Polygons, pack
-
 Polygon = list[tuple[int, int]]
 SELF = "self"
 
@@ -38,10 +36,6 @@ class Design(NamedTuple):
     height: int
     tilt: int
     parts: tuple[Part, ...]
-
-    def polygons(self) -> Polygons:
-        """The outlines, packed."""
-        return pack([part.outline for part in self.parts])
 
 
 # Tone: saturation and value in percent of the object's own, and a turn of its hue in degrees.

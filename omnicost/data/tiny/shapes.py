@@ -11,48 +11,15 @@ from __future__ import annotations
 from omnicost.data.tiny.parts import SELF, Design, Part, bar, box, disc
 
 
-def _person(label: str | None = SELF) -> tuple[Part, ...]:
-    return (
-        Part([(-14, 8), (0, 8), (-2, 50), (-13, 50)], "deep", label),
-        Part([(0, 8), (14, 8), (13, 50), (2, 50)], "deep", label),
-        Part(bar(-17, -20, -25, 10, 5), "cool", label),
-        Part(bar(17, -20, 25, 10, 5), "cool", label),
-        Part([(-20, -25), (20, -25), (15, 12), (-15, 12)], "body", label),
-        Part(disc(0, -37, 12, 13), "skin", label),
-    )
-
-
-def _bicycle(label: str | None) -> tuple[Part, ...]:
-    return (
-        Part(disc(-28, 24, 22), "dark", label),
-        Part(disc(-28, 24, 13), "bright", label),
-        Part(disc(28, 24, 22), "dark", label),
-        Part(disc(28, 24, 13), "bright", label),
-        Part(bar(-28, 22, -6, -10, 5), "body", label),
-        Part(bar(-8, -8, 18, -8, 5), "body", label),
-        Part(bar(28, 22, 16, -22, 5), "body", label),
-        Part(bar(0, 20, 18, -8, 5), "body", label),
-        Part(box(-17, -18, 1, -11), "dark", label),
-        Part(box(8, -27, 26, -20), "dark", label),
-    )
-
-
-def _wheels(*positions: int, y: int, radius: int) -> tuple[Part, ...]:
+def _rounds(
+    *centres: tuple[int, int], radius: int, tone: str, label: str | None = SELF
+) -> tuple[Part, ...]:
+    """Wheels or flowers: discs with a pale one in each."""
     parts: list[Part] = []
-    for x in positions:
+    for x, y in centres:
         parts += [
-            Part(disc(x, y, radius), "dark"),
-            Part(disc(x, y, radius * 45 // 100), "pale"),
-        ]
-    return tuple(parts)
-
-
-def _flowers(*heads: tuple[int, int], radius: int) -> tuple[Part, ...]:
-    parts: list[Part] = []
-    for x, y in heads:
-        parts += [
-            Part(disc(x, y, radius), "body", "flower"),
-            Part(disc(x, y, radius * 45 // 100), "pale", "flower"),
+            Part(disc(x, y, radius), tone, label),
+            Part(disc(x, y, radius * 45 // 100), "pale", label),
         ]
     return tuple(parts)
 
@@ -66,7 +33,17 @@ BELLY = [
     (-29, 24), (-25, 11), (-14, 2), (0, -2), (14, 2), (25, 11),
 ]  # fmt: skip
 NAMED: dict[str, Design] = {
-    "person": Design(325, 72, 82, 78, 120, 5, _person()),
+    "person": Design(
+        325, 72, 82, 78, 120, 5,
+        (
+            Part([(-14, 8), (0, 8), (-2, 50), (-13, 50)], "deep"),
+            Part([(0, 8), (14, 8), (13, 50), (2, 50)], "deep"),
+            Part(bar(-17, -20, -25, 10, 5), "cool"),
+            Part(bar(17, -20, 25, 10, 5), "cool"),
+            Part([(-20, -25), (20, -25), (15, 12), (-15, 12)]),
+            Part(disc(0, -37, 12, 13), "skin"),
+        ),
+    ),
     "rider": Design(
         308, 74, 84, 105, 125, 4,
         (
@@ -92,7 +69,7 @@ NAMED: dict[str, Design] = {
             Part([(3, -6), (3, -22), (15, -22), (24, -6)], "dark"),
             Part([(-50, 2), (-45, -7), (42, -7), (50, 4), (50, 20), (-50, 20)]),
             Part(box(42, 2, 50, 9), "pale"),
-            *_wheels(-28, 28, y=19, radius=13),
+            *_rounds((-28, 19), (28, 19), radius=13, tone="dark"),
         ),
     ),
     "truck": Design(
@@ -102,7 +79,7 @@ NAMED: dict[str, Design] = {
             Part(box(-44, -26, 10, -14), "pale"),
             Part([(18, -16), (36, -16), (50, 2), (50, 20), (18, 20)], "deep"),
             Part([(24, -11), (34, -11), (43, 2), (24, 2)], "pale"),
-            *_wheels(-34, -8, 34, y=20, radius=12),
+            *_rounds((-34, 20), (-8, 20), (34, 20), radius=12, tone="dark"),
         ),
     ),
     "bus": Design(
@@ -114,10 +91,24 @@ NAMED: dict[str, Design] = {
             Part(box(4, -22, 24, -4), "dark"),
             Part(box(30, -22, 45, 14), "pale"),
             Part(box(-50, 4, 28, 10), "deep"),
-            *_wheels(-30, 22, y=22, radius=11),
+            *_rounds((-30, 22), (22, 22), radius=11, tone="dark"),
         ),
     ),
-    "bicycle": Design(150, 76, 78, 112, 112, 4, _bicycle(SELF)),
+    "bicycle": Design(
+        150, 76, 78, 112, 112, 4,
+        (
+            Part(disc(-28, 24, 22), "dark"),
+            Part(disc(-28, 24, 13), "bright"),
+            Part(disc(28, 24, 22), "dark"),
+            Part(disc(28, 24, 13), "bright"),
+            Part(bar(-28, 22, -6, -10, 5)),
+            Part(bar(-8, -8, 18, -8, 5)),
+            Part(bar(28, 22, 16, -22, 5)),
+            Part(bar(0, 20, 18, -8, 5)),
+            Part(box(-17, -18, 1, -11), "dark"),
+            Part(box(8, -27, 26, -20), "dark"),
+        ),
+    ),
     "bird": Design(
         196, 76, 90, 96, 96, 14,
         (
@@ -312,7 +303,7 @@ NAMED: dict[str, Design] = {
         (
             Part(bar(0, 0, -20, -32, 3), "grey", None),
             Part(bar(0, 0, 18, -34, 3), "grey", None),
-            *_flowers((-20, -32), (18, -34), radius=15),
+            *_rounds((-20, -32), (18, -34), radius=15, tone="body", label="flower"),
             Part(box(-14, -12, 14, 10), "bright"),
             Part(BELLY),
             Part(box(-18, -14, 18, -6), "deep"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from omnicost.data.tiny import things
+from omnicost.data.tiny import designs
 
 Range = tuple[int, int]  # lowest and highest, both included
 
@@ -175,7 +175,7 @@ WEB = WorldSpec(
 THINGS = replace(
     WEB,
     name="tiny-things",
-    class_names=tuple(things.THINGS),
+    class_names=tuple(designs.THINGS),
     object_size=(12, 38),
     segments=True,
     misnaming=0,
