@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from omnicost.annotation import AnnotationType
@@ -41,7 +42,7 @@ class Job:
     seed: int = 0
     work: Path | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Names the job's scratch folder: the same job after a restart finds its parts again."""
         told = {
