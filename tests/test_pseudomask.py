@@ -29,9 +29,8 @@ from omnicost.pipeline.detect import write_proposals
 from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.proposals import Detections, Proposals, select
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.generate import Job
 from omnicost.pipeline.pseudomask.routes import route_of
-from omnicost.pipeline.pseudomask.rows import boxes_of
+from omnicost.pipeline.pseudomask.rows import Job, boxes_of
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
