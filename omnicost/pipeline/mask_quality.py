@@ -15,16 +15,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.data import Dataset, Instances, SizeBounds
+from omnicost.data import Dataset, Instances
 from omnicost.data.weak import GIVEN
-from omnicost.pipeline.evaluate import write_metrics
+from omnicost.pipeline.compute import write_figures
+from omnicost.pipeline.evaluate import METRICS, SIZES
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.progress import Progress, silent
 from omnicost.results import f1_percent
 
 VERSION = 2  # raise when the same parameters give another output
 MATCH_IOU: Final = 0.5
-SIZES: Final = ("S", "M", "L")
 _COLUMNS: Final = ["image_id", "annotation_id", "class_index", "score", "source", "rle"]
 
 
@@ -65,7 +65,7 @@ def run(
         out: folder to write into.
         report: told of the images done.
     """
-    write_metrics(out, quality(dataset, strengths, pseudomasks, report))
+    write_figures(out / METRICS, quality(dataset, strengths, pseudomasks, report))
 
 
 def quality(
@@ -176,7 +176,7 @@ def _together(tallies: Sequence[Tally]) -> Tally:
 
 
 def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
-    sizes = _size_of(tally.areas, dataset.size_bounds)
+    sizes = np.searchsorted(np.array(dataset.size_bounds), tally.areas, side="right")
     return {
         name: _percent(tally.values),
         **{
@@ -188,11 +188,6 @@ def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
             for place, class_name in enumerate(dataset.class_names)
         },
     }
-
-
-def _size_of(areas: np.ndarray, bounds: SizeBounds) -> np.ndarray:
-    """0 for small, 1 for medium, 2 for large."""
-    return np.searchsorted(np.array(bounds), areas, side="right")
 
 
 def _percent(values: np.ndarray) -> float | None:
