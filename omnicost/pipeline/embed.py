@@ -48,11 +48,6 @@ class ImageEncoder:
         if config.compile:
             model.image_encoder.compile()
 
-    @classmethod
-    def load(cls, spec: str, config: EmbedConfig, device: str = "cpu") -> ImageEncoder:
-        """The encoder of a model's spec."""
-        return cls(load_promptable(spec, device, config.attention), config, device)
-
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """``(B, 3, side, side)`` input from ``(H, W, 3) uint8`` pictures."""
         return self.model.frame.pixel_values(images)
@@ -165,7 +160,7 @@ def run(
             whose head is what is labelled first.
         portion: of that order.
     """
-    encoder = ImageEncoder.load(sam, config, device)
+    encoder = ImageEncoder(load_promptable(sam, device, config.attention), config, device)
     chosen = _chosen(dataset, order, portion, encoder, config)
     index = {
         "dataset": dataset.fingerprint,

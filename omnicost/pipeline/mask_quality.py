@@ -223,8 +223,15 @@ class Table:
 
     def found(self, index: int, source: str) -> Found:
         """The masks of one image and source, best first."""
-        rows = self.rows(int(self._dataset.image_ids[index]))
-        return _found(rows, source, self._dataset.sizes[index].tolist())
+        image_id, size = int(self._dataset.image_ids[index]), self._dataset.sizes[index].tolist()
+        rows = [row for row in self.rows(image_id) if row["source"] == source]
+        rows.sort(key=lambda row: -float(row["score"]))
+        return Found(
+            np.array([row["annotation_id"] for row in rows], np.int64),
+            np.array([row["class_index"] for row in rows], np.int64),
+            tuple({"size": size, "counts": row["rle"]} for row in rows),
+            np.array([row["score"] for row in rows], float),
+        )
 
     @property
     def image_ids(self) -> np.ndarray:
@@ -242,16 +249,3 @@ class Table:
 
     def _read_group(self, number: int) -> Any:
         return self._file.read_row_group(number, self._columns)
-
-
-def _found(rows: Sequence[dict[str, Any]], source: str, size: list[int]) -> Found:
-    """The rows of a source, by score."""
-    rows = sorted(
-        (row for row in rows if row["source"] == source), key=lambda row: -float(row["score"])
-    )
-    return Found(
-        np.array([row["annotation_id"] for row in rows], np.int64),
-        np.array([row["class_index"] for row in rows], np.int64),
-        tuple({"size": size, "counts": row["rle"]} for row in rows),
-        np.array([row["score"] for row in rows], float),
-    )

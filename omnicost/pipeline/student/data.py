@@ -104,11 +104,7 @@ class TrainingSet:
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        strengths: np.ndarray,
-        pseudo: PseudoLabels,
-        config: StudentConfig,
+        self, dataset: Dataset, strengths: np.ndarray, pseudo: PseudoLabels, config: StudentConfig
     ) -> None:
         self.dataset = dataset
         self.is_real = np.asarray(strengths) == AnnotationType.MASK.strength

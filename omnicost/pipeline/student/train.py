@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -253,17 +254,10 @@ def synchronise_norms(student: Student, world: World, device: str) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(student)
 
 
-class _seeded:
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
     """Draws inside come from the seed; those outside go on as if nothing had been drawn."""
-
-    def __init__(self, seed: int, device: str) -> None:
-        on_gpu = device.startswith("cuda")
-        self._fork = torch.random.fork_rng([torch.device(device)] if on_gpu else [])
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
+    on_gpu = device.startswith("cuda")
+    with torch.random.fork_rng([torch.device(device)] if on_gpu else []):
+        torch.manual_seed(seed)
+        yield

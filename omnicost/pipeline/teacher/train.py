@@ -14,11 +14,7 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError
 from omnicost.files import whole_file
-from omnicost.models.teachers.teacher import (
-    Promptable,
-    PromptHead,
-    load_promptable,
-)
+from omnicost.models.teachers.teacher import Promptable, PromptHead, load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig

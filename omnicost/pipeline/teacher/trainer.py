@@ -46,12 +46,7 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        teacher: Teacher,
-        lessons: Lessons,
-        config: TeacherConfig,
-        work: Path,
-        device: str,
+        self, teacher: Teacher, lessons: Lessons, config: TeacherConfig, work: Path, device: str
     ) -> None:
         self.teacher = teacher
         self.model = teacher.model
