@@ -35,9 +35,8 @@ from omnicost.pipeline.student.data import (
     loader,
     read_pseudo_labels,
 )
-from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
 from omnicost.pipeline.student.scoring import SCORES, Scoring
-from omnicost.pipeline.student.step import Skips, train_step
+from omnicost.pipeline.student.step import Skips, build_optimizer, build_scaler, train_step
 from omnicost.progress import Progress
 
 VERSION = 3  # raise when the same parameters give another output
