@@ -1,4 +1,4 @@
-"""A student's optimizer and its steps: micro-batches, half precision, losses that are no number."""
+"""A student's optimizer and steps: micro-batches, half precision, losses that are no numbers."""
 
 from __future__ import annotations
 
