@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class Embeddings:
             for number, images in enumerate(batches(index["images"], index["shard_images"])):
                 shard = _shard_path(folder, number)
                 self._places |= {image: (shard, row) for row, image in enumerate(images)}
-        self._shard = lru_cache(OPEN_SHARDS)(_open_shard)
+        self._shard = lru_cache(OPEN_SHARDS)(partial(np.load, mmap_mode="r", allow_pickle=False))
 
     @cached_property
     def encoder(self) -> ImageEncoder:
@@ -236,10 +236,6 @@ def _write_shard(
             report(done + row, total, {"images_per_second": round(rate, 3)})
         shard.flush()
         del shard
-
-
-def _open_shard(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _shard_path(folder: Path, number: int) -> Path:

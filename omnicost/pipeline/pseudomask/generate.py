@@ -235,18 +235,17 @@ class _Pass:
         return name, self.annotators[name].rows(drawn)
 
 
-def blocks_of(sizes: np.ndarray, images: int, pixels: int = BLOCK_PIXELS) -> list[tuple[int, int]]:
+def blocks_of(sizes: np.ndarray, images: int) -> list[tuple[int, int]]:
     """The block of each image of a data set, cut by count and, where pictures are large, by pixels.
 
     Args:
         sizes: ``(I, 2)`` height and width.
-        images: most in a block.
-        pixels: after which the next image starts another.
+        images: most in a block; after `BLOCK_PIXELS` the next image starts another, too.
     """
     areas = sizes.astype(np.int64).prod(1)
     before = np.cumsum(areas) - areas
     stretch = np.arange(len(areas)) // images
-    parts = (before - before[stretch * images]) // pixels
+    parts = (before - before[stretch * images]) // BLOCK_PIXELS
     return list(zip(stretch.tolist(), parts.tolist(), strict=True))
 
 

@@ -198,7 +198,6 @@ class Annotator:
         return self._detections.of(int(self.dataset.image_ids[index]))
 
     def _answer(self, role: str, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Answer]:
-        """Masks of the teacher of a role."""
         asked = [self._asked(each, read) for each in prompted if each.is_asked]
         teacher, config = self.teachers[role], self.config
         found = answer(teacher, asked, self.device, config.precision, config.decode_prompts)
