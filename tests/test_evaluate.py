@@ -15,6 +15,7 @@ from omnicost.models import masks
 from omnicost.models.students import mask2former, resize
 from omnicost.models.students.student import Prediction
 from omnicost.pipeline import evaluate
+from omnicost.pipeline.compute import write_figures
 from omnicost.progress import silent
 
 PHOTOS = Path(__file__).parent.parent.parent / "shared" / "data" / "coco"
@@ -153,7 +154,7 @@ def test_per_class_figures_average_to_the_whole(dataset: Dataset) -> None:
 
 def test_metrics_file_is_plain_json(dataset: Dataset, tmp_path: Path) -> None:
     """The artefact is one JSON object; what could not be measured is null."""
-    evaluate.write_metrics(tmp_path, evaluate.coco_metrics(dataset, perfect(dataset)))
+    write_figures(tmp_path / evaluate.METRICS, evaluate.coco_metrics(dataset, perfect(dataset)))
     read = json.loads((tmp_path / evaluate.METRICS).read_text())
     assert set(TWELVE) <= set(read)
 

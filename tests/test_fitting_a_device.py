@@ -150,10 +150,9 @@ class TeacherWorld:
         self.root = root
 
     def trainer(self, config: TeacherConfig) -> trainer_module.Trainer:
-        model = teacher.build_model(self.sam, POINT_BOX, self.text)
+        model = teacher.build_model(self.sam, self.text)
         ready = Teacher(model, POINT_BOX, True, self.text)
-        chosen = self.dataset, range(6), self.embeddings, config
-        lessons = Lessons(*chosen, POINT_BOX, self.sam.frame, seed=0)
+        lessons = Lessons(range(6), self.embeddings, config, POINT_BOX, self.sam.frame, seed=0)
         return trainer_module.Trainer(ready, lessons, config, self.root, "cpu")
 
 

@@ -20,11 +20,10 @@ from omnicost.pipeline import detect, embed, evaluate
 from omnicost.pipeline.config import DetectConfig, EmbedConfig, PseudomaskConfig, TeacherConfig
 from omnicost.pipeline.proposals import Detections
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.job import Job
+from omnicost.pipeline.pseudomask.rows import Job
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
-from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
-from omnicost.pipeline.student.step import train_step
+from omnicost.pipeline.student.step import build_optimizer, build_scaler, train_step
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.progress import silent

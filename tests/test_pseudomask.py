@@ -22,15 +22,15 @@ from omnicost.pipeline.config import (
     EmbedConfig,
     PseudomaskConfig,
     RefineConfig,
+    SelectConfig,
     TeacherConfig,
 )
 from omnicost.pipeline.detect import write_proposals
 from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.proposals import Detections, Proposals, select
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.generate import Job
 from omnicost.pipeline.pseudomask.routes import route_of
-from omnicost.pipeline.pseudomask.rows import boxes_of
+from omnicost.pipeline.pseudomask.rows import Job, boxes_of
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
@@ -415,6 +415,14 @@ def test_threads_change_nothing(world: dict, tmp_path: Path) -> None:
             run(world, jobs, tmp_path / f"w{name}", config=config, embeddings=cached)
             made.append([(each.out / pseudomask.MASKS).read_bytes() for each in jobs])
         assert made[0] == made[1]
+
+
+def test_a_job_is_named_once(world: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name covers the list of its images, so it is not made anew for each of them."""
+    named, identity = [], SelectConfig.identity
+    monkeypatch.setattr(SelectConfig, "identity", lambda self: named.append(self) or identity(self))
+    run(world, [job(world, BOX, tmp_path / "o")], tmp_path / "w")
+    assert len(named) == 1
 
 
 def test_blocks_of_large_pictures_are_cut_by_pixels() -> None:

@@ -20,8 +20,8 @@ from omnicost.pipeline.student import data as student_data
 from omnicost.pipeline.student import train as student
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import PseudoLabels, StepBatches, TrainingSet, World
-from omnicost.pipeline.student.optimizer import build_optimizer
 from omnicost.pipeline.student.score_files import SCORES, scores_in
+from omnicost.pipeline.student.step import build_optimizer
 
 MASK = AnnotationType.MASK.strength
 NO_PSEUDO = student_data.read_pseudo_labels([])

@@ -10,7 +10,7 @@ from omnicost.errors import InputError
 from omnicost.models.students.mask2former import Mask2FormerStudent
 from omnicost.models.students.settings import Mask2FormerSettings, MaskRCNNSettings
 from omnicost.pipeline.student.config import ScheduleConfig, StudentConfig
-from omnicost.pipeline.student.optimizer import build_optimizer
+from omnicost.pipeline.student.step import build_optimizer
 
 PUBLISHED = {
     name: StudentConfig.preset(f"{name}/published") for name in ("coco", "ade20k", "cityscapes")

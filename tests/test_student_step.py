@@ -23,8 +23,7 @@ from omnicost.pipeline.student.data import (
     World,
     read_pseudo_labels,
 )
-from omnicost.pipeline.student.optimizer import build_optimizer
-from omnicost.pipeline.student.step import Skips, StepEnd, train_step
+from omnicost.pipeline.student.step import Skips, StepEnd, build_optimizer, train_step
 from omnicost.progress import silent
 
 MASK = AnnotationType.MASK.strength

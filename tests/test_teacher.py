@@ -229,9 +229,7 @@ def test_another_sam_s_teacher_is_refused(world: dict, tmp_path: Path) -> None:
 
 def lessons(world: dict, labelled: list[int] | range = range(8), **changes) -> Lessons:
     config = SMALL.model_copy(update=changes)
-    return Lessons(
-        world["dataset"], labelled, world["embeddings"], config, AWARE, Frame(64), seed=0
-    )
+    return Lessons(labelled, world["embeddings"], config, AWARE, Frame(64), seed=0)
 
 
 def test_every_image_is_seen_once_an_epoch(world: dict) -> None:

@@ -66,8 +66,8 @@ def _steps(
 ) -> list[float]:
     kind = TeacherKind("box", False)
     config = TeacherConfig(batch_images=batch)
-    lessons = Lessons(dataset, range(len(dataset)), embeddings, config, kind, model.frame, seed=0)
-    teacher = Teacher(build_model(model, kind, None), kind, True, None)
+    lessons = Lessons(range(len(dataset)), embeddings, config, kind, model.frame, seed=0)
+    teacher = Teacher(build_model(model, None), kind, True, None)
     trainer = Trainer(teacher, lessons, config, root, "cpu")
     seconds = []
     for step in range(steps + 1):

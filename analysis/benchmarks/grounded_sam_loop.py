@@ -27,7 +27,7 @@ from omnicost.data import Dataset
 from omnicost.models.teachers.teacher import load_promptable
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.pseudomask.rows import Job
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
 

@@ -31,7 +31,7 @@ from omnicost.data import Dataset, rle
 from omnicost.pipeline import embed
 from omnicost.pipeline.config import EmbedConfig, PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.job import Job
+from omnicost.pipeline.pseudomask.rows import Job
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
 SIDE, MASKS = 480, 20  # of the pass

@@ -24,7 +24,7 @@ from omnicost.annotation import PAPER_TYPES
 from omnicost.data import Dataset
 from omnicost.pipeline.config import PseudomaskConfig
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.generate import Job
+from omnicost.pipeline.pseudomask.rows import Job
 from omnicost.pipeline.recipe import Recipe
 
 SHARES = ("0%", "1%", "10%")

@@ -30,8 +30,7 @@ from omnicost.pipeline.student.data import (
     loader,
     read_pseudo_labels,
 )
-from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
-from omnicost.pipeline.student.step import train_step
+from omnicost.pipeline.student.step import build_optimizer, build_scaler, train_step
 from omnicost.pipeline.student.train import build_student
 from omnicost.progress import waited_seconds
 

@@ -94,7 +94,7 @@ class Bench:
 
         teacher = train.load_teacher(folder, self.sam, features)
         cache = Embeddings([self.val_cache], self.val, lambda: self.encoder)
-        return judge(teacher, self.val, range(len(self.val)), cache), teacher.tuned
+        return judge(teacher, range(len(self.val)), cache), teacher.tuned
 
     def released(self, prompts: str) -> Judged:
         """The released weights on the held-out pictures, judged once for all shares and seeds.

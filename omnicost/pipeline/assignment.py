@@ -21,7 +21,7 @@ from omnicost.data import Dataset
 from omnicost.data.exports.merged import PseudoMasks, read_pseudomasks
 from omnicost.data.splits import ASSIGNMENT, assign, permutation
 from omnicost.data.weak import GIVEN
-from omnicost.files import whole_file
+from omnicost.files import write_text
 
 VERSION = 1  # raise when the same parameters give another output
 _MASK: Final = AnnotationType.MASK.strength
@@ -53,8 +53,7 @@ def run(dataset: Dataset, policy: Policy, seed: int, pseudomasks: Path, *, out: 
         "seconds_of_a_draw": budget,
         "masks_of_a_draw": int((strengths == _MASK).sum()),
     }
-    with whole_file(out / ASSIGNMENT) as path:
-        path.write_text(json.dumps(told) + "\n")
+    write_text(out / ASSIGNMENT, json.dumps(told) + "\n")
 
 
 def by_gain_per_second(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from omnicost.files import whole_file
+from omnicost.files import whole_file, write_text
 from omnicost.pipeline.config import Precision
 from omnicost.progress import Item, fed
 
@@ -88,6 +89,11 @@ def _in_threads(
 def batches(items: list[Item], size: int) -> list[list[Item]]:
     """The items in lists of ``size``, the last possibly shorter."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures as JSON; NaN is refused."""
+    write_text(path, json.dumps(figures, indent=1, allow_nan=False) + "\n")
 
 
 def join_parts(parts: Sequence[Path], path: Path) -> None:

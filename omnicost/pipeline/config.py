@@ -19,11 +19,7 @@ Attention = Literal["eager", "sdpa"]
 NO_START: Final = "none"
 
 
-class Config(Params):
-    """Base of all settings: frozen, unknown keys refused."""
-
-
-class ModelSpecs(Config):
+class ModelSpecs(Params):
     """Which weights: a hub id, a folder, an official ``.pth`` file or ``tiny``.
 
     `student` names a whole trained student to start from, in transformers' format or a finished
@@ -38,7 +34,7 @@ class ModelSpecs(Config):
     student: str = NO_START
 
 
-class EmbedConfig(Config):
+class EmbedConfig(Params):
     """The frozen image encoder's pass over the images, and its cache."""
 
     precision: Precision = "fp32"  # of the encoder; the cache itself is fp16
@@ -46,9 +42,8 @@ class EmbedConfig(Config):
     compile: bool = False
     channels_last: bool = runtime_field(default=False)
     batch_images: int = Field(default=4, ge=1)
-    limit_gigabytes: float = runtime_field(
-        default=50.0, ge=0
-    )  # what does not fit is encoded in passing
+    # What does not fit is encoded in passing.
+    limit_gigabytes: float = runtime_field(default=50.0, ge=0)
     shard_images: int = runtime_field(default=256, ge=1)
     # Threads that decode pictures; None: one fewer than the stage has (`resources.*.threads`).
     workers: int | None = runtime_field(default=None, ge=0)
@@ -57,7 +52,7 @@ class EmbedConfig(Config):
 DEFAULT_EMBED: Final = EmbedConfig()
 
 
-class ProposalConfig(Config):
+class ProposalConfig(Params):
     """GroundingDINO's proposals."""
 
     score: Literal["max", "mean"] = "max"  # of a class, over its tokens
@@ -67,7 +62,7 @@ class ProposalConfig(Config):
     workers: int | None = runtime_field(default=None, ge=0)
 
 
-class SelectConfig(Config):
+class SelectConfig(Params):
     """Which proposals become prompts; applied when they are used, so nothing is detected anew."""
 
     threshold: float = Field(default=0.3, ge=0, le=1)  # confidence of a prompt (none, class)
@@ -101,16 +96,15 @@ class DetectConfig(ProposalConfig, SelectConfig):
         return self
 
 
-class TeacherConfig(Config):
+class TeacherConfig(Params):
     """Fine-tuning of SAM's prompt encoder and mask decoder (§4.1 of the paper)."""
 
     tune: bool = True  # False: the released weights whatever is labelled (Table 4)
     class_aware: Literal["paper", "always", "never"] = "paper"  # paper: all but box + class
     steps: int = Field(default=36_874, ge=0)
     batch_images: int = Field(default=32, ge=1)
-    prompts_per_step: int = Field(
-        default=256, ge=1
-    )  # cap; a random subset of the batch's instances
+    # At most; a random subset of the batch's instances.
+    prompts_per_step: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=1e-5, gt=0)
     late_learning_rate: float = Field(default=1e-6, gt=0)
     late_step: int = Field(default=27_655, ge=0)  # first step at the late rate
@@ -128,9 +122,8 @@ class TeacherConfig(Config):
     importance: float = Field(default=0.75, ge=0, le=1)  # Mask2Former
     class_prompt: str = "{}"  # what the text encoder reads, {} standing for the class name
     precision: Precision = "fp32"
-    decode_prompts: int | None = Field(
-        default=None, ge=1
-    )  # prompts decoded at once; None: by device
+    # Prompts decoded at once; None: by device.
+    decode_prompts: int | None = Field(default=None, ge=1)
     # Threads that read the next batches; None: one fewer than the stage has, and at least one.
     workers: int | None = runtime_field(default=None, ge=0)
     validation_images: int = runtime_field(default=64, ge=0)
@@ -142,7 +135,7 @@ class TeacherConfig(Config):
 DEFAULT_TEACHER: Final = TeacherConfig()
 
 
-class RefineConfig(Config):
+class RefineConfig(Params):
     """Algorithm 1."""
 
     enabled: bool = True  # False: P-SAM's masks as they are (Table 5, column Point)
@@ -154,7 +147,7 @@ class RefineConfig(Config):
 DEFAULT_REFINE: Final = RefineConfig()
 
 
-class PseudomaskConfig(Config):
+class PseudomaskConfig(Params):
     """From prompts to masks."""
 
     precision: Precision = "fp32"

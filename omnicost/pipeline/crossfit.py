@@ -7,7 +7,6 @@ these have: what is measured here is a little too low.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,15 +18,9 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
 from omnicost.data.seeding import generator
 from omnicost.data.weak import GIVEN
-from omnicost.files import whole_file
 from omnicost.pipeline.calibration import CALIBRATION, fit
-from omnicost.pipeline.mask_quality import (
-    Found,
-    Table,
-    found_in,
-    instance_ious,
-    match_detections,
-)
+from omnicost.pipeline.compute import write_figures
+from omnicost.pipeline.mask_quality import Found, Table, found_in, instance_ious, match_detections
 from omnicost.progress import Progress, silent
 
 VERSION = 2  # raise when the same parameters give another output
@@ -88,9 +81,7 @@ def run(
         report: told of the images done.
     """
     checked = list(_checked(dataset, annotation, masked, pseudomasks, report))
-    with whole_file(out / CALIBRATION) as path:
-        told = {"annotation": str(annotation), **figures(checked)}
-        path.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
+    write_figures(out / CALIBRATION, {"annotation": str(annotation), **figures(checked)})
 
 
 def figures(checked: Sequence[Checked]) -> dict[str, Any]:
@@ -100,27 +91,26 @@ def figures(checked: Sequence[Checked]) -> dict[str, Any]:
         for name in ("scores", "expected")
     )
     worst = sorted(checked, key=lambda each: (-each.miss, each.image_id))
-    counts = np.array([[e.hits, e.masks, e.instances] for e in checked], float).reshape(-1, 3)
-    ious = np.array([[e.ious.sum(), len(e.ious)] for e in checked], float).reshape(-1, 2)
     return {
         "images": len(checked),
-        "instances": int(counts[:, 2].sum()),
-        "masks": int(counts[:, 1].sum()),
-        "f1": _interval(counts, lambda sums: (2 * sums[0], sums[1] + sums[2])),
-        "miou": _interval(ious, lambda sums: (sums[0], sums[1])),
+        "instances": sum(each.instances for each in checked),
+        "masks": sum(each.masks for each in checked),
+        "f1": _interval([(2 * each.hits, each.masks + each.instances) for each in checked]),
+        "miou": _interval([(each.ious.sum(), len(each.ious)) for each in checked]),
         "pairs": len(scores),
         "calibration": fit(scores, expected),
         "worst": [each.image_id for each in worst if each.miss > 0 and each.masks],
     }
 
 
-def _interval(parts: np.ndarray, ratio: Any) -> dict[str, float] | None:
-    """A ratio of sums over the images, in percent, and its 80% bootstrap interval over them."""
-    top, bottom = ratio(parts.sum(axis=0))
+def _interval(ratios: Sequence[tuple[float, float]]) -> dict[str, float] | None:
+    """The ratio of the images' sums, in percent, and its 80% bootstrap interval over them."""
+    parts = np.array(ratios, float).reshape(-1, 2)
+    top, bottom = parts.sum(axis=0)
     if not bottom:
         return None
     rng = generator("crossfit interval", len(parts))
-    drawn = [ratio(parts[rng.integers(len(parts), size=len(parts))].sum(0)) for _ in range(DRAWS)]
+    drawn = [parts[rng.integers(len(parts), size=len(parts))].sum(0) for _ in range(DRAWS)]
     values = [100 * over / under for over, under in drawn if under]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     return {"value": 100 * top / bottom, "low": low, "high": high}

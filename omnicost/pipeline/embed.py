@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,6 @@ class ImageEncoder:
             model.image_encoder.to(memory_format=torch.channels_last)
         if config.compile:
             model.image_encoder.compile()
-
-    @classmethod
-    def load(cls, spec: str, config: EmbedConfig, device: str = "cpu") -> ImageEncoder:
-        """The encoder of a model's spec."""
-        return cls(load_promptable(spec, device, config.attention), config, device)
 
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """``(B, 3, side, side)`` input from ``(H, W, 3) uint8`` pictures."""
@@ -94,7 +89,7 @@ class Embeddings:
             for number, images in enumerate(batches(index["images"], index["shard_images"])):
                 shard = _shard_path(folder, number)
                 self._places |= {image: (shard, row) for row, image in enumerate(images)}
-        self._shard = lru_cache(OPEN_SHARDS)(_open_shard)
+        self._shard = lru_cache(OPEN_SHARDS)(partial(np.load, mmap_mode="r", allow_pickle=False))
 
     @cached_property
     def encoder(self) -> ImageEncoder:
@@ -165,7 +160,7 @@ def run(
             whose head is what is labelled first.
         portion: of that order.
     """
-    encoder = ImageEncoder.load(sam, config, device)
+    encoder = ImageEncoder(load_promptable(sam, device, config.attention), config, device)
     chosen = _chosen(dataset, order, portion, encoder, config)
     index = {
         "dataset": dataset.fingerprint,
@@ -241,10 +236,6 @@ def _write_shard(
             report(done + row, total, {"images_per_second": round(rate, 3)})
         shard.flush()
         del shard
-
-
-def _open_shard(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _shard_path(folder: Path, number: int) -> Path:

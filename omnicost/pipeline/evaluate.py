@@ -8,7 +8,6 @@ that matches none by the area of its mask.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from omnicost.data import Dataset, SizeBounds
-from omnicost.files import whole_file
 from omnicost.models.students.student import LazyPrediction, Prediction, load
-from omnicost.pipeline.compute import ahead, behind, workers_of
+from omnicost.pipeline.compute import ahead, behind, workers_of, write_figures
 from omnicost.progress import Progress
 
 VERSION = 1  # raise when the same parameters give another output
@@ -32,14 +30,7 @@ MOST_DETECTIONS = (1, 10, 100)  # an image, as COCO
 ENCODERS = 1  # threads that encode masks: one is faster than any device that draws them
 
 
-def run(
-    dataset: Dataset,
-    student: Path,
-    *,
-    out: Path,
-    device: str,
-    report: Progress,
-) -> None:
+def run(dataset: Dataset, student: Path, *, out: Path, device: str, report: Progress) -> None:
     """Score a trained student on a split and write `metrics.json` into `out`.
 
     Args:
@@ -49,14 +40,8 @@ def run(
         device: such as ``cpu``.
         report: told of the images done.
     """
-    metrics = coco_metrics(dataset, predict(dataset, student, device, report))
-    write_metrics(out, metrics)
-
-
-def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    """Write figures as `metrics.json`; NaN is refused."""
-    with whole_file(out / METRICS) as path:
-        path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    found = predict(dataset, student, device, report)
+    write_figures(out / METRICS, coco_metrics(dataset, found))
 
 
 def predict(

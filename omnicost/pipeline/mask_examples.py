@@ -54,21 +54,9 @@ def examples(
     found = Detections(detections) if detections else None
     chosen = _chosen(shown.image_ids, image_ids, images, seed, after)
     return [
-        _example(dataset, image_id, shown, earlier, found, min_score)._replace(
-            without_mask=_without_mask(dataset, image_id, shown, noise, label_seed)
-        )
+        _example(dataset, image_id, shown, earlier, found, min_score, noise, label_seed)
         for image_id in chosen
     ]
-
-
-def _without_mask(
-    dataset: Dataset, image_id: int, shown: Table, noise: AnnotatorNoise, seed: int
-) -> tuple[str, ...]:
-    """Classes of the labels that no mask was drawn for."""
-    rows = shown.rows(image_id)
-    annotation, drawn = AnnotationType(rows[0]["source"]), {row["annotation_id"] for row in rows}
-    found = unmasked(dataset, dataset.index_of(image_id), annotation, drawn, noise, seed)
-    return tuple(each.class_name for each in found)
 
 
 def _chosen(
@@ -92,6 +80,8 @@ def _example(
     before: Table | None,
     detections: Detections | None,
     min_score: float,
+    noise: AnnotatorNoise,
+    label_seed: int,
 ) -> MaskExample:
     index = dataset.index_of(image_id)
     rows, truth = after.rows(image_id), dataset.instances(index)
@@ -100,6 +90,8 @@ def _example(
     if detections is not None:
         proposals = detections.of(image_id)
         detected = proposals.boxes[proposals.scores >= min_score]
+    drawn = {row["annotation_id"] for row in rows}
+    missing = unmasked(dataset, index, AnnotationType(annotation), drawn, noise, label_seed)
     tags = sorted({dataset.class_names[place] for place in truth.class_indices.tolist()})
     labelled = [row for row in rows if row["annotation_id"] >= 0]
     points, boxes = _labels(annotation, labelled)
@@ -118,6 +110,7 @@ def _example(
         prompt_boxes=_stacked(rows, "prompt_box"),
         before=None if before is None else _drawn(before.rows(image_id), truth.size),
         after=_drawn(rows, truth.size),
+        without_mask=tuple(each.class_name for each in missing),
     )
 
 

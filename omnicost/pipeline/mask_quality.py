@@ -15,16 +15,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from pycocotools import mask as mask_api
 
-from omnicost.data import Dataset, Instances, SizeBounds
+from omnicost.data import Dataset, Instances
 from omnicost.data.weak import GIVEN
-from omnicost.pipeline.evaluate import write_metrics
+from omnicost.pipeline.compute import write_figures
+from omnicost.pipeline.evaluate import METRICS, SIZES
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.progress import Progress, silent
 from omnicost.results import f1_percent
 
 VERSION = 2  # raise when the same parameters give another output
 MATCH_IOU: Final = 0.5
-SIZES: Final = ("S", "M", "L")
 _COLUMNS: Final = ["image_id", "annotation_id", "class_index", "score", "source", "rle"]
 
 
@@ -65,7 +65,7 @@ def run(
         out: folder to write into.
         report: told of the images done.
     """
-    write_metrics(out, quality(dataset, strengths, pseudomasks, report))
+    write_figures(out / METRICS, quality(dataset, strengths, pseudomasks, report))
 
 
 def quality(
@@ -176,7 +176,7 @@ def _together(tallies: Sequence[Tally]) -> Tally:
 
 
 def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
-    sizes = _size_of(tally.areas, dataset.size_bounds)
+    sizes = np.searchsorted(np.array(dataset.size_bounds), tally.areas, side="right")
     return {
         name: _percent(tally.values),
         **{
@@ -188,11 +188,6 @@ def _summary(name: str, tally: Tally, dataset: Dataset) -> dict[str, Any]:
             for place, class_name in enumerate(dataset.class_names)
         },
     }
-
-
-def _size_of(areas: np.ndarray, bounds: SizeBounds) -> np.ndarray:
-    """0 for small, 1 for medium, 2 for large."""
-    return np.searchsorted(np.array(bounds), areas, side="right")
 
 
 def _percent(values: np.ndarray) -> float | None:
@@ -228,8 +223,15 @@ class Table:
 
     def found(self, index: int, source: str) -> Found:
         """The masks of one image and source, best first."""
-        rows = self.rows(int(self._dataset.image_ids[index]))
-        return _found(rows, source, self._dataset.sizes[index].tolist())
+        image_id, size = int(self._dataset.image_ids[index]), self._dataset.sizes[index].tolist()
+        rows = [row for row in self.rows(image_id) if row["source"] == source]
+        rows.sort(key=lambda row: -float(row["score"]))
+        return Found(
+            np.array([row["annotation_id"] for row in rows], np.int64),
+            np.array([row["class_index"] for row in rows], np.int64),
+            tuple({"size": size, "counts": row["rle"]} for row in rows),
+            np.array([row["score"] for row in rows], float),
+        )
 
     @property
     def image_ids(self) -> np.ndarray:
@@ -247,16 +249,3 @@ class Table:
 
     def _read_group(self, number: int) -> Any:
         return self._file.read_row_group(number, self._columns)
-
-
-def _found(rows: Sequence[dict[str, Any]], source: str, size: list[int]) -> Found:
-    """The rows of a source, by score."""
-    rows = sorted(
-        (row for row in rows if row["source"] == source), key=lambda row: -float(row["score"])
-    )
-    return Found(
-        np.array([row["annotation_id"] for row in rows], np.int64),
-        np.array([row["class_index"] for row in rows], np.int64),
-        tuple({"size": size, "counts": row["rle"]} for row in rows),
-        np.array([row["score"] for row in rows], float),
-    )

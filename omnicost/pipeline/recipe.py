@@ -8,10 +8,9 @@ from pydantic import model_validator
 
 from omnicost.annotation import AnnotationType
 from omnicost.data.weak import PERFECT, AnnotatorNoise
-from omnicost.engine.params import added_field
+from omnicost.engine.params import Params, added_field
 from omnicost.pipeline.config import (
     NO_START,
-    Config,
     DetectConfig,
     EmbedConfig,
     ModelSpecs,
@@ -24,7 +23,7 @@ from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.teacher.kinds import TeacherKind
 
 
-class Recipe(Config):
+class Recipe(Params):
     """Models and settings of every step; defaults are the paper's, or ours where it is silent."""
 
     models: ModelSpecs = ModelSpecs()

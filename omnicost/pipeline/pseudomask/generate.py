@@ -16,23 +16,31 @@ table that `read` gives has a row for each mask:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError
 from omnicost.files import whole_file
-from omnicost.models.teachers.teacher import load_promptable
+from omnicost.models.teachers.teacher import Promptable, load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import ahead, behind, float32_products, join_parts, workers_of
 from omnicost.pipeline.config import DEFAULT_EMBED, EmbedConfig, PseudomaskConfig
-from omnicost.pipeline.embed import Arrays, Embeddings, ImageEncoder
+from omnicost.pipeline.embed import Embeddings, ImageEncoder
 from omnicost.pipeline.proposals import Detections
-from omnicost.pipeline.pseudomask.job import Job
-from omnicost.pipeline.pseudomask.rows import Annotator, DrawnMasks, MaskRow, Prompted, to_table
+from omnicost.pipeline.pseudomask.rows import (
+    Annotator,
+    DrawnMasks,
+    Job,
+    MaskRow,
+    Prompted,
+    ReadEmbedding,
+    to_table,
+)
 from omnicost.pipeline.teacher.prompting import Teacher
 from omnicost.pipeline.teacher.train import load_teacher
 from omnicost.progress import Progress, silent
@@ -46,8 +54,6 @@ VERSION = 2  # raise when the same parameters give another output
 MASKS = "pseudomasks.parquet"
 BLOCK_PIXELS = 1 << 26  # of a block's pictures: their masks, a byte a pixel each, lie in memory
 READERS, ENCODERS = 2, 1  # most threads of each: blocks of embeddings fill memory
-
-__all__ = ["MASKS", "Job", "open_table", "read", "run"]
 
 
 def run(
@@ -80,8 +86,10 @@ def run(
         device: a torch device.
         report: told of the images done, a picture of several jobs counted once for each.
     """
-    shared = _Shared(dataset, sam, text, embeddings, embed, device)
-    annotators = {job.identity: shared.annotator(job, config) for job in jobs}
+    model = load_promptable(sam, device, embed.attention)
+    encoder = ImageEncoder(model, embed, device)
+    cached = Embeddings(embeddings, dataset, lambda: encoder)
+    annotators = _annotators(dataset, model, text, config, jobs, device)
     # A part's number says which images it has only beside the number of images of a part.
     scratch = f"by-{config.part_images}"
     folders = {job.identity: (job.work or work) / job.identity / scratch for job in jobs}
@@ -94,7 +102,7 @@ def run(
             if not _part_path(folders[name], number).exists()
         }
         with float32_products(config.precision):
-            rows = _Pass(todo, annotators, shared, config).rows()
+            rows = _Pass(todo, annotators, cached, config).rows()
         for name, found in rows.items():
             _save(_part_path(folders[name], number), found)
         done += sum(map(len, waiting.values()))
@@ -130,50 +138,31 @@ def open_table(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-class _Shared:
-    """What several jobs have in common is loaded once."""
+def _annotators(
+    dataset: Dataset,
+    sam: Promptable,
+    text: str,
+    config: PseudomaskConfig,
+    jobs: Sequence[Job],
+    device: str,
+) -> dict[str, Annotator]:
+    """All that the jobs need, checked before the first image; what several share is loaded once."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        sam: str,
-        text: str,
-        embeddings: Sequence[Path],
-        embed: EmbedConfig,
-        device: str,
-    ) -> None:
-        self.dataset = dataset
-        self.text = text
-        self.device = device
-        self.sam = load_promptable(sam, device, embed.attention)
-        encoder = ImageEncoder(self.sam, embed, device)
-        self.embeddings = Embeddings(embeddings, dataset, lambda: encoder)
-        self._teachers: dict[Path, Teacher] = {}
-        self._detections: dict[tuple[Path, ...], Detections] = {}
-        self._features: dict[str, torch.Tensor] = {}
+    @cache
+    def class_text(template: str) -> torch.Tensor:
+        return load_text_encoder(text, device).encode(dataset.class_names, template)
 
-    def annotator(self, job: Job, config: PseudomaskConfig) -> Annotator:
-        """Everything that a job needs, checked before the first image."""
-        found = self.detections(tuple(job.detections)) if job.detections else None
-        teachers = {role: self.teacher(path) for role, path in job.teachers.items()}
-        return Annotator(self.dataset, job, teachers, found, config, self.device)
+    @cache
+    def teacher(folder: Path) -> Teacher:
+        return load_teacher(folder, sam, class_text, device)
 
-    def teacher(self, folder: Path) -> Teacher:
-        if folder not in self._teachers:
-            teacher = load_teacher(folder, self.sam, self.features, self.device)
-            self._teachers[folder] = teacher
-        return self._teachers[folder]
-
-    def detections(self, folders: tuple[Path, ...]) -> Detections:
-        if folders not in self._detections:
-            self._detections[folders] = Detections(folders)
-        return self._detections[folders]
-
-    def features(self, template: str) -> torch.Tensor:
-        if template not in self._features:
-            encoder = load_text_encoder(self.text, self.device)
-            self._features[template] = encoder.encode(self.dataset.class_names, template)
-        return self._features[template]
+    detections = cache(Detections)
+    annotators = {}
+    for job in jobs:
+        found = detections(tuple(job.detections)) if job.detections else None
+        teachers = {role: teacher(folder) for role, folder in job.teachers.items()}
+        annotators[job.identity] = Annotator(dataset, job, teachers, found, config, device)
+    return annotators
 
 
 def _parts(jobs: Sequence[Job], size: int) -> Iterator[tuple[int, dict[str, list[int]]]]:
@@ -184,6 +173,13 @@ def _parts(jobs: Sequence[Job], size: int) -> Iterator[tuple[int, dict[str, list
         for index in sorted(int(each) for each in job.images):
             stretches.setdefault(index // size, {}).setdefault(job.identity, []).append(index)
     yield from sorted(stretches.items())
+
+
+class _Block(NamedTuple):
+    """Neighbouring images: what each job asks about them, and their embeddings."""
+
+    prompted: Mapping[str, Sequence[Prompted]]
+    embedding: ReadEmbedding  # one that is not cached is encoded when it is first asked for
 
 
 class _Pass:
@@ -198,13 +194,13 @@ class _Pass:
         self,
         todo: Mapping[str, Sequence[int]],
         annotators: Mapping[str, Annotator],
-        shared: _Shared,
+        embeddings: Embeddings,
         config: PseudomaskConfig,
     ) -> None:
         self.todo = {name: set(images) for name, images in todo.items()}
         self.annotators = annotators
-        self.embeddings = shared.embeddings
-        self.block_of = blocks_of(shared.dataset.sizes, config.images_per_block)
+        self.embeddings = embeddings
+        self.block_of = blocks_of(embeddings.dataset.sizes, config.images_per_block)
         self.workers = workers_of(config.workers)
 
     def rows(self) -> dict[str, list[MaskRow]]:
@@ -225,46 +221,32 @@ class _Pass:
 
     def _read(self, block: list[int]) -> _Block:
         own = {name: [i for i in block if i in images] for name, images in self.todo.items()}
-        prompts = {
+        prompted = {
             name: [self.annotators[name].prompts(index) for index in images]
             for name, images in own.items()
             if images
         }
-        return _Block(prompts, self.embeddings)
+        asked = {each.image for some in prompted.values() for each in some if each.is_asked}
+        ready = {index: self.embeddings.ready(index) for index in sorted(asked)}
+        return _Block(prompted, cache(lambda index: ready.pop(index)()))
 
     def _encoded(self, one: tuple[str, list[DrawnMasks]]) -> tuple[str, list[MaskRow]]:
         name, drawn = one
         return name, self.annotators[name].rows(drawn)
 
 
-def blocks_of(sizes: np.ndarray, images: int, pixels: int = BLOCK_PIXELS) -> list[tuple[int, int]]:
+def blocks_of(sizes: np.ndarray, images: int) -> list[tuple[int, int]]:
     """The block of each image of a data set, cut by count and, where pictures are large, by pixels.
 
     Args:
         sizes: ``(I, 2)`` height and width.
-        images: most in a block.
-        pixels: after which the next image starts another.
+        images: most in a block; after `BLOCK_PIXELS` the next image starts another, too.
     """
     areas = sizes.astype(np.int64).prod(1)
     before = np.cumsum(areas) - areas
     stretch = np.arange(len(areas)) // images
-    parts = (before - before[stretch * images]) // pixels
+    parts = (before - before[stretch * images]) // BLOCK_PIXELS
     return list(zip(stretch.tolist(), parts.tolist(), strict=True))
-
-
-class _Block:
-    """Neighbouring images: what each job asks about them, and their embeddings."""
-
-    def __init__(self, prompted: Mapping[str, Sequence[Prompted]], embeddings: Embeddings) -> None:
-        self.prompted = prompted
-        asked = {each.image for some in prompted.values() for each in some if each.is_asked}
-        self._ready = {index: embeddings.ready(index) for index in sorted(asked)}
-
-    def embedding(self, index: int) -> Arrays:
-        """Of an image; one that is not cached is encoded when it is first asked for."""
-        found = self._ready[index]()
-        self._ready[index] = lambda: found
-        return found
 
 
 def _part_path(folder: Path, number: int) -> Path:

@@ -1,8 +1,13 @@
-"""From weak labels to masks on a block of images, for each annotation type (§3.2-3.5)."""
+"""A job, and its masks on a block of images: weak labels to prompts to rows (§3.2-3.5)."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,13 +17,19 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, weak_label
 from omnicost.data.exports.regions import HUMAN
 from omnicost.data.rle import encode
+from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.errors import InputError
-from omnicost.pipeline.config import PseudomaskConfig
+from omnicost.pipeline.config import (
+    DEFAULT_REFINE,
+    DEFAULT_SELECT,
+    PseudomaskConfig,
+    RefineConfig,
+    SelectConfig,
+)
 from omnicost.pipeline.embed import Arrays
 from omnicost.pipeline.proposals import Detections, Proposals, select
-from omnicost.pipeline.pseudomask.job import Job
 from omnicost.pipeline.pseudomask.refine import merge_boxes
-from omnicost.pipeline.pseudomask.routes import Route, route_of
+from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.teacher.prompting import Answer, Asked, Teacher, answer
 
 if TYPE_CHECKING:
@@ -26,6 +37,50 @@ if TYPE_CHECKING:
 
 ReadEmbedding = Callable[[int], Arrays]
 _NOTHING = Answer(np.zeros((0, 1, 1), bool), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One annotation type on some images.
+
+    Args:
+        annotation: what is labelled; ``mask`` writes the ground truth.
+        images: indices of the images.
+        out: folder of the artefact.
+        teachers: folders of the teacher step by role, as `Recipe.teachers` names them.
+        detections: folders of the detect step (none, class, point).
+        detect: confidence and NMS of detections that become prompts.
+        refine: Algorithm 1.
+        noise: of the weak labels.
+        seed: of the weak labels.
+        work: scratch of its own, kept over restarts; the pass's if None.
+    """
+
+    annotation: AnnotationType
+    images: Sequence[int]
+    out: Path
+    teachers: Mapping[str, Path] = field(default_factory=dict)
+    detections: Sequence[Path] = ()
+    detect: SelectConfig = DEFAULT_SELECT
+    refine: RefineConfig = DEFAULT_REFINE
+    noise: AnnotatorNoise = PERFECT
+    seed: int = 0
+    work: Path | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """Names the job's scratch folder: the same job after a restart finds its parts again."""
+        told = {
+            "annotation": self.annotation,
+            "images": [int(index) for index in self.images],
+            "teachers": {role: str(path) for role, path in self.teachers.items()},
+            "detections": [str(folder) for folder in self.detections],
+            "detect": self.detect.identity(),
+            "refine": self.refine.identity(),
+            "noise": self.noise.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class MaskRow(NamedTuple):
@@ -51,7 +106,7 @@ class Prompted(NamedTuple):
     image: int  # index
     annotation_ids: np.ndarray  # (P,) int64
     class_indices: np.ndarray  # (P,) int64
-    scores: np.ndarray | None  # (P,) float32; None to take the decoder's IoU estimate
+    scores: np.ndarray | None = None  # (P,) float32; None to take the decoder's IoU estimate
     points: np.ndarray | None = None  # (P, k, 2) float32
     sam_boxes: np.ndarray | None = None  # (P, 4) float32
     boxes: np.ndarray | None = None  # (P, 4) float32
@@ -99,6 +154,9 @@ class Annotator:
         self.config = config
         self.device = device
         self._detections = detections
+        is_human = job.annotation is AnnotationType.MASK
+        self._route = None if is_human else route_of(job.annotation)  # None: masks of annotators
+        self._roles = () if self._route is None else self._route.roles(job.refine)
         self._check()
 
     def draw(self, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[DrawnMasks]:
@@ -106,139 +164,85 @@ class Annotator:
         answers = [_NOTHING for _ in prompted]
         for place, role in enumerate(self._roles):
             if place:
-                prompted = [
-                    self._merged(asked, boxes_of(answered.masks, asked.points))
-                    for asked, answered in zip(prompted, answers, strict=True)
-                ]
+                prompted = list(map(self._merged, prompted, answers))
             answers = self._answer(role, prompted, read)
         return [DrawnMasks(*each) for each in zip(prompted, answers, strict=True)]
 
     def rows(self, drawn: Sequence[DrawnMasks]) -> list[MaskRow]:
         """The masks on some images; masks that came out empty are left out."""
-        if self._is_human:
-            return [row for each in drawn for row in self._human(each.prompted.image)]
         return [row for each in drawn for row in self._rows(*each)]
 
-    def _merged(self, asked: Prompted, sam_boxes: np.ndarray) -> Prompted:
+    def _merged(self, asked: Prompted, answered: Answer) -> Prompted:
         assert asked.points is not None
-        proposals = self._proposals(asked.image)
-        merged = merge_boxes(
-            proposals, asked.points, sam_boxes, asked.class_indices, self.job.refine
-        )
+        sam_boxes = boxes_of(answered.masks, asked.points)
+        proposals, refine = self._proposals(asked.image), self.job.refine
+        merged = merge_boxes(proposals, asked.points, sam_boxes, asked.class_indices, refine)
         return asked._replace(sam_boxes=sam_boxes, boxes=merged.boxes)
 
     def prompts(self, index: int) -> Prompted:
         """What the first teacher is shown: GroundingDINO's boxes and classes, or the labels."""
-        if self._is_human:
+        if self._route is None:
             nobody = np.zeros(0, np.int64)
-            return Prompted(index, nobody, nobody, None)
+            return Prompted(index, nobody, nobody)
         if self._route.prompts_are_detections:
             found = select(self._proposals(index), self.job.detect)
             nobody = np.full(len(found.scores), -1, np.int64)
             return Prompted(index, nobody, found.class_indices, found.scores, boxes=found.boxes)
         job = self.job
         label = weak_label(self.dataset, index, job.annotation, job.noise, job.seed)
-        return Prompted(
-            index,
-            label.annotation_ids,
-            label.class_indices,
-            None,
-            points=label.points,
-            boxes=label.boxes,
-        )
+        ids, classes = label.annotation_ids, label.class_indices
+        return Prompted(index, ids, classes, points=label.points, boxes=label.boxes)
 
     def _proposals(self, index: int) -> Proposals:
         assert self._detections is not None
         return self._detections.of(int(self.dataset.image_ids[index]))
 
     def _answer(self, role: str, prompted: Sequence[Prompted], read: ReadEmbedding) -> list[Answer]:
-        """Masks of the teacher of a role."""
         asked = [self._asked(each, read) for each in prompted if each.is_asked]
-        config = self.config
-        teacher = self.teachers[role]
-        answers = iter(
-            answer(teacher, asked, self.device, config.precision, config.decode_prompts)
-            if asked
-            else []
-        )
+        teacher, config = self.teachers[role], self.config
+        found = answer(teacher, asked, self.device, config.precision, config.decode_prompts)
+        answers = iter(found)
         return [next(answers) if each.is_asked else _NOTHING for each in prompted]
 
-    def _asked(self, prompted: Prompted, read: ReadEmbedding) -> Asked:
-        height, width = self.dataset.sizes[prompted.image].tolist()
-        return Asked(
-            read(prompted.image),
-            (height, width),
-            prompted.class_indices,
-            prompted.points,
-            prompted.boxes,
-        )
+    def _asked(self, one: Prompted, read: ReadEmbedding) -> Asked:
+        height, width = self.dataset.sizes[one.image].tolist()
+        return Asked(read(one.image), (height, width), one.class_indices, one.points, one.boxes)
 
     def _rows(self, prompted: Prompted, answered: Answer) -> list[MaskRow]:
+        if self._route is None:
+            truth = self.dataset.instances(prompted.image)
+            own = Prompted(prompted.image, truth.annotation_ids, truth.class_indices)
+            return [self._row(own, n, 1.0, HUMAN, rle) for n, rle in enumerate(truth.rles)]
         scores = np.clip(answered.iou, 0, 1) if prompted.scores is None else prompted.scores
-        rles = encode(answered.masks)
+        source = self.job.annotation.value
         return [
-            self._row(
-                prompted.image,
-                int(prompted.annotation_ids[n]),
-                int(prompted.class_indices[n]),
-                float(scores[n]),
-                self.job.annotation.value,
-                rle,
-            )._replace(
-                point=_listed(prompted.points, n),
-                sam_box=_listed(prompted.sam_boxes, n),
-                prompt_box=_listed(prompted.boxes, n),
-            )
-            for n, rle in enumerate(rles)
+            self._row(prompted, n, float(scores[n]), source, rle)
+            for n, rle in enumerate(encode(answered.masks))
             if mask_api.area(rle)
         ]
 
-    def _human(self, index: int) -> list[MaskRow]:
-        truth = self.dataset.instances(index)
-        return [
-            self._row(index, int(annotation), int(class_index), 1.0, HUMAN, rle)
-            for annotation, class_index, rle in zip(
-                truth.annotation_ids, truth.class_indices, truth.rles, strict=True
-            )
-        ]
-
     def _row(
-        self,
-        index: int,
-        annotation_id: int,
-        class_index: int,
-        score: float,
-        source: str,
-        rle: dict[str, Any],
+        self, prompted: Prompted, n: int, score: float, source: str, rle: dict[str, Any]
     ) -> MaskRow:
-        x, y, width, height = mask_api.toBbox(rle).tolist()
+        x, y, across, down = mask_api.toBbox(rle).tolist()
+        height, width = rle["size"]
         return MaskRow(
-            int(self.dataset.image_ids[index]),
-            annotation_id,
-            class_index,
+            int(self.dataset.image_ids[prompted.image]),
+            int(prompted.annotation_ids[n]),
+            int(prompted.class_indices[n]),
             score,
             source,
-            [x, y, x + width, y + height],
+            [x, y, x + across, y + down],
             rle["counts"],
-            *rle["size"],
+            height,
+            width,
+            _listed(prompted.points, n),
+            _listed(prompted.sam_boxes, n),
+            _listed(prompted.boxes, n),
         )
 
-    @property
-    def _is_human(self) -> bool:
-        """Whether the masks are the annotators' own."""
-        return self.job.annotation is AnnotationType.MASK
-
-    @property
-    def _route(self) -> Route:
-        return route_of(self.job.annotation)
-
-    @property
-    def _roles(self) -> tuple[str, ...]:
-        """Of the teachers, in the order in which they are asked."""
-        return () if self._is_human else self._route.roles(self.job.refine)
-
     def _check(self) -> None:
-        if self._is_human:
+        if self._route is None:
             return
         where = f"pseudo-masks of {self.job.annotation}"
         if missing := [role for role in self._roles if role not in self.teachers]:
@@ -280,10 +284,7 @@ def to_table(rows: Sequence[MaskRow]) -> pa.Table:
             "prompt_box": four,
         }
     )
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    return pa.table(
-        [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema
-    )
+    return pa.Table.from_pylist([row._asdict() for row in rows], schema)
 
 
 def _listed(values: np.ndarray | None, row: int) -> list[float] | None:

@@ -12,26 +12,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from omnicost.annotation import AnnotationType, Policy
-from omnicost.engine.params import added_field
+from omnicost.engine.params import Params, added_field, runtime_field
 from omnicost.errors import InputError
 from omnicost.models.students.settings import Architecture, Mask2FormerSettings
-from omnicost.pipeline.config import Config, Precision, runtime_field
+from omnicost.pipeline.config import Precision
 from omnicost.pipeline.student.presets import preset_values
 from omnicost.results import PolicyField
 
 
-class OptimizerConfig(Config):
+class OptimizerConfig(Params):
     """AdamW as Mask2Former's."""
 
     learning_rate: float = Field(default=1e-4, gt=0)
-    backbone_factor: float = Field(
-        default=0.1, ge=0
-    )  # of the learning rate; 0 leaves the backbone as is
+    # Of the learning rate; 0 leaves the backbone as is.
+    backbone_factor: float = Field(default=0.1, ge=0)
     weight_decay: float = Field(default=0.05, ge=0)  # none on norms and embeddings
     clip_norm: float | None = Field(default=0.01, gt=0)  # L2 norm over the full model's gradient
 
 
-class ScheduleConfig(Config):
+class ScheduleConfig(Params):
     """How long, and at what rate."""
 
     steps: int = Field(default=368_750, ge=1)
@@ -74,7 +73,7 @@ class ScheduleConfig(Config):
         )
 
 
-class TrunkConfig(Config):
+class TrunkConfig(Params):
     """A student that all students of a card go on from: one policy's labels at the full rate."""
 
     cell: PolicyField = Policy.of({AnnotationType.NONE: 1.0})  # the cheapest
@@ -93,7 +92,7 @@ class TrunkConfig(Config):
         return f"{self.share:g} on {self.cell}"
 
 
-class AugmentConfig(Config):
+class AugmentConfig(Params):
     """Random views of a picture; all end in a crop of fixed size, padded with grey."""
 
     crop: tuple[int, int] = (1024, 1024)  # height, width
@@ -112,7 +111,7 @@ class AugmentConfig(Config):
         return self
 
 
-class StudentConfig(Config):
+class StudentConfig(Params):
     """A student: what it is, how it learns, on which views.
 
     ``preset: coco/published`` in a card stands for that recipe; other keys beside it override it.
@@ -211,12 +210,13 @@ class StudentConfig(Config):
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        # Another architecture shares no setting with the preset's: it starts from its own defaults.
-        other_kind = isinstance(value, Mapping) and value.get("kind", "") not in (
-            "",
-            dict(base.get(key) or {}).get("kind") if isinstance(base.get(key), Mapping) else "",
-        )
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) and not other_kind:
-            value = _merged(base[key], value)
+        below = base.get(key)
+        if (
+            isinstance(value, Mapping)
+            and isinstance(below, Mapping)
+            # Another architecture shares no setting with the preset's: it has its own defaults.
+            and value.get("kind", "") in ("", below.get("kind"))
+        ):
+            value = _merged(below, value)
         merged[key] = value
     return merged

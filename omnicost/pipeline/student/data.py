@@ -53,7 +53,7 @@ class PseudoLabels(NamedTuple):
 
 
 def read_pseudo_labels(
-    paths: Iterable[Path],
+    paths: Sequence[Path],
     min_score: float = 0.0,
     calibrations: Mapping[str, ScoreCalibration] | None = None,
 ) -> PseudoLabels:
@@ -64,7 +64,6 @@ def read_pseudo_labels(
         min_score: masks below it are left out.
         calibrations: by source; scores of the others stay as they are.
     """
-    paths = list(paths)
     if not paths:
         nothing = np.zeros(0)
         return PseudoLabels(nothing.astype(np.int64), nothing.astype(np.int64), nothing, ())
@@ -104,11 +103,7 @@ class TrainingSet:
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        strengths: np.ndarray,
-        pseudo: PseudoLabels,
-        config: StudentConfig,
+        self, dataset: Dataset, strengths: np.ndarray, pseudo: PseudoLabels, config: StudentConfig
     ) -> None:
         self.dataset = dataset
         self.is_real = np.asarray(strengths) == AnnotationType.MASK.strength

@@ -58,36 +58,27 @@ def _recipe(dataset: str) -> dict[str, Any]:
         return {}  # the defaults of every setting
     if dataset == "ade20k":
         return {
-            "architecture": _mask2former(test_size={"short_edge": 640, "long_edge": 2560}),
-            "augment": _short_edge_views((640, 640), _tenths(640), 2560),
+            "architecture": {
+                "kind": "mask2former",
+                "test_size": {"short_edge": 640, "long_edge": 2560},
+            },
+            "augment": _short_edge_views((640, 640), 640, 2560),
         }
     return {
-        "architecture": _mask2former(
-            freeze_batchnorm=False, test_size={"short_edge": 1024, "long_edge": 2048}
-        ),
-        "augment": _short_edge_views((512, 1024), _tenths(1024), 4096),
+        "architecture": {
+            "kind": "mask2former",
+            "freeze_batchnorm": False,
+            "test_size": {"short_edge": 1024, "long_edge": 2048},
+        },
+        "augment": _short_edge_views((512, 1024), 1024, 4096),
     }
 
 
-def _mask2former(**settings: Any) -> dict[str, Any]:
-    return {"kind": "mask2former", **settings}
-
-
-def _short_edge_views(
-    crop: tuple[int, int], edges: tuple[int, ...], long_edge: int
-) -> dict[str, Any]:
-    return {
-        "crop": crop,
-        "jitter": None,
-        "short_edges": edges,
-        "long_edge": long_edge,
-        "colour": True,
-    }
-
-
-def _tenths(size: int) -> tuple[int, ...]:
-    """0.5 to 2.0 times a size in steps of 0.1."""
-    return tuple(int(tenth * 0.1 * size) for tenth in range(5, 21))
+def _short_edge_views(crop: tuple[int, int], edge: int, long_edge: int) -> dict[str, Any]:
+    """Short edges of 0.5 to 2.0 times an edge, in steps of 0.1."""
+    edges = tuple(int(tenth * 0.1 * edge) for tenth in range(5, 21))
+    views = {"crop": crop, "jitter": None, "short_edges": edges, "long_edge": long_edge}
+    return {**views, "colour": True}
 
 
 def _tiny(steps: int, learning_rate: float) -> dict[str, Any]:

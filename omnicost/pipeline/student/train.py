@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,8 @@ from omnicost.pipeline.student.data import (
     loader,
     read_pseudo_labels,
 )
-from omnicost.pipeline.student.optimizer import build_optimizer, build_scaler
 from omnicost.pipeline.student.scoring import SCORES, Scoring
-from omnicost.pipeline.student.step import Skips, train_step
+from omnicost.pipeline.student.step import Skips, build_optimizer, build_scaler, train_step
 from omnicost.progress import Progress
 
 VERSION = 3  # raise when the same parameters give another output
@@ -253,17 +253,10 @@ def synchronise_norms(student: Student, world: World, device: str) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(student)
 
 
-class _seeded:
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
     """Draws inside come from the seed; those outside go on as if nothing had been drawn."""
-
-    def __init__(self, seed: int, device: str) -> None:
-        on_gpu = device.startswith("cuda")
-        self._fork = torch.random.fork_rng([torch.device(device)] if on_gpu else [])
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
+    on_gpu = device.startswith("cuda")
+    with torch.random.fork_rng([torch.device(device)] if on_gpu else []):
+        torch.manual_seed(seed)
+        yield

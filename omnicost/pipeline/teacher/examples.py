@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from pycocotools import mask as mask_api
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
@@ -41,9 +42,8 @@ class Lessons:
     without an instance to point at are left out.
 
     Args:
-        dataset: the training split.
         labelled: indices of the images with masks.
-        embeddings: of the images.
+        embeddings: of the training split.
         config: batch size and cap on prompts.
         kind: which prompts to make.
         frame: of the model.
@@ -52,7 +52,6 @@ class Lessons:
 
     def __init__(
         self,
-        dataset: Dataset,
         labelled: Sequence[int],
         embeddings: Embeddings,
         config: TeacherConfig,
@@ -60,13 +59,13 @@ class Lessons:
         frame: Frame,
         seed: int,
     ) -> None:
-        self.dataset = dataset
+        self.dataset = embeddings.dataset
         self.embeddings = embeddings
         self.config = config
         self.kind = kind
         self.frame = frame
         self.seed = seed
-        self.images = [int(index) for index in labelled if len(_visible(dataset, int(index)))]
+        self.images = [int(index) for index in labelled if len(_visible(self.dataset, int(index)))]
         self._order = lru_cache(2)(self._drawn_order)  # steps that threads read lie side by side
 
     def step(self, step: int) -> list[Lesson]:
@@ -137,7 +136,5 @@ def take(instances: Instances, rows: np.ndarray) -> Instances:
 
 def _visible(dataset: Dataset, index: int) -> np.ndarray:
     """``(P,)`` rows of the instances that have a pixel; crowds are left out."""
-    from pycocotools import mask as mask_api
-
     rles = dataset.instances(index).rles
     return np.flatnonzero(mask_api.area(list(rles))) if rles else np.zeros(0, np.int64)

@@ -135,4 +135,4 @@ def _masks(logits: torch.Tensor, size: tuple[int, int], frame: Frame) -> np.ndar
     elements = FULL_SIZE_ELEMENTS["cpu" if logits.device.type == "cpu" else "cuda"]
     at_once = max(1, elements // max(frame.side**2, size[0] * size[1]))
     parts = [fetch(frame.full_size_logits(low, size) > 0) for low in logits.split(at_once)]
-    return np.concatenate(parts) if parts else np.zeros((0, *size), bool)
+    return np.concatenate(parts)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from omnicost.data import Dataset, Instances, weak_label
+from omnicost.data import Instances, weak_label
 from omnicost.pipeline.compute import batches
 from omnicost.pipeline.embed import Embeddings
 from omnicost.pipeline.teacher.prompting import Asked, Teacher, answer
@@ -29,7 +29,6 @@ class Judged(NamedTuple):
 
 def judge(
     teacher: Teacher,
-    dataset: Dataset,
     images: Sequence[int],
     embeddings: Embeddings,
     device: str | torch.device = "cpu",
@@ -39,25 +38,23 @@ def judge(
 
     Args:
         teacher: prompted with ground-truth boxes, with one drawn point, or with both, as tuned.
-        dataset: with the ground truth.
         images: indices of the images.
-        embeddings: of the images.
+        embeddings: of the data set, which has the ground truth.
         device: where the teacher is.
         seed: of the points.
     """
     ious: list[np.ndarray] = [np.zeros(0)]
     ratings: list[np.ndarray] = [np.zeros(0)]
     for block in batches([int(index) for index in images], IMAGES_AT_ONCE):
-        asked = [_asked(teacher, dataset, index, embeddings, seed) for index in block]
+        asked = [_asked(teacher, index, embeddings, seed) for index in block]
         for index, answered in zip(block, answer(teacher, asked, device), strict=True):
-            ious.append(_ious(answered.masks, dataset.instances(index)))
+            ious.append(_ious(answered.masks, embeddings.dataset.instances(index)))
             ratings.append(answered.iou.astype(np.float64))
     return Judged(np.concatenate(ious), np.concatenate(ratings))
 
 
-def _asked(
-    teacher: Teacher, dataset: Dataset, index: int, embeddings: Embeddings, seed: int
-) -> Asked:
+def _asked(teacher: Teacher, index: int, embeddings: Embeddings, seed: int) -> Asked:
+    dataset = embeddings.dataset
     truth = dataset.instances(index)
     mark, box = teacher.kind.shown
     return Asked(

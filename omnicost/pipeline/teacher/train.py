@@ -14,11 +14,7 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import InputError
 from omnicost.files import whole_file
-from omnicost.models.teachers.teacher import (
-    Promptable,
-    PromptHead,
-    load_promptable,
-)
+from omnicost.models.teachers.teacher import Promptable, PromptHead, load_promptable
 from omnicost.models.text import load_text_encoder
 from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import DEFAULT_EMBED, DEFAULT_TEACHER, EmbedConfig, TeacherConfig
@@ -86,20 +82,20 @@ def run(
     cache = Embeddings(embeddings, dataset, lambda: encoder)
     parts = split(dataset, labelled, config, seed)
     config = paced(config, instances(dataset, parts.lessons))
-    lessons = Lessons(dataset, parts.lessons, cache, config, kind, model.frame, seed)
+    lessons = Lessons(parts.lessons, cache, config, kind, model.frame, seed)
     if not lessons.images:
         write_released(out, kind, config)
         return
     released, teacher = _teachers(model, dataset, text, kind, config, seed, device)
 
     def found(each: Teacher, images: Sequence[int]) -> float | None:
-        return judge(each, dataset, images, cache, device, seed).mean_iou()
+        return judge(each, images, cache, device, seed).mean_iou()
 
     if kind.is_ambiguous and config.start_token == "best":
         teacher.model.lead_with(best_token(released, lessons.images[:START_IMAGES], found))
     trainer = Trainer(teacher, lessons, config, work, device)
     if validation is not None:
-        trainer.validate_on(validation, KeptEmbeddings((), validation, lambda: encoder))
+        trainer.validation = KeptEmbeddings((), validation, lambda: encoder)
     with float32_products(config.precision):
         trainer.train(report)
     verdict = Verdict(found(released, parts.held_out), found(teacher, parts.held_out))
@@ -119,17 +115,18 @@ def _teachers(
 ) -> tuple[Teacher, Teacher]:
     """The released weights for the kind's prompts, and the teacher before its first step."""
     plain = TeacherKind(kind.prompts, class_aware=False)
-    released = Teacher(build_model(model, plain, None).to(device), plain, False, None)
-    features = _class_text(dataset, text, config, device) if kind.class_aware else None
-    head = build_model(model, kind, features, seed).to(device)
+    released = Teacher(model.head().to(device), plain, False, None)
+    features = None
+    if kind.class_aware:
+        encoder = load_text_encoder(text, device)
+        features = encoder.encode(dataset.class_names, config.class_prompt)
+    head = build_model(model, features, seed).to(device)
     return released, Teacher(head, kind, True, features)
 
 
-def build_model(
-    sam: Promptable, kind: TeacherKind, class_text: torch.Tensor | None, seed: int = 0
-) -> PromptHead:
-    """The model of a kind of teacher, before its first step."""
-    if not kind.class_aware or class_text is None:
+def build_model(sam: Promptable, class_text: torch.Tensor | None, seed: int = 0) -> PromptHead:
+    """The model of a teacher, with a class branch for that text, before its first step."""
+    if class_text is None:
         return sam.head()
     return sam.head(class_text.shape[1], derive_seed("projection", seed))
 
@@ -157,7 +154,7 @@ def load_teacher(
         kind = TeacherKind.parse(card["kind"])
         tuned = card["steps"] > 0
         features = class_text(card["class_prompt"]) if tuned and kind.class_aware else None
-        model = build_model(sam, kind, features)
+        model = build_model(sam, features)
         if tuned:
             model.load_tuned(tensors)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -165,10 +162,6 @@ def load_teacher(
             folder, f"not a teacher of this SAM ({error})", "run the teacher step again"
         ) from None
     return Teacher(model.to(device).eval(), kind, tuned, features)
-
-
-def _class_text(dataset: Dataset, text: str, config: TeacherConfig, device: str) -> torch.Tensor:
-    return load_text_encoder(text, device).encode(dataset.class_names, config.class_prompt)
 
 
 def write_released(out: Path, kind: TeacherKind, config: TeacherConfig = DEFAULT_TEACHER) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omnicost.data import Dataset
 from omnicost.data.seeding import derive_seed
 from omnicost.errors import StageError
 from omnicost.models import checkpoint
@@ -43,15 +42,12 @@ class Trainer:
         config: loss and schedule.
         work: folder of the checkpoint to take up from and of the log.
         device: where the model is.
+
+    Set `validation` to have the mean IoU on a split reported as training goes on.
     """
 
     def __init__(
-        self,
-        teacher: Teacher,
-        lessons: Lessons,
-        config: TeacherConfig,
-        work: Path,
-        device: str,
+        self, teacher: Teacher, lessons: Lessons, config: TeacherConfig, work: Path, device: str
     ) -> None:
         self.teacher = teacher
         self.model = teacher.model
@@ -66,11 +62,7 @@ class Trainer:
         )
         scaled = config.precision == "fp16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
-        self._validation: tuple[Dataset, Embeddings] | None = None
-
-    def validate_on(self, dataset: Dataset, embeddings: Embeddings) -> None:
-        """Report the mean IoU on a split as training goes on."""
-        self._validation = dataset, embeddings
+        self.validation: Embeddings | None = None
 
     def train(self, report: Progress) -> None:
         """All steps from the last checkpoint on."""
@@ -157,11 +149,10 @@ class Trainer:
     def _quality(self, done: int) -> dict[str, float]:
         config = self.config
         due = done % config.validate_every == 0 or done == config.steps
-        if self._validation is None or not due:
+        if self.validation is None or not due:
             return {}
-        dataset, embeddings = self._validation
-        images = list(range(min(len(dataset), config.validation_images)))
-        iou = judge(self.teacher, dataset, images, embeddings, self.device).mean_iou()
+        images = range(min(len(self.validation.dataset), config.validation_images))
+        iou = judge(self.teacher, images, self.validation, self.device).mean_iou()
         return {} if iou is None else {"miou": iou}
 
     def _diverged(self, step: int, lessons: list[Lesson], loss: float) -> StageError:

@@ -27,7 +27,7 @@ from omnicost.pipeline import evaluate as evaluate_step
 from omnicost.pipeline import mask_quality as quality_step
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.pseudomask import generate as pseudomask_step
-from omnicost.pipeline.pseudomask.job import Job
+from omnicost.pipeline.pseudomask.rows import Job
 from omnicost.pipeline.student import train as student_step
 from omnicost.pipeline.student.data import World
 from omnicost.pipeline.teacher import train as teacher_step
