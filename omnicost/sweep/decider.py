@@ -175,7 +175,7 @@ class Decider:
         """The best of a front, as one batch."""
         taken = {s for s, plan in side.plans.items() if plan.target.id not in left}
         running = [student for s, student in map(self._places.__getitem__, under_way) if s is side]
-        offers = side.front.offers(taken, going | self._done(side))
+        offers = side.front.prices.offers(taken, going | self._done(side))
         affordable = [offer for offer in offers if offer.hours <= hours_left]
         belief, spread = side.front.believe(self.scores(side))
         chosen = next_students(belief, side.front.worth, spread.own_sd, affordable, count, running)
@@ -189,12 +189,13 @@ class Decider:
             )
         return [
             Proposal(
-                side.plans[PricedStudent(offer.coordinate, offer.seed)].target.id,
-                offer.hours,
-                gain / offer.hours,
-                f"{gain:.2f} AP less regret for {duration(SECONDS_PER_HOUR * offer.hours)}",
+                side.plans[choice.offer.student].target.id,
+                choice.offer.hours,
+                choice.rate,
+                f"{choice.gain:.2f} AP less regret for "
+                f"{duration(SECONDS_PER_HOUR * choice.offer.hours)}",
             )
-            for offer, gain in chosen
+            for choice in chosen
         ]
 
     def scores(self, side: Side) -> list[Score]:
