@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console, Group
@@ -32,7 +32,6 @@ class Running(NamedTuple):
     """A stage that somebody computes."""
 
     label: str
-    host: str
     beat: Beat
 
     @property
@@ -91,7 +90,7 @@ class Watcher:
         for key, owner in locks.held():
             stage = self.graph.stages.get(key)
             if stage is not None and key not in self.done:
-                yield key, Running(stage.label, owner.host.split("/")[0], locks.beat(owner))
+                yield key, Running(stage.label, locks.beat(owner))
 
 
 class SweepDisplay:
@@ -135,10 +134,7 @@ class SweepDisplay:
         )
         thread.start()
         try:
-            if self.console.is_terminal:
-                with live:
-                    yield
-            else:
+            with live if self.console.is_terminal else nullcontext():
                 yield
         finally:
             ended.set()
