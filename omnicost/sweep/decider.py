@@ -155,13 +155,12 @@ class Decider:
 
     def _begun(self, left: Collection[str], going: frozenset[str]) -> list[Proposal]:
         """Students that an interrupted sweep began."""
-        begun = [target for target in left if self._is_begun(target)]
-        places = [self._places[target] for target in begun]
-        hours = [side.front.prices.of(s, going | self._done(side)) for side, s in places]
-        return [
-            Proposal(target, each, 1 / each, "was begun earlier")
-            for target, each in zip(begun, hours, strict=True)
-        ]
+        found = []
+        for target in filter(self._is_begun, left):
+            side, student = self._places[target]
+            hours = side.front.prices.of(student, going | self._done(side))
+            found.append(Proposal(target, hours, 1 / hours, "was begun earlier"))
+        return found
 
     def _rated(
         self,
@@ -276,22 +275,19 @@ class Decider:
 
     def _why_cell(self, side: Side, cell: int, failed: Collection[str]) -> str:
         """Why a cell's students were run or not, those on shorter schedules included."""
-        count = len(side.front.policies)
+        count, shorter = len(side.front.policies), side.front.shorter
         own = {s: p.target.id for s, p in side.plans.items() if s.coordinate % count == cell}
         scored = {score.student for score in self.scores(side)}
         told = []
         for student, target in own.items():
-            short = "" if student.coordinate < count else f"x {self._share(side, student):.3g}: "
+            place = student.coordinate // count  # among the schedules, the full one first
+            short = f"x {shorter[place - 1]:.3g}: " if place else ""
             if target in failed:
                 told.append(f"{short}failed")
             elif student in scored:
                 told.append(short + self._reasons.get(target, "was in the store"))
         unasked = f"not run: {self._why}" if self._why else "not run"
         return "; ".join(dict.fromkeys(told)) or unasked
-
-    @staticmethod
-    def _share(side: Side, student: PricedStudent) -> float:
-        return side.front.shorter[student.coordinate // len(side.front.policies) - 1]
 
     def expected(self, simulations: int = SIMULATIONS) -> Expected:
         """What deciding is expected to take from here on, from simulated campaigns.

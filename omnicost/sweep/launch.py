@@ -157,7 +157,7 @@ def sweep_card(
         return Finished(end, (), (), path)
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
     done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
-    rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done)
+    rows = [row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done]
     for plan, row in zip(done, rows, strict=True):
         record_row(_file_of(plan, path), row)
     whole = [row for plan, row in zip(done, rows, strict=True) if plan.target.shortened == 1]
@@ -178,9 +178,8 @@ def _teacher_rows(
     plans: Sequence[CellPlan], store: Store, sources: Sources
 ) -> tuple[TeacherRow, ...]:
     """A row for each measured teacher, once where recipes differ in what it does not use."""
-    drawn = [plan for plan in plans if "quality" in plan.outputs]  # none where all have masks
-    by_output = {plan.outputs["quality"]: plan for plan in reversed(drawn)}
-    kept = set(map(id, by_output.values()))
-    return tuple(
-        row for plan in drawn if id(plan) in kept for row in teacher_rows_of(plan, store, sources)
-    )
+    first: dict[str, CellPlan] = {}
+    for plan in plans:
+        if "quality" in plan.outputs:  # not where all have masks
+            first.setdefault(plan.outputs["quality"], plan)
+    return tuple(row for plan in first.values() for row in teacher_rows_of(plan, store, sources))

@@ -107,7 +107,7 @@ class Sources:
         """A split, missing or not."""
         key = (spec, split)
         if key not in self._splits:
-            at = {
+            at: dict[str, Any] = {
                 "name_or_path": spec.name if spec.root else from_anywhere(spec.name),
                 "split": split,
                 "root": str(spec.root.expanduser().absolute()) if spec.root else None,

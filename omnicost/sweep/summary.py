@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -27,25 +29,16 @@ from omnicost.sweep.step_versions import changes
 
 def full_supervision(rows: Sequence[Row], row: Row) -> Row | None:
     """The row with masks on every image that belongs to a row: same data, seed and variant."""
-    for other in rows:
-        alike = (other.dataset, other.seed, other.variant, other.config_hash) == (
-            row.dataset,
-            row.seed,
-            row.variant,
-            row.config_hash,
-        )
-        if alike and other.mask_share == 1:
-            return other
-    return None
+    belongs = attrgetter("dataset", "seed", "variant", "config_hash")
+    alike = (other for other in rows if belongs(other) == belongs(row))
+    return next((other for other in alike if other.mask_share == 1), None)
 
 
 def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each row's AP as a share of full supervision, and how many times cheaper its labels are."""
     found = []
     for row in rows:
-        full = full_supervision(rows, row)
-        known = full is not None and full.ap > 0
-        cheap = full is not None and row.seconds_per_image > 0
+        full, paid = full_supervision(rows, row), row.seconds_per_image
         found.append(
             {
                 "dataset": row.dataset,
@@ -53,11 +46,9 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "seed": row.seed,
                 "variant": row.variant,
                 "ap": row.ap,
-                "share_of_full": row.ap / full.ap if full and known else None,
-                "seconds_per_image": row.seconds_per_image,
-                "saving": full.seconds_per_image / row.seconds_per_image
-                if full and cheap
-                else None,
+                "share_of_full": row.ap / full.ap if full and full.ap > 0 else None,
+                "seconds_per_image": paid,
+                "saving": full.seconds_per_image / paid if full and paid > 0 else None,
                 "teacher_miou": row.teacher_miou,
                 "truncated": row.truncated,
             }
@@ -70,24 +61,18 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("cell", overflow="fold")
     seeds = len({row.seed for row in rows})
-    for name in (
-        "AP",
-        *(["sd"] if seeds > 1 else []),
-        "of full",
-        "teacher mIoU",
-        "s/image",
-        "saving",
-    ):
+    scatter = ["sd"] if seeds > 1 else []
+    for name in ("AP", *scatter, "of full", "teacher mIoU", "s/image", "saving"):
         table.add_column(name, justify="right")
     datasets = len({row.dataset for row in rows}) > 1
-    for alike in _by_cell(rows, compared(rows)):
+    for alike in _by_cell(rows):
         row, _ = alike[0]
         aps = [each.ap for each, _ in alike]
-        spread = [f"{stdev(aps):.1f}" if len(aps) > 1 else "-"]
+        spread = f"{stdev(aps):.1f}" if len(aps) > 1 else "-"
         table.add_row(
             _cell_name(row, datasets),
             f"{mean(aps):.1f}{'*' if row.truncated else ''}",
-            *(spread if seeds > 1 else []),
+            *(spread for _ in scatter),
             _mean([told["share_of_full"] for _, told in alike], "{:.0%}"),
             _mean([each.teacher_miou for each, _ in alike], "{:.1f}"),
             f"{row.seconds_per_image:.1f}",
@@ -99,14 +84,11 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _by_cell(
-    rows: Sequence[Row], comparisons: Sequence[dict[str, Any]]
-) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
+def _by_cell(rows: Sequence[Row]) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
     """Rows with their comparisons, those that differ in the seed alone together."""
-    cells: dict[object, list[tuple[Row, dict[str, Any]]]] = {}
-    for row, told in zip(rows, comparisons, strict=True):
-        cell = (row.dataset, str(row.policy), row.variant, row.truncated)
-        cells.setdefault(cell, []).append((row, told))
+    cells = defaultdict(list)
+    for row, told in zip(rows, compared(rows), strict=True):
+        cells[row.dataset, str(row.policy), row.variant, row.truncated].append((row, told))
     return cells.values()
 
 
@@ -126,11 +108,7 @@ def policy_name(policy: Policy) -> str:
     """``10% mask, 90% point``; ``point`` alone when it is all."""
     if len(policy.shares) == 1:
         return f"all {next(iter(policy))}"
-    return ", ".join(f"{share:.3g}% {each}" for each, share in _percents(policy))
-
-
-def _percents(policy: Policy) -> list[tuple[str, float]]:
-    return [(str(each), 100 * share) for each, share in reversed(policy.shares)]
+    return ", ".join(f"{100 * share:.3g}% {each}" for each, share in reversed(policy.shares))
 
 
 def _optional(value: float | None, form: str) -> str:
@@ -300,8 +278,7 @@ def next_command(rows: Sequence[Row], path: Path) -> str:
         return "the same without --smoke; a trial run's rows are no ground for plans or plots"
     dataset = rows[0].dataset if rows else "coco"
     half = 0.5 * max((row.hours for row in rows), default=100.0)
-    budget = f"{half:.3g}h"
-    return f"omnicost plan --results {path} --dataset {dataset} --budget {budget}"
+    return f"omnicost plan --results {path} --dataset {dataset} --budget {half:.3g}h"
 
 
 def failure_lines(failed: Mapping[str, str]) -> list[str]:

@@ -18,11 +18,9 @@ from omnicost.amounts import read_hours
 from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
 from omnicost.errors import InputError
+from omnicost.sweep.step_versions import STEPS
 
-STAGES: Final = (
-    "embed", "detect", "teacher", "pseudomask", "quality", "assign", "calibrate", "student",
-    "evaluate", "salvage",
-)  # fmt: skip
+STAGES: Final = (*STEPS, "salvage")
 MOST_CELLS: Final = 100_000
 Share = Annotated[float, Field(ge=0, le=1)]
 Overrides = dict[str, Any]  # dotted path into the recipe -> value
@@ -78,7 +76,7 @@ class Grid(Strict):
     def _shares_add_up(cls, policies: tuple[dict[Any, float], ...]) -> tuple[Any, ...]:
         for policy in policies:
             try:
-                Policy.of({str(each): share for each, share in policy.items()})
+                Policy.of(policy)
             except InputError as error:
                 raise ValueError(error.problem) from None
         return policies
@@ -217,39 +215,34 @@ class Card(Strict):
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> Card:
-        if self.scheduler is not None and len(self.variants) * len(self._axis_points()) < 2:
+        if self.scheduler is not None and len(self.recipes()) < 2:
             raise ValueError("scheduler: needs two variants of a cell to compare")
         if self.decide is not None and (self.scheduler is not None or self.measure != "student"):
             raise ValueError("decide: needs students that are trained to their end")
         return self
 
-    def _axis_points(self) -> list[Overrides]:
-        values = itertools.product(*self.axes.values())
-        return [dict(zip(self.axes, point, strict=True)) for point in values]
-
-    def recipes(self) -> Iterator[dict[str, Any]]:
-        """What each variant and point of the axes sets in the recipe."""
-        for changes, point in itertools.product(self.variants.values(), self._axis_points()):
-            yield merged(self.recipe, nested({**changes, **point}))
+    def recipes(self) -> list[tuple[str, dict[str, Any]]]:
+        """What each variant and point of the axes sets in the recipe, with its name."""
+        found = []
+        points = itertools.product(*self.axes.values())
+        for (variant, changes), values in itertools.product(self.variants.items(), points):
+            point = dict(zip(self.axes, values, strict=True))
+            parts = [variant, *(f"{path}={value}" for path, value in point.items())]
+            recipe = merged(self.recipe, nested({**changes, **point}))
+            found.append((",".join(part for part in parts if part), recipe))
+        return found
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of the card, in the order of the card."""
-        axes = itertools.product(
-            self.datasets,
-            self.seeds,
-            self.variants.items(),
-            self._axis_points(),
-            self.grid.all_policies(),
-        )
-        for dataset, seed, (variant, changes), point, policy in axes:
-            parts = [variant, *(f"{path}={value}" for path, value in point.items())]
-            overrides = nested({**changes, **point})
+        policies = self.grid.all_policies()
+        axes = itertools.product(self.datasets, self.seeds, self.recipes(), policies)
+        for dataset, seed, (variant, recipe), policy in axes:
             yield Cell(
                 dataset=dataset,
                 policy=policy,
                 seed=seed,
-                variant=",".join(part for part in parts if part),
-                recipe=merged(self.recipe, overrides),
+                variant=variant,
+                recipe=recipe,
                 schedule=self.schedule,
                 measure=self.measure,
                 crossfit=self.crossfit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -206,19 +206,14 @@ def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _find_base(base: str, path: Path) -> Path:
-    for candidate in _base_candidates(base, path):
+    cards = shipped("sweeps")
+    is_path = base.endswith((".yaml", ".yml"))
+    by_name = (cards / "bases" / f"{base}.yaml", cards / f"{base}.yaml")
+    for candidate in (path.parent / base,) if is_path else by_name:
         if os.path.isfile(candidate):  # False, where Path.is_file raises, for names over long
             return candidate
-    known = ", ".join(found.stem for found in sorted(shipped("sweeps").rglob("*.yaml")))
+    known = ", ".join(found.stem for found in sorted(cards.rglob("*.yaml")))
     raise InputError(f"{path}: base", f"no card {base!r}", f"use {known} or a path")
-
-
-def _base_candidates(base: str, path: Path) -> Iterator[Path]:
-    if base.endswith((".yaml", ".yml")):
-        yield path.parent / base
-    else:
-        yield shipped("sweeps") / "bases" / f"{base}.yaml"
-        yield shipped("sweeps") / f"{base}.yaml"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def _recipe(text: str) -> Recipe:
 def recipe_faults(card: Card) -> Iterator[str]:
     """What is wrong with the recipes of a card, each fault once, with its path in the card."""
     told: set[str] = set()
-    for recipe in card.recipes():
+    for _, recipe in card.recipes():
         try:
             _recipe(canonical_json(recipe))
         except ConfigError as error:

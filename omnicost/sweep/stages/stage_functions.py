@@ -322,18 +322,7 @@ STUDENT: Final = StageKind(
 )
 EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, evaluate)
 SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
-STAGE_KINDS: Final[Mapping[str, StageKind]] = {
-    kind.name: kind
-    for kind in (
-        EMBED,
-        DETECT,
-        TEACHER,
-        PSEUDOMASK,
-        QUALITY,
-        ASSIGN,
-        CALIBRATE,
-        STUDENT,
-        EVALUATE,
-        SALVAGE,
-    )
-}
+_KINDS: Final = (
+    EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, ASSIGN, CALIBRATE, STUDENT, EVALUATE, SALVAGE,
+)  # fmt: skip
+STAGE_KINDS: Final[Mapping[str, StageKind]] = {kind.name: kind for kind in _KINDS}
