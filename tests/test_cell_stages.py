@@ -17,7 +17,7 @@ from omnicost.pipeline import portions
 from omnicost.pipeline.portions import Portion
 from omnicost.resources import shipped
 from omnicost.sweep import sources as sources_module
-from omnicost.sweep.cards.card import Hardware
+from omnicost.sweep.cards.card import Hardware, recipe_of
 from omnicost.sweep.cards.read_card import (
     HEADINGS,
     Changes,
@@ -26,7 +26,6 @@ from omnicost.sweep.cards.read_card import (
     load_card,
     shipped_cards,
 )
-from omnicost.sweep.cards.recipes import recipe_of
 from omnicost.sweep.estimate import estimate
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import planner

@@ -13,8 +13,7 @@ from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.engine.graph import Graph
 from omnicost.errors import InputError
-from omnicost.sweep.cards.card import Cell, Decide, merged
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell, Decide, merged, recipe_of
 from omnicost.sweep.estimate import StageTimings
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import CellPlan

@@ -17,8 +17,7 @@ from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
 from omnicost.sweep.candidates import Side, sides
-from omnicost.sweep.cards.card import Cell, Decide
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell, Decide, recipe_of
 from omnicost.sweep.estimate import StageTimings
 from omnicost.sweep.progress import duration
 from omnicost.sweep.rows import read_metrics

@@ -8,16 +8,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from omnicost.amounts import read_hours
 from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
+from omnicost.engine.keys import canonical_json
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
-from omnicost.errors import InputError
+from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.pipeline.recipe import Recipe
 from omnicost.sweep.step_versions import STEPS
 
 STAGES: Final = (*STEPS, "salvage")
@@ -53,9 +56,7 @@ class Grid(Strict):
     """Mask shares x weak types, as in the paper, and any further policies."""
 
     mask_shares: tuple[Share, ...] = (0.0, 0.01, 0.1, 1.0)
-    types: tuple[AnnotationType, ...] = tuple(
-        each for each in PAPER_TYPES if each is not AnnotationType.MASK
-    )
+    types: tuple[AnnotationType, ...] = PAPER_TYPES[:-1]  # masks are the last
     policies: tuple[dict[AnnotationType, Share], ...] = ()
 
     @field_validator("types")
@@ -139,11 +140,17 @@ class Hardware(Strict):
     memory_gb: Annotated[float, Field(gt=0)] = 8.0
 
 
+def named(datasets: Any) -> list[Any]:
+    """A card's data sets, of which one alone, and names alone, are enough."""
+    entries = datasets if isinstance(datasets, list | tuple) else [datasets]
+    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
 class Card(Strict):
     """One experiment: the grid, the recipe and its variants, the resources of each stage."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    datasets: Annotated[tuple[DatasetSpec, ...], BeforeValidator(named)] = Field(min_length=1)
     grid: Grid = Grid()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     measure: Literal["student", "teacher", "model"] = Field(
@@ -173,12 +180,6 @@ class Card(Strict):
     scheduler: SchedulerSpec | None = None
     decide: Decide | None = None
     hardware: Hardware = Hardware()
-
-    @field_validator("datasets", mode="before")
-    @classmethod
-    def _names_are_enough(cls, value: Any) -> Any:
-        entries = value if isinstance(value, list | tuple) else [value]
-        return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
     @field_validator("seeds")
     @classmethod
@@ -284,6 +285,34 @@ class Cell:
     def weak_type(self) -> str:
         """The type of the images without masks: ``point``, ``class+box``; ``mask`` if all have."""
         return "+".join(self.policy.weak_types) or str(AnnotationType.MASK)
+
+
+def recipe_of(cell: Cell) -> Recipe:
+    """The cell's recipe, checked; light: no model is loaded.
+
+    Raises:
+        ConfigError: with every fault of it.
+    """
+    return _recipe(canonical_json(dict(cell.recipe)))
+
+
+@lru_cache(maxsize=256)
+def _recipe(text: str) -> Recipe:
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError("recipe", faults_of(error, Recipe)) from None
+
+
+def recipe_faults(card: Card) -> list[str]:
+    """What is wrong with the recipes of a card, each fault once, with its path in the card."""
+    found: dict[str, None] = {}
+    for _, recipe in card.recipes():
+        try:
+            _recipe(canonical_json(recipe))
+        except ConfigError as error:
+            found |= dict.fromkeys(f"recipe.{fault}" for fault in error.faults)
+    return list(found)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from dataclasses import replace
 from omnicost.engine.graph import Planner, Stage, StageBook, TargetPlan
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.student.config import TrunkConfig
-from omnicost.sweep.cards.card import Card, Cell
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Card, Cell, recipe_of
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.mask_stages import MaskStages
 from omnicost.sweep.stages.stage_functions import EVALUATE, QUALITY, SALVAGE, STUDENT
