@@ -12,8 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from omnicost.annotation import Policy
-from omnicost.engine.graph import Graph
-from omnicost.engine.params import Params
+from omnicost.engine.graph import Graph, ParamsT
 from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
@@ -291,25 +290,49 @@ def failure_lines(failed: Mapping[str, str]) -> list[str]:
 
 def caveats(graph: Graph) -> list[str]:
     """One line for each detector, start and trunk of a sweep that its figures depend on."""
-    return [*_detectors(graph), *_starts(graph), *_trunks(graph)]
-
-
-def starved_stages(graph: Graph, store: Store) -> list[str]:
-    """One line for each kind of stage that waited long for its data, with what to raise."""
-    manifests = (store.manifest(key) for key in graph.stages if store.has(key))
-    told = sorted((m for m in manifests if m.advice), key=lambda manifest: manifest.waiting)
-    return [str(worst.advice) for worst in {manifest.stage: manifest for manifest in told}.values()]
-
-
-def halved_stages(graph: Graph, store: Store) -> list[str]:
-    """One line for each stage that was computed with half its batch."""
-    done = (store.manifest(key) for key in graph.stages if store.has(key))
+    detectors = {told.detector.spec for told in _told(graph, DetectParams)}
+    students = _told(graph, StudentParams)
+    starts = {told.start.spec for told in students if told.start}
+    trunks = {str(told.config.trunk) for told in students if told.config.trunk}
     return [
+        *(
+            f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
+            "says more than new data would"
+            for spec in sorted(filter(trained_on_coco, detectors))
+        ),
+        *(
+            f"{spec} learnt from {dataset}'s masks: students that start from it show on "
+            f"{dataset}'s pictures what labels add to masks, not what they buy alone"
+            for spec in sorted(starts)
+            for dataset in seen_by(spec)
+        ),
+        *(
+            f"students go on from a trunk ({trunk}): not to be mixed with students of their own"
+            for trunk in sorted(trunks)
+        ),
+    ]
+
+
+def _told(graph: Graph, kind: type[ParamsT]) -> list[ParamsT]:
+    """What the stages with such parameters are told."""
+    return [stage.params for stage in graph.stages.values() if isinstance(stage.params, kind)]
+
+
+def troubled_stages(graph: Graph, store: Store) -> list[str]:
+    """One line for each kind of stage that waited long for its data, with what to raise.
+
+    Then one for each stage that was computed with half its batch.
+    """
+    done = [store.manifest(key) for key in graph.stages if store.has(key)]
+    waited = sorted((each for each in done if each.advice), key=attrgetter("waiting"))
+    worst = {manifest.stage: str(manifest.advice) for manifest in waited}
+    halved = (
         f"{manifest.label} was computed with half its batch, having run out of memory before: its "
         "last bits differ from those of an undisturbed run"
         for manifest in done
         if manifest.half_batch
-    ]
+    )
+    return [*worst.values(), *halved]
 
 
 def stale_steps(graph: Graph) -> list[str]:
@@ -323,37 +346,3 @@ def stale_steps(graph: Graph) -> list[str]:
         "did not: what the store has may come from the old code; python -m "
         "omnicost.sweep.step_versions says what to do"
     ]
-
-
-def _detectors(graph: Graph) -> list[str]:
-    return [
-        f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
-        "says more than new data would"
-        for spec in _specs(graph, DetectParams, "detector")
-        if trained_on_coco(spec)
-    ]
-
-
-def _starts(graph: Graph) -> list[str]:
-    return [
-        f"{spec} learnt from {dataset}'s masks: students that start from it show on {dataset}'s "
-        "pictures what labels add to masks, not what they buy alone"
-        for spec in _specs(graph, StudentParams, "start")
-        for dataset in seen_by(spec)
-    ]
-
-
-def _trunks(graph: Graph) -> list[str]:
-    told = (
-        s.params.config.trunk for s in graph.stages.values() if isinstance(s.params, StudentParams)
-    )
-    return [
-        f"students go on from a trunk ({trunk}): not to be mixed with students of their own"
-        for trunk in sorted({str(each) for each in told if each is not None})
-    ]
-
-
-def _specs(graph: Graph, params: type[Params], role: str) -> list[str]:
-    """The weights that stages with such parameters are told of in a role."""
-    told = (stage.params for stage in graph.stages.values() if isinstance(stage.params, params))
-    return sorted({weights.spec for each in told if (weights := getattr(each, role))})
