@@ -310,8 +310,8 @@ class Decider:
         true = belief.draw(np.random.default_rng([number, 1]), 1)[0]
         level = float(belief.expected_ap.mean())
         truth = TrueScores(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
-        left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
-        limits = Limits(self._told.regret, np.inf if left is None else left)
+        left = (self._told.device_hours or np.inf) - self.device_hours()
+        limits = Limits(self._told.regret, max(0.0, left))
         done = [score.student for score in scores if score.student in side.plans]
         paid = self._done(side)
         end = decided(belief, front.worth, truth, front.prices, limits, number, done, paid)

@@ -43,8 +43,6 @@ GROUPS: Final[Mapping[str, str]] = {
     "student": "students",
     "evaluate": "scores",
 }
-
-
 # Ours is transformers' deformable attention, which no GPU has timed yet: as others report, a step's
 # time without the authors' compiled kernel over that with it.
 PLAIN_PYTORCH: Final = (1.3, 1.5)

@@ -135,26 +135,25 @@ def sweep_card(
     from omnicost.engine.ray.runner import complete
 
     prepared.sources.require()
-    path = results_path(results, prepared.card.name, prepared.card.measure)
+    measure = prepared.card.measure
+    path = results_path(results, prepared.card.name, measure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if prepared.card.measure == "student":
+    if measure == "student":
         existing_rows(path)  # found to be no results file now, not after days
 
     def on_cell(plan: CellPlan, state: str) -> None:
-        if _is_finished(plan, store) and prepared.card.measure == "student":
+        if measure == "student" and _is_finished(plan, store):
             record_row(_file_of(plan, path), row_of(plan, store, prepared.sources))
         watch(plan, state)
 
     decider = prepared.decider(store, tell)
     end = complete(prepared.graph, store, replace(options, chooser=decider), on_cell)
     done = [plan for plan in prepared.graph.plans if _is_finished(plan, store)]
-    if prepared.card.measure == "teacher":
-        found = _teacher_rows(done, store, prepared.sources)
+    if measure != "student":
+        found = _teacher_rows(done, store, prepared.sources) if measure == "teacher" else ()
         if found:
             write_teacher_rows(path, found)
         return Finished(end, (), found, path)
-    if prepared.card.measure == "model":
-        return Finished(end, (), (), path)
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
     done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
     rows = [row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done]

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from omnicost.annotation import Policy
 from omnicost.engine.graph import Graph, ParamsT
@@ -57,12 +57,10 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def results_table(rows: Sequence[Row], title: str) -> Table:
     """Cell, AP, share of full, seconds per image, saving, over the seeds: fits 80 columns."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("cell", overflow="fold")
     seeds = len({row.seed for row in rows})
     scatter = ["sd"] if seeds > 1 else []
-    for name in ("AP", *scatter, "of full", "teacher mIoU", "s/image", "saving"):
-        table.add_column(name, justify="right")
+    figures = _figures("AP", *scatter, "of full", "teacher mIoU", "s/image", "saving")
+    table = Table(Column("cell", overflow="fold"), *figures, title=title, title_justify="left")
     datasets = len({row.dataset for row in rows}) > 1
     for alike in _by_cell(rows):
         row, _ = alike[0]
@@ -81,6 +79,10 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
     notes += ["* stopped before its schedule ended"] if any(row.truncated for row in rows) else []
     table.caption = "; ".join(notes) or None
     return table
+
+
+def _figures(*names: str) -> list[Column]:
+    return [Column(name, justify="right") for name in names]
 
 
 def _by_cell(rows: Sequence[Row]) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
@@ -116,11 +118,8 @@ def _optional(value: float | None, form: str) -> str:
 
 def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
     """Table 5's form: how well each teacher's masks agree with the ground truth."""
-    table = Table(title=title, title_justify="left")
-    for name in ("masks", "type", "variant"):
-        table.add_column(name)
-    for name in ("mIoU", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
+    columns = _figures("mIoU", "precision", "recall", "F1")
+    table = Table("masks", "type", "variant", *columns, title=title, title_justify="left")
     for row in rows:
         figures = (row.miou, row.precision50, row.recall50, row.f1)
         table.add_row(
@@ -134,11 +133,8 @@ def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
 
 def estimate_table(figures: SweepEstimate, title: str) -> Table:
     """Device time by group of stages: naive, shared, and what is left to do."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("device time")
-    for name in ("naive", "shared", "left"):
-        table.add_column(name, justify="right")
-    table.add_column("from")
+    columns = _figures("naive", "shared", "left")
+    table = Table("device time", *columns, "from", title=title, title_justify="left")
     for group, hours in figures.hours.items():
         origin = "recorded" if group in figures.recorded else "prior"
         table.add_row(group, *map(_hours, hours), origin)
@@ -206,12 +202,10 @@ def finished_json(finished: Finished, plot: Path | None) -> dict[str, Any]:
 
 def decision_table(decision: Decision, title: str) -> Table:
     """Every cell with its AP, measured or forecast, its interval, and why it was run or not."""
-    table = Table(title=title, title_justify="left")
     fronts = len(decision.regret) > 1
-    table.add_column("cell", overflow="fold")
-    for name in ("runs", "AP", "5% to 95%", "on front"):
-        table.add_column(name, justify="right")
-    table.add_column("why", overflow="fold")
+    cells, why = Column("cell", overflow="fold"), Column("why", overflow="fold")
+    figures = _figures("runs", "AP", "5% to 95%", "on front")
+    table = Table(cells, *figures, why, title=title, title_justify="left")
     for cell in decision.cells:
         known = cell.forecast
         table.add_row(

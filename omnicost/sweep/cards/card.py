@@ -328,9 +328,8 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
     result: dict[str, Any] = {}
     for path, value in dotted.items():
-        *parents, last = path.split(".")
-        change: dict[str, Any] = {last: value}
-        for parent in reversed(parents):
-            change = {parent: change}
+        change = value
+        for part in reversed(path.split(".")):
+            change = {part: change}
         result = merged(result, change)
     return result

@@ -91,14 +91,10 @@ class MaskStages:
         return self.book.add(kind, params, **{**like, **told})
 
     def _embed(self, portion: Portion) -> Stage:
+        data, sam = self._train.source, self._weights("sam")
         return self._add(
             EMBED,
-            EmbedParams(
-                data=self._train.source,
-                sam=self._weights("sam"),
-                config=self.recipe.embed,
-                portion=portion,
-            ),
+            EmbedParams(data=data, sam=sam, config=self.recipe.embed, portion=portion),
             label=f"embed {self.cell.dataset.name}{portion}",
             units=self._images_in(portion),
         )
@@ -251,7 +247,8 @@ class MaskStages:
         policy = self.cell.policy if fold is not None else self._labelled_policy(annotation)
         if policy.mask_share:
             inputs |= self._chosen
-        needs_seed = fold is not None or self._needs_seed(annotation)
+        drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
+        needs_seed = fold is not None or drawn or len(policy.shares) > 1
         labelled = policy[annotation] if fold is None else policy.mask_share / FOLDS
         part = "" if fold is None else f" on part {fold} of its masks"
         params = PseudomaskParams(
@@ -297,10 +294,6 @@ class MaskStages:
         alone = len(policy.weak_types) == 1
         serves_all = self._is_released and alone and self._has_truth  # labels can be made up
         return Policy.of({annotation: 1.0}) if serves_all else policy
-
-    def _needs_seed(self, annotation: AnnotationType) -> bool:
-        drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
-        return drawn or len(self._labelled_policy(annotation).shares) > 1
 
 
 def share_of(images: int | None, share: float) -> float | None:
