@@ -26,10 +26,10 @@ from analysis.recorded import RESULTS
 from analysis.variants import BASES, pairs
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
-from omnicost.decide.belief import prior_belief, weakest
-from omnicost.decide.campaign import Campaign, Limits, TrueScores, decided, listed
+from omnicost.decide.belief import Belief, prior_belief, weakest
+from omnicost.decide.campaign import Campaign, Limits, Scores, TrueScores, decided, ended
 from omnicost.decide.prices import PricedStudent, Prices
-from omnicost.decide.worth import plan_worth, spread_budgets
+from omnicost.decide.worth import Worth, plan_worth, spread_budgets
 from omnicost.published import PUBLISHED
 from omnicost.results import paper_rows, read_rows
 
@@ -53,6 +53,39 @@ def trunk_bias() -> dict[Policy, float]:
     return {policy: float(np.mean(each)) for policy, each in off.items()}
 
 
+def alike_prices(hours: np.ndarray, seeds: int, trunk_hours: float = 0.0) -> Prices:
+    """Of students that share nothing but a trunk of their seed.
+
+    Args:
+        hours: ``(N * (1 + F),)`` of each cell and schedule.
+    """
+    students = [PricedStudent(n, seed) for seed in range(seeds) for n in range(len(hours))]
+    trunks = {f"trunk {seed}": trunk_hours for seed in range(seeds)}
+    own = {f"student {s.coordinate} {s.seed}": float(hours[s.coordinate]) for s in students}
+    stages = {
+        s: frozenset({f"student {s.coordinate} {s.seed}", f"trunk {s.seed}"}) for s in students
+    }
+    return Prices(stages, {**own, **trunks})
+
+
+def listed(
+    belief: Belief,
+    worth: Worth,
+    truth: TrueScores,
+    prices: Prices,
+    students: Sequence[PricedStudent],
+    seed: int,
+) -> Campaign:
+    """A campaign that trains a list of students, whatever comes out."""
+    rng = np.random.default_rng(seed)
+    scores = Scores(truth, belief.seeds, rng)
+    for student in students:
+        score = scores.of(student)
+        belief = belief.after(student.coordinate, score, truth.noise_sd, student.seed)
+    hours = float(sum(prices.hours[key] for key in prices.needed(students)))
+    return ended(belief, worth, truth, len(students), hours, rng)
+
+
 def campaigns(
     dataset: str, noise_sd: float, seed: int, bias: Mapping[Policy, float]
 ) -> Iterator[tuple[str, Campaign]]:
@@ -69,9 +102,9 @@ def campaigns(
     truth = TrueScores(np.array([row.ap for row in rows]), noise_sd)
     trunked = truth._replace(bias=np.array([bias[policy] for policy in policies]))
     belief, shorter = prior_belief(policies, (), no_luck), prior_belief(policies, [SHORT], no_luck)
-    own = Prices.alike(np.ones(count), SEEDS)
-    short = Prices.alike(np.append(np.ones(count), np.full(count, SHORT)), SEEDS)
-    trunk = Prices.alike(np.full(count, 1 - TRUNK), SEEDS, TRUNK)
+    own = alike_prices(np.ones(count), SEEDS)
+    short = alike_prices(np.append(np.ones(count), np.full(count, SHORT)), SEEDS)
+    trunk = alike_prices(np.full(count, 1 - TRUNK), SEEDS, TRUNK)
     every = [PricedStudent(cell, 0) for cell in range(count)]
     half = np.random.default_rng(seed).permutation(count)[: count // 2].tolist()
     design = [cell for cell, policy in zip(every, policies, strict=True) if is_cheap(policy)]

@@ -21,13 +21,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.decide import FIFTH, SHORT, TRUNK_CARD, TRUNKED, draw, is_cheap, means_of, show
+from analysis.decide import (
+    FIFTH,
+    SHORT,
+    TRUNK_CARD,
+    TRUNKED,
+    alike_prices,
+    draw,
+    is_cheap,
+    means_of,
+    show,
+)
 from analysis.recorded import RESULTS, TINY_SETS
 from omnicost.annotation import Policy
 from omnicost.decide.campaign import Campaign, Limits
 from omnicost.decide.choose import next_students
 from omnicost.decide.front import Front, Score
-from omnicost.decide.prices import PricedStudent, Prices
+from omnicost.decide.prices import PricedStudent
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.results import Row, read_rows
 
@@ -60,7 +70,7 @@ class World:
         trunk_hours: float = 0.0,
     ) -> Front:
         """The front as it is sought with these students, at these hours of each coordinate."""
-        prices = Prices.alike(hours, _seeds(students), trunk_hours)
+        prices = alike_prices(hours, _seeds(students), trunk_hours)
         return replace(self.front, prices=prices, shorter=shorter, seeds=_seeds(students))
 
 
@@ -80,7 +90,7 @@ def read_world(folder: Path, dataset: str) -> World:
         schedule=rows[0].schedule,
         policies=policies,
         worth=plan_worth(seconds, spread_budgets(seconds)),
-        prices=Prices.alike(np.ones(len(policies)), 1),
+        prices=alike_prices(np.ones(len(policies)), 1),
     )
     return World(
         front,
@@ -161,13 +171,13 @@ def _decided(world: World, front: Front, students: Students, limits: Limits) -> 
         belief, spread = front.believe(scores)
         taken = [score.student for score in scores]
         left = limits.device_hours - _hours(front, scores)
-        offers = front.offers(taken, front.prices.needed(score.student for score in scores))
-        offers = [each for each in offers if PricedStudent(*each[:2]) in students]
+        offers = front.prices.offers(taken, front.prices.needed(taken))
+        offers = [each for each in offers if each.student in students]
         offers = [each for each in offers if each.hours <= left]
         picked = next_students(belief, front.worth, spread.own_sd, offers, 1)
         if not picked:
             break
-        student = PricedStudent(*picked[0].offer[:2])
+        student = picked[0].offer.student
         scores.append(Score(student, students[student]))
     return _ended(world, front, scores)
 

@@ -33,8 +33,8 @@ from omnicost.data.readers.coco_reader import columns_of, require_pictures
 from omnicost.data.rle import run_lengths, to_rle
 from omnicost.errors import OmnicostError
 from omnicost.results import TornLineWarning, read_rows, to_frame
+from omnicost.sweep.cards.card import recipe_of
 from omnicost.sweep.cards.read_card import Changes, load_card
-from omnicost.sweep.cards.recipes import recipe_of
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from omnicost.pipeline import portions
 from omnicost.pipeline.portions import Portion
 from omnicost.resources import shipped
 from omnicost.sweep import sources as sources_module
-from omnicost.sweep.cards.card import Hardware
+from omnicost.sweep.cards.card import Hardware, recipe_of
 from omnicost.sweep.cards.read_card import (
     HEADINGS,
     Changes,
@@ -26,8 +26,7 @@ from omnicost.sweep.cards.read_card import (
     load_card,
     shipped_cards,
 )
-from omnicost.sweep.cards.recipes import recipe_of
-from omnicost.sweep.estimate import estimate
+from omnicost.sweep.estimate import disk_mb, estimate
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import planner
 from omnicost.sweep.stages.stage_params import PseudomaskParams, StudentParams, TeacherParams
@@ -402,3 +401,10 @@ def test_teachers_without_a_cache_encode_every_lesson(without_data: None) -> Non
     hours = [each.hours["teachers"].shared for each in (uncached, cached)]
     assert hours[0] - hours[1] == pytest.approx(lessons * 0.15 / 3600, rel=0.01)
     assert hours[0] > 5 * hours[1]
+
+
+def test_figures_of_a_dry_run_are_the_same_every_time(without_data: None) -> None:
+    """Disk is added up in the order of the stages, not of a set, which differs by process."""
+    graph = plan("tiny-coco")
+    figures = estimate(graph, None, Hardware())
+    assert figures.disk_gb == sum(map(disk_mb, graph.stages.values())) / 1e3

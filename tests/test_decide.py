@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.decide import alike_prices, listed
 from omnicost.annotation import Policy
 from omnicost.cost import dataset_stats, seconds_per_image
 from omnicost.decide.belief import ORDER_FAILS, Belief, prior_belief, worth_no_more
-from omnicost.decide.campaign import Limits, TrueScores, decided, listed
-from omnicost.decide.choose import Offer, expected_regret, gain_of, next_students
-from omnicost.decide.prices import PricedStudent, Prices
+from omnicost.decide.campaign import Limits, TrueScores, decided
+from omnicost.decide.choose import expected_regret, gain_of, next_students
+from omnicost.decide.prices import Offer, PricedStudent
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.pareto import best_mix
 from omnicost.results import paper_rows
@@ -20,8 +21,8 @@ POLICIES = [row.policy for row in ROWS]
 TRUE = np.array([row.ap for row in ROWS])
 SECONDS = np.array([seconds_per_image(policy, dataset_stats("coco")) for policy in POLICIES])
 WORTH = plan_worth(SECONDS, spread_budgets(SECONDS))
-PRICES = Prices.alike(np.ones(13), seeds=3)
-OFFERS = [Offer(cell, 0, 1.0) for cell in range(13)]
+PRICES = alike_prices(np.ones(13), seeds=3)
+OFFERS = [Offer(PricedStudent(cell, 0), 1.0) for cell in range(13)]
 THREE_SEEDS = (0.0, 0.0, 0.0)
 
 
@@ -111,7 +112,8 @@ def test_gain_is_the_mean_over_outcomes() -> None:
     moved = belief.ap(belief.mean + rng.standard_normal((40_000, 1)) * step)
     today = WORTH.choose(belief.expected_ap)
     sampled = (WORTH.best(moved) - moved @ today.T).mean()
-    assert gain_of(belief, WORTH, cell, noise_sd) == pytest.approx(sampled, rel=0.06)
+    gain = gain_of(belief, WORTH, PricedStudent(cell, 0), noise_sd)
+    assert gain == pytest.approx(sampled, rel=0.06)
 
 
 def test_what_is_known_gains_nothing() -> None:
@@ -119,20 +121,21 @@ def test_what_is_known_gains_nothing() -> None:
     belief = prior_belief(POLICIES)
     for _ in range(50):
         belief = belief.after(12, 43.5, 0.4)
-    chosen = [one.offer.coordinate for one in next_students(belief, WORTH, 0.4, OFFERS, count=3)]
+    chosen = [one.offer.student for one in next_students(belief, WORTH, 0.4, OFFERS, count=3)]
     assert len(set(chosen)) == 3
-    assert 12 not in chosen
+    assert PricedStudent(12, 0) not in chosen
 
 
 def test_what_runs_is_not_started_twice() -> None:
     """What runs counts as known: its repeat is asked for after cells that nobody asked."""
     belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS).after(12, 43.5, 0.4)
     batch = [one.offer for one in next_students(belief, WORTH, 0.4, OFFERS, count=2)]
-    running = [(offer.coordinate, offer.seed) for offer in batch]
-    repeats = [Offer(offer.coordinate, 1, 1.0) for offer in batch]
+    running = [offer.student for offer in batch]
+    repeats = [Offer(student._replace(seed=1), 1.0) for student in running]
     others = [offer for offer in OFFERS if offer not in batch]
     then = next_students(belief, WORTH, 0.4, [*repeats, *others], 3, running)
-    assert not {index for index, _ in running} & {one.offer.coordinate for one in then}
+    cells = {student.coordinate for student in running}
+    assert not cells & {one.offer.student.coordinate for one in then}
 
 
 def test_short_schedules_inform_and_never_count_as_full() -> None:
@@ -161,7 +164,7 @@ def test_seeds_in_common_tell_cells_apart() -> None:
 
 def test_what_is_shared_is_paid_once() -> None:
     """A trunk is in the price of a seed's first student and of no other."""
-    prices = Prices.alike(np.full(13, 0.3), seeds=2, trunk_hours=0.7)
+    prices = alike_prices(np.full(13, 0.3), seeds=2, trunk_hours=0.7)
     first = PricedStudent(4, 0)
     assert prices.of(first, frozenset()) == pytest.approx(1.0)
     paid = prices.stages[first]
@@ -183,7 +186,7 @@ def test_deciding_takes_fewer_students_than_the_grid() -> None:
 
 def test_hours_stop_a_campaign() -> None:
     """No student is started that would take the device-hours over their limit."""
-    prices = Prices.alike(np.full(13, 100.0), seeds=3)
+    prices = alike_prices(np.full(13, 100.0), seeds=3)
     belief = prior_belief(POLICIES, seed_sds=THREE_SEEDS)
     end = decided(belief, WORTH, TrueScores(TRUE, 1.0), prices, Limits(0.0, 250.0), 0)
     assert end.device_hours == 200.0

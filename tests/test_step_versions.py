@@ -89,8 +89,8 @@ def test_raised_version_or_a_reason_mends_it(copy: Path) -> None:
     assert not is_recorded()
     step_versions.record("twice as far")
     assert is_recorded()
-    reasons = step_versions._reasons()
-    assert {name for name, reason in reasons.items() if reason == "twice as far"} == {
+    lines = step_versions._lines()
+    assert {name for name, _, reason in lines if reason == "twice as far"} == {
         "step pseudomask",
         GENERATE,
         REFINE,

@@ -117,8 +117,8 @@ def test_what_is_no_resnet_is_one_line(
 
 def test_the_papers_cards_name_torchvisions_backbone() -> None:
     """Mask2Former's released R-50 starts from IMAGENET1K_V1; so do the cards at paper scale."""
+    from omnicost.sweep.cards.card import recipe_of
     from omnicost.sweep.cards.read_card import load_card
-    from omnicost.sweep.cards.recipes import recipe_of
 
     assert (shipped("sweeps") / "coco.yaml").exists()
     for name in ("coco", "ade20k", "cityscapes"):

@@ -18,7 +18,7 @@ from omnicost.engine.params import Params
 from omnicost.engine.store import Store
 from omnicost.pipeline.compute import ahead, workers_of
 from omnicost.progress import fed, waited_seconds
-from omnicost.sweep.summary import starved_stages
+from omnicost.sweep.summary import troubled_stages
 
 
 class SlowParams(Params):
@@ -98,7 +98,7 @@ def test_a_stage_that_waited_long_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert hungry.waiting > 0.5
     assert fine.waiting < 0.2
     assert 2 < (hungry.images_per_second or 0) < 4
-    lines = starved_stages(Graph((), {stage.key: stage for stage in stages}), store)
+    lines = troubled_stages(Graph((), {stage.key: stage for stage in stages}), store)
     assert len(lines) == 1
     assert "slow 0.2 waited for data" in lines[0]
     assert "resources.slow.threads" in lines[0]

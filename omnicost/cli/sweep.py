@@ -272,16 +272,14 @@ def _report(prepared: Prepared, finished: Finished, store: Store, as_json: bool)
         decision_table,
         failure_lines,
         finished_json,
-        halved_stages,
         next_command,
         results_table,
-        starved_stages,
         teacher_table,
+        troubled_stages,
     )
 
     plot = _plot(finished)
-    notes = [*caveats(prepared.graph), *starved_stages(prepared.graph, store)]
-    notes += halved_stages(prepared.graph, store)
+    notes = [*caveats(prepared.graph), *troubled_stages(prepared.graph, store)]
     if as_json:
         print_json({**finished_json(finished, plot), "caveats": notes})
         return

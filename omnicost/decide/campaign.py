@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnicost.decide.belief import SHORT_BIAS, SHORT_BIAS_SD, SHORT_CELL_SD, Belief
-from omnicost.decide.choose import Offer, expected_regret, next_students
+from omnicost.decide.choose import expected_regret, next_students
 from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import Worth
 
@@ -95,38 +95,20 @@ def decided(
     taken, hours = list(done), 0.0
     paid = prices.needed(done) | paid
     while not belief.measured or expected_regret(belief, worth, rng) >= limits.regret:
-        offers = [Offer(*student, prices.of(student, paid)) for student in prices.first_of(taken)]
+        offers = prices.offers(taken, paid)
         offers = [each for each in offers if hours + each.hours <= limits.device_hours]
         chosen = next_students(belief, worth, truth.noise_sd, offers, 1)
         if not chosen:
             break
-        student = PricedStudent(*chosen[0].offer[:2])
+        student, price = chosen[0].offer
         belief = belief.after(student.coordinate, scores.of(student), truth.noise_sd, student.seed)
-        hours += prices.of(student, paid)
+        hours += price
         taken.append(student)
         paid |= prices.stages[student]
-    return _ended(belief, worth, truth, len(taken) - len(done), hours, rng)
+    return ended(belief, worth, truth, len(taken) - len(done), hours, rng)
 
 
-def listed(
-    belief: Belief,
-    worth: Worth,
-    truth: TrueScores,
-    prices: Prices,
-    students: Sequence[PricedStudent],
-    seed: int,
-) -> Campaign:
-    """A campaign that trains a list of students, whatever comes out."""
-    rng = np.random.default_rng(seed)
-    scores = Scores(truth, belief.seeds, rng)
-    for student in students:
-        score = scores.of(student)
-        belief = belief.after(student.coordinate, score, truth.noise_sd, student.seed)
-    hours = float(sum(prices.hours[key] for key in prices.needed(students)))
-    return _ended(belief, worth, truth, len(students), hours, rng)
-
-
-def _ended(
+def ended(
     belief: Belief,
     worth: Worth,
     truth: TrueScores,
@@ -134,6 +116,7 @@ def _ended(
     hours: float,
     rng: np.random.Generator,
 ) -> Campaign:
+    """A campaign of so many students and hours, judged by what it left to believe."""
     believed = belief.expected_ap
     return Campaign(
         students=count,

@@ -14,23 +14,11 @@ import numpy as np
 from scipy.stats import norm
 
 from omnicost.decide.belief import Belief
+from omnicost.decide.prices import Offer, PricedStudent
 from omnicost.decide.worth import Worth
 
 _NODES = norm.ppf((np.arange(24) + 0.5) / 24)  # of equal probability: worths have kinks
 DRAWS = 400
-
-
-class Offer(NamedTuple):
-    """A student that could be trained.
-
-    Args:
-        coordinate, seed: index and seed as of `Belief.seen`.
-        hours: device-hours that it takes.
-    """
-
-    coordinate: int
-    seed: int
-    hours: float
 
 
 class Choice(NamedTuple):
@@ -50,14 +38,13 @@ def expected_regret(belief: Belief, worth: Worth, rng: np.random.Generator) -> f
     return float(worth.regret(belief.expected_ap, belief.draw(rng, DRAWS)).mean())
 
 
-def gain_of(belief: Belief, worth: Worth, index: int, noise_sd: float, seed: int = 0) -> float:
+def gain_of(belief: Belief, worth: Worth, student: PricedStudent, noise_sd: float) -> float:
     """AP that one student's score is expected to add to the plans made afterwards.
 
     Args:
-        index, seed: as of `Belief.seen`.
         noise_sd: of one run beside its seed's effect, in AP.
     """
-    seen = belief.seen(index, seed)
+    seen = belief.seen(*student)
     noise = (noise_sd / np.exp(seen.mean)) ** 2
     step = seen.covariance / np.sqrt(seen.variance + noise)
     moved = belief.ap(belief.mean + _NODES[:, None] * step)
@@ -73,7 +60,7 @@ def next_students(
     noise_sd: float,
     offers: Sequence[Offer],
     count: int,
-    running: Sequence[tuple[int, int]] = (),
+    running: Sequence[PricedStudent] = (),
 ) -> list[Choice]:
     """What to start now, best first: expected fall of regret per device-hour.
 
@@ -81,22 +68,24 @@ def next_students(
     batch does not ask the same question twice. No cell is chosen twice at one schedule.
 
     Args:
-        running: index and seed of the students that are being trained.
+        running: the students that are being trained.
     """
     imagined = belief
-    for index, seed in running:
-        imagined = _as_believed(imagined, index, seed, noise_sd)
+    for student in running:
+        imagined = _as_believed(imagined, student, noise_sd)
     left, chosen = list(offers), list[Choice]()
     while left and len(chosen) < count:
-        rated = [Choice(o, gain_of(imagined, worth, o.coordinate, noise_sd, o.seed)) for o in left]
+        rated = [Choice(each, gain_of(imagined, worth, each.student, noise_sd)) for each in left]
         best = max(rated, key=lambda choice: choice.rate)
         if best.gain <= 0 and belief.measured:  # a first score alone may tell no plan from another
             break
         chosen.append(best)
-        left = [offer for offer in left if offer.coordinate != best.offer.coordinate]
-        imagined = _as_believed(imagined, best.offer.coordinate, best.offer.seed, noise_sd)
+        student = best.offer.student
+        left = [offer for offer in left if offer.student.coordinate != student.coordinate]
+        imagined = _as_believed(imagined, student, noise_sd)
     return chosen
 
 
-def _as_believed(belief: Belief, index: int, seed: int, noise_sd: float) -> Belief:
-    return belief.after(index, float(np.exp(belief.seen(index, seed).mean)), noise_sd, seed)
+def _as_believed(belief: Belief, student: PricedStudent, noise_sd: float) -> Belief:
+    ap = float(np.exp(belief.seen(*student).mean))
+    return belief.after(student.coordinate, ap, noise_sd, student.seed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from omnicost.annotation import Policy
 from omnicost.decide.belief import LEAST_AP, PRIOR_AP, Belief, prior_belief
-from omnicost.decide.choose import DRAWS, Offer, expected_regret
+from omnicost.decide.choose import DRAWS, expected_regret
 from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import Worth
 from omnicost.forecast.observations import Observations
@@ -109,11 +109,6 @@ class Front:
         """AP that plans are expected to lose today, on average over the budgets."""
         belief, _ = self.believe(scores)
         return expected_regret(belief, self.worth, np.random.default_rng(0))
-
-    def offers(self, taken: Iterable[PricedStudent], done: frozenset[str]) -> list[Offer]:
-        """The next student of each cell and schedule, at its price."""
-        students = self.prices.first_of(taken)
-        return [Offer(*student, self.prices.of(student, done)) for student in students]
 
     def forecast(self, scores: Sequence[Score]) -> list[CellForecast]:
         """Each cell's AP with its interval."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import NamedTuple, Self
-
-import numpy as np
+from typing import NamedTuple
 
 LEAST_HOURS = 1e-6  # of a student, so that what costs nothing has a rate
 
@@ -21,6 +19,13 @@ class PricedStudent(NamedTuple):
 
     coordinate: int
     seed: int
+
+
+class Offer(NamedTuple):
+    """A student that could be trained, and the device-hours that it takes."""
+
+    student: PricedStudent
+    hours: float
 
 
 @dataclass(frozen=True)
@@ -39,24 +44,9 @@ class Prices:
         left = sum(self.hours[key] for key in self.stages[student] - done)
         return max(left, LEAST_HOURS)
 
-    def first_of(self, taken: Iterable[PricedStudent]) -> list[PricedStudent]:
+    def offers(self, taken: Iterable[PricedStudent], done: Set[str]) -> list[Offer]:
         """Of each cell and schedule, the student of the first seed that was not taken."""
         found: dict[int, PricedStudent] = {}
         for student in sorted(set(self.stages) - set(taken)):
             found.setdefault(student.coordinate, student)
-        return list(found.values())
-
-    @classmethod
-    def alike(cls, hours: np.ndarray, seeds: int, trunk_hours: float = 0.0) -> Self:
-        """Students that share nothing but a trunk of their seed.
-
-        Args:
-            hours: ``(N * (1 + F),)`` of each cell and schedule.
-        """
-        students = [PricedStudent(n, seed) for seed in range(seeds) for n in range(len(hours))]
-        trunks = {f"trunk {seed}": trunk_hours for seed in range(seeds)}
-        own = {f"student {s.coordinate} {s.seed}": float(hours[s.coordinate]) for s in students}
-        stages = {
-            s: frozenset({f"student {s.coordinate} {s.seed}", f"trunk {s.seed}"}) for s in students
-        }
-        return cls(stages, {**own, **trunks})
+        return [Offer(student, self.of(student, done)) for student in found.values()]

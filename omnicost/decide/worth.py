@@ -27,13 +27,8 @@ class Worth:
 
     def choose(self, ap: np.ndarray) -> np.ndarray:
         """``(B, N)`` the plan that is best at each budget where cells have ``(N,)`` AP."""
-        values = self.mixtures @ ap
-        ends = [*self.first[1:].tolist(), len(values)]
-        best = [
-            start + int(values[start:end].argmax())
-            for start, end in zip(self.first.tolist(), ends, strict=True)
-        ]
-        return self.mixtures[best]
+        values = np.split(self.mixtures @ ap, self.first[1:])  # of each budget's own
+        return self.mixtures[self.first + [own.argmax() for own in values]]
 
     def regret(self, believed: np.ndarray, true: np.ndarray) -> np.ndarray:
         """``(..., B)`` AP lost by planning with ``(N,)`` believed where ``(..., N)`` is true."""
@@ -51,21 +46,15 @@ def plan_worth(seconds: np.ndarray, budgets: np.ndarray) -> Worth:
         seconds: ``(N,)`` labelling seconds of an image under each cell.
         budgets: ``(B,)`` seconds an image, each enough for the cheapest cell.
     """
-    rows: list[np.ndarray] = []
-    first: list[int] = []
-    for budget in budgets.tolist():
-        first.append(len(rows))
-        rows.extend(_payable(seconds, budget))
-    return Worth(np.array(rows), np.array(first))
+    payable = [list(_payable(seconds, budget)) for budget in budgets.tolist()]
+    first = np.cumsum([0, *map(len, payable[:-1])])
+    return Worth(np.concatenate(payable), first)
 
 
 def _payable(seconds: np.ndarray, budget: float) -> Iterator[np.ndarray]:
-    count = len(seconds)
-    unit = np.eye(count)
-    for cell in range(count):
-        if seconds[cell] <= budget:
-            yield unit[cell]
-    for one, other in combinations(range(count), 2):
+    unit = np.eye(len(seconds))
+    yield from unit[seconds <= budget]
+    for one, other in combinations(range(len(seconds)), 2):
         cheap, dear = (one, other) if seconds[one] <= seconds[other] else (other, one)
         if seconds[cheap] <= budget < seconds[dear]:
             share = (budget - seconds[cheap]) / (seconds[dear] - seconds[cheap])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,8 +13,7 @@ from omnicost.decide.prices import PricedStudent, Prices
 from omnicost.decide.worth import plan_worth, spread_budgets
 from omnicost.engine.graph import Graph
 from omnicost.errors import InputError
-from omnicost.sweep.cards.card import Cell, Decide, merged
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell, Decide, merged, recipe_of
 from omnicost.sweep.estimate import StageTimings
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import CellPlan
@@ -23,21 +21,18 @@ from omnicost.sweep.stages.cell_stages import CellPlan
 
 def candidates(cells: Sequence[Cell], told: Decide) -> tuple[Cell, ...]:
     """The card's cells, then what deciding may train beside them."""
-    seeds = _seeds(cells, told.runs)
-    whole = list(cells)
-    known = {cell.id for cell in cells}
-    for seed in seeds:
-        again = [replace(cell, seed=seed) for cell in cells]
-        whole += [cell for cell in again if cell.id not in known]
-        known |= {cell.id for cell in again}
-    return (*whole, *(shortened(cell, share) for share in told.shorter for cell in whole))
+    whole = {cell.id: cell for cell in cells}
+    for seed in _seeds(cells, told.runs):
+        for cell in (replace(cell, seed=seed) for cell in cells):
+            whole.setdefault(cell.id, cell)
+    shorter = (shortened(cell, share) for share in told.shorter for cell in whole.values())
+    return (*whole.values(), *shorter)
 
 
 def _seeds(cells: Sequence[Cell], runs: int) -> list[int]:
     """The card's seeds, then the next numbers."""
     own = list(dict.fromkeys(cell.seed for cell in cells))
-    more = (seed for seed in itertools.count(max(own) + 1))
-    return [*own, *itertools.islice(more, max(0, runs - len(own)))]
+    return own + [max(own) + 1 + more for more in range(runs - len(own))]
 
 
 def shortened(cell: Cell, share: float) -> Cell:

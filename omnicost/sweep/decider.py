@@ -17,8 +17,7 @@ from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 from omnicost.pipeline.student.score_files import SCORES, read_scores, scores_in, step_of
 from omnicost.sweep.candidates import Side, sides
-from omnicost.sweep.cards.card import Cell, Decide
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell, Decide, recipe_of
 from omnicost.sweep.estimate import StageTimings
 from omnicost.sweep.progress import duration
 from omnicost.sweep.rows import read_metrics
@@ -155,13 +154,12 @@ class Decider:
 
     def _begun(self, left: Collection[str], going: frozenset[str]) -> list[Proposal]:
         """Students that an interrupted sweep began."""
-        begun = [target for target in left if self._is_begun(target)]
-        places = [self._places[target] for target in begun]
-        hours = [side.front.prices.of(s, going | self._done(side)) for side, s in places]
-        return [
-            Proposal(target, each, 1 / each, "was begun earlier")
-            for target, each in zip(begun, hours, strict=True)
-        ]
+        found = []
+        for target in filter(self._is_begun, left):
+            side, student = self._places[target]
+            hours = side.front.prices.of(student, going | self._done(side))
+            found.append(Proposal(target, hours, 1 / hours, "was begun earlier"))
+        return found
 
     def _rated(
         self,
@@ -175,7 +173,7 @@ class Decider:
         """The best of a front, as one batch."""
         taken = {s for s, plan in side.plans.items() if plan.target.id not in left}
         running = [student for s, student in map(self._places.__getitem__, under_way) if s is side]
-        offers = side.front.offers(taken, going | self._done(side))
+        offers = side.front.prices.offers(taken, going | self._done(side))
         affordable = [offer for offer in offers if offer.hours <= hours_left]
         belief, spread = side.front.believe(self.scores(side))
         chosen = next_students(belief, side.front.worth, spread.own_sd, affordable, count, running)
@@ -189,12 +187,13 @@ class Decider:
             )
         return [
             Proposal(
-                side.plans[PricedStudent(offer.coordinate, offer.seed)].target.id,
-                offer.hours,
-                gain / offer.hours,
-                f"{gain:.2f} AP less regret for {duration(SECONDS_PER_HOUR * offer.hours)}",
+                side.plans[choice.offer.student].target.id,
+                choice.offer.hours,
+                choice.rate,
+                f"{choice.gain:.2f} AP less regret for "
+                f"{duration(SECONDS_PER_HOUR * choice.offer.hours)}",
             )
-            for offer, gain in chosen
+            for choice in chosen
         ]
 
     def scores(self, side: Side) -> list[Score]:
@@ -275,22 +274,19 @@ class Decider:
 
     def _why_cell(self, side: Side, cell: int, failed: Collection[str]) -> str:
         """Why a cell's students were run or not, those on shorter schedules included."""
-        count = len(side.front.policies)
+        count, shorter = len(side.front.policies), side.front.shorter
         own = {s: p.target.id for s, p in side.plans.items() if s.coordinate % count == cell}
         scored = {score.student for score in self.scores(side)}
         told = []
         for student, target in own.items():
-            short = "" if student.coordinate < count else f"x {self._share(side, student):.3g}: "
+            place = student.coordinate // count  # among the schedules, the full one first
+            short = f"x {shorter[place - 1]:.3g}: " if place else ""
             if target in failed:
                 told.append(f"{short}failed")
             elif student in scored:
                 told.append(short + self._reasons.get(target, "was in the store"))
         unasked = f"not run: {self._why}" if self._why else "not run"
         return "; ".join(dict.fromkeys(told)) or unasked
-
-    @staticmethod
-    def _share(side: Side, student: PricedStudent) -> float:
-        return side.front.shorter[student.coordinate // len(side.front.policies) - 1]
 
     def expected(self, simulations: int = SIMULATIONS) -> Expected:
         """What deciding is expected to take from here on, from simulated campaigns.
@@ -314,8 +310,8 @@ class Decider:
         true = belief.draw(np.random.default_rng([number, 1]), 1)[0]
         level = float(belief.expected_ap.mean())
         truth = TrueScores(true, spread.own_sd, spread.seed_sd / level, len(front.shorter))
-        left = self._told.device_hours and max(0.0, self._told.device_hours - self.device_hours())
-        limits = Limits(self._told.regret, np.inf if left is None else left)
+        left = (self._told.device_hours or np.inf) - self.device_hours()
+        limits = Limits(self._told.regret, max(0.0, left))
         done = [score.student for score in scores if score.student in side.plans]
         paid = self._done(side)
         end = decided(belief, front.worth, truth, front.prices, limits, number, done, paid)

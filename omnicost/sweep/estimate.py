@@ -43,8 +43,6 @@ GROUPS: Final[Mapping[str, str]] = {
     "student": "students",
     "evaluate": "scores",
 }
-
-
 # Ours is transformers' deformable attention, which no GPU has timed yet: as others report, a step's
 # time without the authors' compiled kernel over that with it.
 PLAIN_PYTORCH: Final = (1.3, 1.5)
@@ -82,11 +80,7 @@ class SweepEstimate:
     @property
     def total(self) -> Hours:
         """Sums over the groups."""
-        return (
-            Hours(*map(sum, zip(*self.hours.values(), strict=True)))
-            if self.hours
-            else Hours(0, 0, 0)
-        )
+        return Hours(*map(sum, zip(Hours(0, 0, 0), *self.hours.values(), strict=True)))
 
     def days(self, device_hours: float) -> float:
         """Days that this many device-hours take on the card's hardware."""
@@ -195,17 +189,16 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEsti
     timings = StageTimings.of_store(store)
     done = (lambda key: False) if store is None else store.has
     needed = graph.needed(done)
-    groups = dict.fromkeys([*GROUPS.values(), *map(_group, graph.stages.values())])
-    hours: dict[str, list[float]] = {group: [0.0, 0.0, 0.0] for group in groups}
+    groups = [*GROUPS.values(), *map(_group, graph.stages.values())]
+    hours = {group: [0.0, 0.0, 0.0] for group in groups}
     encode = _encode_rate(graph, timings)
     for plan in graph.plans:
         for stage in plan.stages:
             hours[_group(stage)][0] += _naive_seconds(stage, timings, encode) / 3600
-    for stage in graph.stages.values():
-        hours[_group(stage)][1] += timings.seconds(stage) / 3600
-        hours[_group(stage)][2] += timings.seconds(stage) / 3600 if stage.key in needed else 0.0
     left = [stage for key, stage in graph.stages.items() if key in needed]
     for column, stages in ((1, graph.stages.values()), (2, left)):
+        for stage in stages:
+            hours[_group(stage)][column] += timings.seconds(stage) / 3600
         # Recorded times have what was encoded in passing in them.
         guessed = [stage for stage in stages if not timings.is_recorded(stage)]
         hours[GROUPS["pseudomask"]][column] += encode * _uncached_images(guessed) / 3600
@@ -215,10 +208,10 @@ def estimate(graph: Graph, store: Store | None, hardware: Hardware) -> SweepEsti
         cells=len(graph.plans),
         stages=len(graph.stages),
         naive_stages=graph.naive_count,
-        stages_left=len(needed),
+        stages_left=len(left),
         hours={group: Hours(*values) for group, values in hours.items() if any(values)},
         recorded=tuple(sorted(recorded)),
-        disk_gb=sum(disk_mb(graph.stages[key]) for key in needed) / 1e3,
+        disk_gb=sum(map(disk_mb, left)) / 1e3,
         memory_gb=_memory(graph),
         hardware=hardware,
         assumptions=_assumptions(left, timings, hardware),

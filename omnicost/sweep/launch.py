@@ -135,29 +135,28 @@ def sweep_card(
     from omnicost.engine.ray.runner import complete
 
     prepared.sources.require()
-    path = results_path(results, prepared.card.name, prepared.card.measure)
+    measure = prepared.card.measure
+    path = results_path(results, prepared.card.name, measure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if prepared.card.measure == "student":
+    if measure == "student":
         existing_rows(path)  # found to be no results file now, not after days
 
     def on_cell(plan: CellPlan, state: str) -> None:
-        if _is_finished(plan, store) and prepared.card.measure == "student":
+        if measure == "student" and _is_finished(plan, store):
             record_row(_file_of(plan, path), row_of(plan, store, prepared.sources))
         watch(plan, state)
 
     decider = prepared.decider(store, tell)
     end = complete(prepared.graph, store, replace(options, chooser=decider), on_cell)
     done = [plan for plan in prepared.graph.plans if _is_finished(plan, store)]
-    if prepared.card.measure == "teacher":
-        found = _teacher_rows(done, store, prepared.sources)
+    if measure != "student":
+        found = _teacher_rows(done, store, prepared.sources) if measure == "teacher" else ()
         if found:
             write_teacher_rows(path, found)
         return Finished(end, (), found, path)
-    if prepared.card.measure == "model":
-        return Finished(end, (), (), path)
     scores = {cell: stopped.scores for cell, stopped in end.stopped.items() if stopped.scores}
     done += [plan for plan in prepared.graph.plans if plan.target.id in scores]
-    rows = tuple(row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done)
+    rows = [row_of(plan, store, prepared.sources, scores.get(plan.target.id)) for plan in done]
     for plan, row in zip(done, rows, strict=True):
         record_row(_file_of(plan, path), row)
     whole = [row for plan, row in zip(done, rows, strict=True) if plan.target.shortened == 1]
@@ -178,9 +177,8 @@ def _teacher_rows(
     plans: Sequence[CellPlan], store: Store, sources: Sources
 ) -> tuple[TeacherRow, ...]:
     """A row for each measured teacher, once where recipes differ in what it does not use."""
-    drawn = [plan for plan in plans if "quality" in plan.outputs]  # none where all have masks
-    by_output = {plan.outputs["quality"]: plan for plan in reversed(drawn)}
-    kept = set(map(id, by_output.values()))
-    return tuple(
-        row for plan in drawn if id(plan) in kept for row in teacher_rows_of(plan, store, sources)
-    )
+    first: dict[str, CellPlan] = {}
+    for plan in plans:
+        if "quality" in plan.outputs:  # not where all have masks
+            first.setdefault(plan.outputs["quality"], plan)
+    return tuple(row for plan in first.values() for row in teacher_rows_of(plan, store, sources))

@@ -61,12 +61,11 @@ STUDENT_SECONDS: Final[Mapping[tuple[int, int], float]] = {
 # facebook/sam-vit-huge, whose priors the above are.
 VIT_H: Final = Size(6.37e8, 2.98e12, 1.41e9, 1_048_576, 2.68e8)
 TINY: Final = "tiny"  # name of the embedded models
-_ZERO: Final = Prior(0.0)
 
 
 def prior_of(stage: Stage) -> Prior:
     """The prior of a stage's scale."""
-    prior = scale_of(stage.priced_as).get(stage.name, _ZERO)
+    prior = scale_of(stage.priced_as).get(stage.name, Prior(0.0))
     if not isinstance(stage.params, StudentParams) or stage.priced_as == TINY:
         return prior
     crop = stage.params.config.augment.crop

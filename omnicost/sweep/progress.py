@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console, Group
@@ -32,7 +32,6 @@ class Running(NamedTuple):
     """A stage that somebody computes."""
 
     label: str
-    host: str
     beat: Beat
 
     @property
@@ -91,7 +90,7 @@ class Watcher:
         for key, owner in locks.held():
             stage = self.graph.stages.get(key)
             if stage is not None and key not in self.done:
-                yield key, Running(stage.label, owner.host.split("/")[0], locks.beat(owner))
+                yield key, Running(stage.label, locks.beat(owner))
 
 
 class SweepDisplay:
@@ -109,7 +108,6 @@ class SweepDisplay:
         self._result_of = result_of
         self._started = time.monotonic()
         self._snapshot = watcher.look()
-        self._seen = set(watcher.done)
 
     def on_cell(self, plan: TargetPlan, state: str) -> None:
         """Take note of a cell's new state."""
@@ -135,10 +133,7 @@ class SweepDisplay:
         )
         thread.start()
         try:
-            if self.console.is_terminal:
-                with live:
-                    yield
-            else:
+            with live if self.console.is_terminal else nullcontext():
                 yield
         finally:
             ended.set()
@@ -150,29 +145,24 @@ class SweepDisplay:
             self._look()
 
     def _look(self) -> None:
+        before = set(self.watcher.done)
         self._snapshot = self.watcher.look()
-        for key in self.watcher.done - self._seen:
-            self._seen.add(key)
+        for key in self.watcher.done - before:
             if not self.console.is_terminal:
                 stage = self.watcher.graph.stages[key]
                 seconds = self.watcher.store.manifest(key).wall_seconds
                 self.tell(f"{stage.label}: {seconds:.1f} s")
-
-    def eta_seconds(self) -> float | None:
-        """Seconds still to go, from the share of the expected work that is done."""
-        share, elapsed = self._snapshot.done_share, time.monotonic() - self._started
-        return elapsed * (1 - share) / share if share > 0.01 else None
 
     def render(self) -> Group:
         """The live table."""
         return Group(self._heading(), self._stages(), self._running(), self._cells())
 
     def _heading(self) -> Text:
-        elapsed = duration(time.monotonic() - self._started)
-        eta = None if self.watcher.is_open else self.eta_seconds()
-        unknown = "as many students as it takes" if self.watcher.is_open else "estimating"
-        left = f"about {duration(eta)} to go" if eta is not None else unknown
-        return Text(f"{elapsed} elapsed, {left}", style="bold")
+        seconds, share = time.monotonic() - self._started, self._snapshot.done_share
+        left = "as many students as it takes" if self.watcher.is_open else "estimating"
+        if share > 0.01 and not self.watcher.is_open:
+            left = f"about {duration(seconds * (1 - share) / share)} to go"
+        return Text(f"{duration(seconds)} elapsed, {left}", style="bold")
 
     def _stages(self) -> Table:
         table = Table.grid(padding=(0, 2))

@@ -22,8 +22,7 @@ from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.evaluate import METRICS
 from omnicost.results import Row, TeacherRow, append_row, f1_percent, read_rows, read_teacher_rows
-from omnicost.sweep.cards.card import Cell
-from omnicost.sweep.cards.recipes import recipe_of
+from omnicost.sweep.cards.card import Cell, recipe_of
 from omnicost.sweep.sources import Sources
 from omnicost.sweep.stages.cell_stages import CellPlan
 
@@ -147,8 +146,7 @@ def _teacher_figures(plan: CellPlan, store: Store) -> dict[str, Any]:
 
 def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
     """Wall time of the cell's own stages; device time of all its stages, shared ones in full."""
-    present = [stage.key for stage in plan.stages if store.has(stage.key)]
-    manifests = {key: store.manifest(key) for key in present}
+    manifests = {s.key: store.manifest(s.key) for s in plan.stages if store.has(s.key)}
     own = [manifests[key] for key in plan.trial if key in manifests]
     if not own:  # a stopped student
         return {"versions": package_versions()}
@@ -163,11 +161,11 @@ def record_row(path: Path, row: Row) -> None:
     """Have the row in its file: appended, or in place of an older one of the same cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = existing_rows(path)
-    places = [place for place, other in enumerate(rows) if _identity(other) == _identity(row)]
-    if not places:
+    own = [other for other in rows if _identity(other) == _identity(row)]
+    if not own:
         append_row(path, row)
-    elif rows[places[-1]] != row or len(places) > 1:
-        kept = [other for place, other in enumerate(rows) if place not in places]
+    elif own != [row]:
+        kept = [other for other in rows if other not in own]
         _rewrite(path, [other.model_dump_json(exclude_none=True) for other in [*kept, row]])
 
 

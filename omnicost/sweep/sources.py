@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,42 @@ class WeightsSource(Params):
     spec: str = runtime_field("")
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedSplit:
+    """A split as plans see it; it may be missing.
+
+    Args:
+        at: arguments of `open_dataset`, as plain data that every node understands.
+        dataset: None where it is missing.
+    """
+
+    spec: DatasetSpec
+    at: Mapping[str, Any]
+    dataset: Dataset | None
+
+    @cached_property
+    def source(self) -> SplitSource:
+        """What stages are told of it; a missing one has a stand-in fingerprint."""
+        known = f"{ABSENT}{self.spec.name}" if self.dataset is None else self.dataset.fingerprint
+        return SplitSource(fingerprint=known, **self.at, images=self.spec.images)
+
+    @property
+    def images(self) -> int | None:
+        """How many it has; of a missing one, what the published data set has, if it is one."""
+        if self.dataset is not None:
+            return len(self.dataset)
+        name, most = self.spec.name, self.spec.images
+        known = PUBLISHED[name].images.get(self.at["split"]) if name in PUBLISHED else None
+        return known if most is None or known is None else min(known, most)
+
+    @cached_property
+    def megapixels(self) -> float | None:
+        """Of an image, on average; None of a missing one."""
+        if self.dataset is None or not len(self.dataset):
+            return None
+        return float(self.dataset.sizes.astype(float).prod(axis=1).mean()) / 1e6
+
+
 @dataclass
 class Sources:
     """What a sweep reads, each opened or hashed once.
@@ -59,43 +96,28 @@ class Sources:
     cache: Path
     progress: Progress = silent
     missing: dict[str, MissingError] = field(default_factory=dict)
-    _datasets: dict[tuple[DatasetSpec, str], Dataset | None] = field(default_factory=dict)
-    _megapixels: dict[tuple[DatasetSpec, str], float] = field(default_factory=dict)
+    _splits: dict[tuple[DatasetSpec, str], PlannedSplit] = field(default_factory=dict)
     _weights: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def dataset(self, spec: DatasetSpec, split: str) -> Dataset | None:
         """A split, or None if it is missing."""
+        return self.split(spec, split).dataset
+
+    def split(self, spec: DatasetSpec, split: str) -> PlannedSplit:
+        """A split, missing or not."""
         key = (spec, split)
-        if key not in self._datasets:
-            at = self._location(spec, split)
-            self._datasets[key] = self._found(
+        if key not in self._splits:
+            at: dict[str, Any] = {
+                "name_or_path": spec.name if spec.root else from_anywhere(spec.name),
+                "split": split,
+                "root": str(spec.root.expanduser().absolute()) if spec.root else None,
+                "cache": str(self.cache),
+            }
+            dataset = self._found(
                 spec.name, lambda: some_of(open_dataset(**at, progress=self.progress), spec.images)
             )
-        return self._datasets[key]
-
-    def split(self, spec: DatasetSpec, split: str) -> SplitSource:
-        """What a stage is told of a split; a missing one has a stand-in fingerprint."""
-        dataset = self.dataset(spec, split)
-        known = f"{ABSENT}{spec.name}" if dataset is None else dataset.fingerprint
-        return SplitSource(fingerprint=known, **self._location(spec, split), images=spec.images)
-
-    def images(self, spec: DatasetSpec, split: str) -> int | None:
-        """Images of a split; of a missing one, what the published data set has, if it is one."""
-        dataset = self.dataset(spec, split)
-        if dataset is not None:
-            return len(dataset)
-        known = PUBLISHED[spec.name].images.get(split) if spec.name in PUBLISHED else None
-        return known if spec.images is None or known is None else min(known, spec.images)
-
-    def megapixels(self, spec: DatasetSpec, split: str) -> float | None:
-        """Of an image of a split, on average; None of a missing one."""
-        dataset = self.dataset(spec, split)
-        if dataset is None or not len(dataset):
-            return None
-        if (spec, split) not in self._megapixels:
-            pixels = dataset.sizes.astype(float).prod(axis=1).mean()
-            self._megapixels[spec, split] = float(pixels) / 1e6
-        return self._megapixels[spec, split]
+            self._splits[key] = PlannedSplit(spec, at, dataset)
+        return self._splits[key]
 
     def weights(self, spec: str, role: WeightsRole) -> WeightsSource:
         """What a stage is told of weights; missing ones have a stand-in fingerprint."""
@@ -104,15 +126,6 @@ class Sources:
             found = self._found(f"{role} {spec}", lambda: _identity(spec, role))
             self._weights[key] = found or f"{ABSENT}{role} {spec}"
         return WeightsSource(fingerprint=self._weights[key], spec=from_anywhere(spec))
-
-    def _location(self, spec: DatasetSpec, split: str) -> dict[str, Any]:
-        """Arguments of `open_dataset`, as plain data that every node understands."""
-        return {
-            "name_or_path": spec.name if spec.root is not None else from_anywhere(spec.name),
-            "split": split,
-            "root": None if spec.root is None else str(Path(spec.root).expanduser().absolute()),
-            "cache": str(self.cache),
-        }
 
     def require(self) -> None:
         """Refuse to go on without what is missing.

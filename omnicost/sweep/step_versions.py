@@ -97,11 +97,9 @@ def is_recorded() -> bool:
 
 def record(why: str) -> None:
     """Write the record anew; lines that change get the reason."""
-    old, reasons = _recorded(), _reasons()
-    lines = []
-    for name, value in _present().items():
-        reason = reasons.get(name, why) if old.get(name) == value else why
-        lines.append(f"{name}: {value} {reason}\n")
+    reasons = {(name, value): reason for name, value, reason in _lines()}
+    now = _present().items()
+    lines = [f"{name}: {value} {reasons.get((name, value), why)}\n" for name, value in now]
     write_text(_RECORD, "".join(lines))
 
 
@@ -125,10 +123,6 @@ def _present() -> dict[str, str]:
 
 def _recorded() -> dict[str, str]:
     return {name: value for name, value, _ in _lines()}
-
-
-def _reasons() -> dict[str, str]:
-    return {name: reason for name, _, reason in _lines()}
 
 
 def _lines() -> Iterator[tuple[str, str, str]]:

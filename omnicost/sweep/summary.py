@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from omnicost.annotation import Policy
-from omnicost.engine.graph import Graph
-from omnicost.engine.params import Params
+from omnicost.engine.graph import Graph, ParamsT
 from omnicost.engine.store import Store
 from omnicost.models.detectors.detector import trained_on_coco
 from omnicost.models.students.start import seen_by
@@ -27,25 +28,16 @@ from omnicost.sweep.step_versions import changes
 
 def full_supervision(rows: Sequence[Row], row: Row) -> Row | None:
     """The row with masks on every image that belongs to a row: same data, seed and variant."""
-    for other in rows:
-        alike = (other.dataset, other.seed, other.variant, other.config_hash) == (
-            row.dataset,
-            row.seed,
-            row.variant,
-            row.config_hash,
-        )
-        if alike and other.mask_share == 1:
-            return other
-    return None
+    belongs = attrgetter("dataset", "seed", "variant", "config_hash")
+    alike = (other for other in rows if belongs(other) == belongs(row))
+    return next((other for other in alike if other.mask_share == 1), None)
 
 
 def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each row's AP as a share of full supervision, and how many times cheaper its labels are."""
     found = []
     for row in rows:
-        full = full_supervision(rows, row)
-        known = full is not None and full.ap > 0
-        cheap = full is not None and row.seconds_per_image > 0
+        full, paid = full_supervision(rows, row), row.seconds_per_image
         found.append(
             {
                 "dataset": row.dataset,
@@ -53,11 +45,9 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "seed": row.seed,
                 "variant": row.variant,
                 "ap": row.ap,
-                "share_of_full": row.ap / full.ap if full and known else None,
-                "seconds_per_image": row.seconds_per_image,
-                "saving": full.seconds_per_image / row.seconds_per_image
-                if full and cheap
-                else None,
+                "share_of_full": row.ap / full.ap if full and full.ap > 0 else None,
+                "seconds_per_image": paid,
+                "saving": full.seconds_per_image / paid if full and paid > 0 else None,
                 "teacher_miou": row.teacher_miou,
                 "truncated": row.truncated,
             }
@@ -67,27 +57,19 @@ def compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def results_table(rows: Sequence[Row], title: str) -> Table:
     """Cell, AP, share of full, seconds per image, saving, over the seeds: fits 80 columns."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("cell", overflow="fold")
     seeds = len({row.seed for row in rows})
-    for name in (
-        "AP",
-        *(["sd"] if seeds > 1 else []),
-        "of full",
-        "teacher mIoU",
-        "s/image",
-        "saving",
-    ):
-        table.add_column(name, justify="right")
+    scatter = ["sd"] if seeds > 1 else []
+    figures = _figures("AP", *scatter, "of full", "teacher mIoU", "s/image", "saving")
+    table = Table(Column("cell", overflow="fold"), *figures, title=title, title_justify="left")
     datasets = len({row.dataset for row in rows}) > 1
-    for alike in _by_cell(rows, compared(rows)):
+    for alike in _by_cell(rows):
         row, _ = alike[0]
         aps = [each.ap for each, _ in alike]
-        spread = [f"{stdev(aps):.1f}" if len(aps) > 1 else "-"]
+        spread = f"{stdev(aps):.1f}" if len(aps) > 1 else "-"
         table.add_row(
             _cell_name(row, datasets),
             f"{mean(aps):.1f}{'*' if row.truncated else ''}",
-            *(spread if seeds > 1 else []),
+            *(spread for _ in scatter),
             _mean([told["share_of_full"] for _, told in alike], "{:.0%}"),
             _mean([each.teacher_miou for each, _ in alike], "{:.1f}"),
             f"{row.seconds_per_image:.1f}",
@@ -99,14 +81,15 @@ def results_table(rows: Sequence[Row], title: str) -> Table:
     return table
 
 
-def _by_cell(
-    rows: Sequence[Row], comparisons: Sequence[dict[str, Any]]
-) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
+def _figures(*names: str) -> list[Column]:
+    return [Column(name, justify="right") for name in names]
+
+
+def _by_cell(rows: Sequence[Row]) -> Iterable[list[tuple[Row, dict[str, Any]]]]:
     """Rows with their comparisons, those that differ in the seed alone together."""
-    cells: dict[object, list[tuple[Row, dict[str, Any]]]] = {}
-    for row, told in zip(rows, comparisons, strict=True):
-        cell = (row.dataset, str(row.policy), row.variant, row.truncated)
-        cells.setdefault(cell, []).append((row, told))
+    cells = defaultdict(list)
+    for row, told in zip(rows, compared(rows), strict=True):
+        cells[row.dataset, str(row.policy), row.variant, row.truncated].append((row, told))
     return cells.values()
 
 
@@ -126,11 +109,7 @@ def policy_name(policy: Policy) -> str:
     """``10% mask, 90% point``; ``point`` alone when it is all."""
     if len(policy.shares) == 1:
         return f"all {next(iter(policy))}"
-    return ", ".join(f"{share:.3g}% {each}" for each, share in _percents(policy))
-
-
-def _percents(policy: Policy) -> list[tuple[str, float]]:
-    return [(str(each), 100 * share) for each, share in reversed(policy.shares)]
+    return ", ".join(f"{100 * share:.3g}% {each}" for each, share in reversed(policy.shares))
 
 
 def _optional(value: float | None, form: str) -> str:
@@ -139,11 +118,8 @@ def _optional(value: float | None, form: str) -> str:
 
 def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
     """Table 5's form: how well each teacher's masks agree with the ground truth."""
-    table = Table(title=title, title_justify="left")
-    for name in ("masks", "type", "variant"):
-        table.add_column(name)
-    for name in ("mIoU", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
+    columns = _figures("mIoU", "precision", "recall", "F1")
+    table = Table("masks", "type", "variant", *columns, title=title, title_justify="left")
     for row in rows:
         figures = (row.miou, row.precision50, row.recall50, row.f1)
         table.add_row(
@@ -157,11 +133,8 @@ def teacher_table(rows: Sequence[TeacherRow], title: str) -> Table:
 
 def estimate_table(figures: SweepEstimate, title: str) -> Table:
     """Device time by group of stages: naive, shared, and what is left to do."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("device time")
-    for name in ("naive", "shared", "left"):
-        table.add_column(name, justify="right")
-    table.add_column("from")
+    columns = _figures("naive", "shared", "left")
+    table = Table("device time", *columns, "from", title=title, title_justify="left")
     for group, hours in figures.hours.items():
         origin = "recorded" if group in figures.recorded else "prior"
         table.add_row(group, *map(_hours, hours), origin)
@@ -229,12 +202,10 @@ def finished_json(finished: Finished, plot: Path | None) -> dict[str, Any]:
 
 def decision_table(decision: Decision, title: str) -> Table:
     """Every cell with its AP, measured or forecast, its interval, and why it was run or not."""
-    table = Table(title=title, title_justify="left")
     fronts = len(decision.regret) > 1
-    table.add_column("cell", overflow="fold")
-    for name in ("runs", "AP", "5% to 95%", "on front"):
-        table.add_column(name, justify="right")
-    table.add_column("why", overflow="fold")
+    cells, why = Column("cell", overflow="fold"), Column("why", overflow="fold")
+    figures = _figures("runs", "AP", "5% to 95%", "on front")
+    table = Table(cells, *figures, why, title=title, title_justify="left")
     for cell in decision.cells:
         known = cell.forecast
         table.add_row(
@@ -300,8 +271,7 @@ def next_command(rows: Sequence[Row], path: Path) -> str:
         return "the same without --smoke; a trial run's rows are no ground for plans or plots"
     dataset = rows[0].dataset if rows else "coco"
     half = 0.5 * max((row.hours for row in rows), default=100.0)
-    budget = f"{half:.3g}h"
-    return f"omnicost plan --results {path} --dataset {dataset} --budget {budget}"
+    return f"omnicost plan --results {path} --dataset {dataset} --budget {half:.3g}h"
 
 
 def failure_lines(failed: Mapping[str, str]) -> list[str]:
@@ -314,25 +284,49 @@ def failure_lines(failed: Mapping[str, str]) -> list[str]:
 
 def caveats(graph: Graph) -> list[str]:
     """One line for each detector, start and trunk of a sweep that its figures depend on."""
-    return [*_detectors(graph), *_starts(graph), *_trunks(graph)]
-
-
-def starved_stages(graph: Graph, store: Store) -> list[str]:
-    """One line for each kind of stage that waited long for its data, with what to raise."""
-    manifests = (store.manifest(key) for key in graph.stages if store.has(key))
-    told = sorted((m for m in manifests if m.advice), key=lambda manifest: manifest.waiting)
-    return [str(worst.advice) for worst in {manifest.stage: manifest for manifest in told}.values()]
-
-
-def halved_stages(graph: Graph, store: Store) -> list[str]:
-    """One line for each stage that was computed with half its batch."""
-    done = (store.manifest(key) for key in graph.stages if store.has(key))
+    detectors = {told.detector.spec for told in _told(graph, DetectParams)}
+    students = _told(graph, StudentParams)
+    starts = {told.start.spec for told in students if told.start}
+    trunks = {str(told.config.trunk) for told in students if told.config.trunk}
     return [
+        *(
+            f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
+            "says more than new data would"
+            for spec in sorted(filter(trained_on_coco, detectors))
+        ),
+        *(
+            f"{spec} learnt from {dataset}'s masks: students that start from it show on "
+            f"{dataset}'s pictures what labels add to masks, not what they buy alone"
+            for spec in sorted(starts)
+            for dataset in seen_by(spec)
+        ),
+        *(
+            f"students go on from a trunk ({trunk}): not to be mixed with students of their own"
+            for trunk in sorted(trunks)
+        ),
+    ]
+
+
+def _told(graph: Graph, kind: type[ParamsT]) -> list[ParamsT]:
+    """What the stages with such parameters are told."""
+    return [stage.params for stage in graph.stages.values() if isinstance(stage.params, kind)]
+
+
+def troubled_stages(graph: Graph, store: Store) -> list[str]:
+    """One line for each kind of stage that waited long for its data, with what to raise.
+
+    Then one for each stage that was computed with half its batch.
+    """
+    done = [store.manifest(key) for key in graph.stages if store.has(key)]
+    waited = sorted((each for each in done if each.advice), key=attrgetter("waiting"))
+    worst = {manifest.stage: str(manifest.advice) for manifest in waited}
+    halved = (
         f"{manifest.label} was computed with half its batch, having run out of memory before: its "
         "last bits differ from those of an undisturbed run"
         for manifest in done
         if manifest.half_batch
-    ]
+    )
+    return [*worst.values(), *halved]
 
 
 def stale_steps(graph: Graph) -> list[str]:
@@ -346,37 +340,3 @@ def stale_steps(graph: Graph) -> list[str]:
         "did not: what the store has may come from the old code; python -m "
         "omnicost.sweep.step_versions says what to do"
     ]
-
-
-def _detectors(graph: Graph) -> list[str]:
-    return [
-        f"{spec} learnt from COCO's boxes: on COCO's pictures its AP for none, class and point "
-        "says more than new data would"
-        for spec in _specs(graph, DetectParams, "detector")
-        if trained_on_coco(spec)
-    ]
-
-
-def _starts(graph: Graph) -> list[str]:
-    return [
-        f"{spec} learnt from {dataset}'s masks: students that start from it show on {dataset}'s "
-        "pictures what labels add to masks, not what they buy alone"
-        for spec in _specs(graph, StudentParams, "start")
-        for dataset in seen_by(spec)
-    ]
-
-
-def _trunks(graph: Graph) -> list[str]:
-    told = (
-        s.params.config.trunk for s in graph.stages.values() if isinstance(s.params, StudentParams)
-    )
-    return [
-        f"students go on from a trunk ({trunk}): not to be mixed with students of their own"
-        for trunk in sorted({str(each) for each in told if each is not None})
-    ]
-
-
-def _specs(graph: Graph, params: type[Params], role: str) -> list[str]:
-    """The weights that stages with such parameters are told of in a role."""
-    told = (stage.params for stage in graph.stages.values() if isinstance(stage.params, params))
-    return sorted({weights.spec for each in told if (weights := getattr(each, role))})

@@ -8,21 +8,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from omnicost.amounts import read_hours
 from omnicost.annotation import PAPER_TYPES, AnnotationType, Policy
+from omnicost.engine.keys import canonical_json
 from omnicost.engine.resources import Resources, SchedulerSpec, Strict
-from omnicost.errors import InputError
+from omnicost.errors import ConfigError, InputError, faults_of
+from omnicost.pipeline.recipe import Recipe
+from omnicost.sweep.step_versions import STEPS
 
-STAGES: Final = (
-    "embed", "detect", "teacher", "pseudomask", "quality", "assign", "calibrate", "student",
-    "evaluate", "salvage",
-)  # fmt: skip
+STAGES: Final = (*STEPS, "salvage")
 MOST_CELLS: Final = 100_000
 Share = Annotated[float, Field(ge=0, le=1)]
 Overrides = dict[str, Any]  # dotted path into the recipe -> value
@@ -55,9 +56,7 @@ class Grid(Strict):
     """Mask shares x weak types, as in the paper, and any further policies."""
 
     mask_shares: tuple[Share, ...] = (0.0, 0.01, 0.1, 1.0)
-    types: tuple[AnnotationType, ...] = tuple(
-        each for each in PAPER_TYPES if each is not AnnotationType.MASK
-    )
+    types: tuple[AnnotationType, ...] = PAPER_TYPES[:-1]  # masks are the last
     policies: tuple[dict[AnnotationType, Share], ...] = ()
 
     @field_validator("types")
@@ -78,7 +77,7 @@ class Grid(Strict):
     def _shares_add_up(cls, policies: tuple[dict[Any, float], ...]) -> tuple[Any, ...]:
         for policy in policies:
             try:
-                Policy.of({str(each): share for each, share in policy.items()})
+                Policy.of(policy)
             except InputError as error:
                 raise ValueError(error.problem) from None
         return policies
@@ -141,11 +140,17 @@ class Hardware(Strict):
     memory_gb: Annotated[float, Field(gt=0)] = 8.0
 
 
+def named(datasets: Any) -> list[Any]:
+    """A card's data sets, of which one alone, and names alone, are enough."""
+    entries = datasets if isinstance(datasets, list | tuple) else [datasets]
+    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
 class Card(Strict):
     """One experiment: the grid, the recipe and its variants, the resources of each stage."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    datasets: Annotated[tuple[DatasetSpec, ...], BeforeValidator(named)] = Field(min_length=1)
     grid: Grid = Grid()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     measure: Literal["student", "teacher", "model"] = Field(
@@ -175,12 +180,6 @@ class Card(Strict):
     scheduler: SchedulerSpec | None = None
     decide: Decide | None = None
     hardware: Hardware = Hardware()
-
-    @field_validator("datasets", mode="before")
-    @classmethod
-    def _names_are_enough(cls, value: Any) -> Any:
-        entries = value if isinstance(value, list | tuple) else [value]
-        return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
     @field_validator("seeds")
     @classmethod
@@ -217,39 +216,34 @@ class Card(Strict):
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> Card:
-        if self.scheduler is not None and len(self.variants) * len(self._axis_points()) < 2:
+        if self.scheduler is not None and len(self.recipes()) < 2:
             raise ValueError("scheduler: needs two variants of a cell to compare")
         if self.decide is not None and (self.scheduler is not None or self.measure != "student"):
             raise ValueError("decide: needs students that are trained to their end")
         return self
 
-    def _axis_points(self) -> list[Overrides]:
-        values = itertools.product(*self.axes.values())
-        return [dict(zip(self.axes, point, strict=True)) for point in values]
-
-    def recipes(self) -> Iterator[dict[str, Any]]:
-        """What each variant and point of the axes sets in the recipe."""
-        for changes, point in itertools.product(self.variants.values(), self._axis_points()):
-            yield merged(self.recipe, nested({**changes, **point}))
+    def recipes(self) -> list[tuple[str, dict[str, Any]]]:
+        """What each variant and point of the axes sets in the recipe, with its name."""
+        found = []
+        points = itertools.product(*self.axes.values())
+        for (variant, changes), values in itertools.product(self.variants.items(), points):
+            point = dict(zip(self.axes, values, strict=True))
+            parts = [variant, *(f"{path}={value}" for path, value in point.items())]
+            recipe = merged(self.recipe, nested({**changes, **point}))
+            found.append((",".join(part for part in parts if part), recipe))
+        return found
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of the card, in the order of the card."""
-        axes = itertools.product(
-            self.datasets,
-            self.seeds,
-            self.variants.items(),
-            self._axis_points(),
-            self.grid.all_policies(),
-        )
-        for dataset, seed, (variant, changes), point, policy in axes:
-            parts = [variant, *(f"{path}={value}" for path, value in point.items())]
-            overrides = nested({**changes, **point})
+        policies = self.grid.all_policies()
+        axes = itertools.product(self.datasets, self.seeds, self.recipes(), policies)
+        for dataset, seed, (variant, recipe), policy in axes:
             yield Cell(
                 dataset=dataset,
                 policy=policy,
                 seed=seed,
-                variant=",".join(part for part in parts if part),
-                recipe=merged(self.recipe, overrides),
+                variant=variant,
+                recipe=recipe,
                 schedule=self.schedule,
                 measure=self.measure,
                 crossfit=self.crossfit,
@@ -293,6 +287,34 @@ class Cell:
         return "+".join(self.policy.weak_types) or str(AnnotationType.MASK)
 
 
+def recipe_of(cell: Cell) -> Recipe:
+    """The cell's recipe, checked; light: no model is loaded.
+
+    Raises:
+        ConfigError: with every fault of it.
+    """
+    return _recipe(canonical_json(dict(cell.recipe)))
+
+
+@lru_cache(maxsize=256)
+def _recipe(text: str) -> Recipe:
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError("recipe", faults_of(error, Recipe)) from None
+
+
+def recipe_faults(card: Card) -> list[str]:
+    """What is wrong with the recipes of a card, each fault once, with its path in the card."""
+    found: dict[str, None] = {}
+    for _, recipe in card.recipes():
+        try:
+            _recipe(canonical_json(recipe))
+        except ConfigError as error:
+            found |= dict.fromkeys(f"recipe.{fault}" for fault in error.faults)
+    return list(found)
+
+
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` on top: mappings are merged, everything else is replaced."""
     result = dict(base)
@@ -306,9 +328,8 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
     result: dict[str, Any] = {}
     for path, value in dotted.items():
-        *parents, last = path.split(".")
-        change: dict[str, Any] = {last: value}
-        for parent in reversed(parents):
-            change = {parent: change}
+        change = value
+        for part in reversed(path.split(".")):
+            change = {part: change}
         result = merged(result, change)
     return result

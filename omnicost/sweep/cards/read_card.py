@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from omnicost.errors import ConfigError, InputError, faults_of, short
+from omnicost.errors import ConfigError, InputError, faults_of, on_one_line, short
 from omnicost.files import read_bytes
 from omnicost.plain_yaml import parse_yaml
 from omnicost.resources import shipped
-from omnicost.sweep.cards.card import Card, Cell, merged, nested
-from omnicost.sweep.cards.recipes import recipe_faults, unusable_numbers
+from omnicost.sweep.cards.card import Card, Cell, merged, named, nested, recipe_faults
 
 HEADINGS: Final = ("Claim", "Expect", "Takes", "Run")
 MOST_SEEDS: Final = 10_000
@@ -77,16 +77,31 @@ def load_card(card: str | Path, changes: Changes | None = None) -> Card:
 
 
 def _checked(content: dict[str, Any], path: Path) -> Card:
-    faults = list(unusable_numbers(content))
+    faults = list(_unusable_numbers(content))
     if not faults:
         try:
             card = Card.model_validate(content)
         except ValidationError as error:
             raise ConfigError(path, faults_of(error, Card)) from None
-        faults = list(recipe_faults(card))
+        faults = recipe_faults(card)
     if faults:
         raise ConfigError(path, faults)
     return card
+
+
+def _unusable_numbers(content: Any, path: str = "") -> Iterator[str]:
+    """Numbers that no setting can have: NaN, infinities, whole ones beyond 64 bits."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            name = on_one_line(str(key))
+            yield from _unusable_numbers(value, f"{path}.{name}" if path else name)
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            yield from _unusable_numbers(value, f"{path}.{index}")
+    elif isinstance(content, float) and not isfinite(content):
+        yield f"{path} is {content}: use a finite number"
+    elif isinstance(content, int) and abs(content) >= 2**63:
+        yield f"{path} is {short(content)}: use a number that fits 64 bits"
 
 
 def find_card(card: str | Path) -> Path:
@@ -189,9 +204,7 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
 
 def _each(datasets: Any, **changes: Any) -> list[Any]:
     """Data sets as a card has them, each with changes; what is none is left to be refused."""
-    entries = datasets if isinstance(datasets, list | tuple) else [datasets]
-    named = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
-    return [merged(entry, changes) if isinstance(entry, dict) else entry for entry in named]
+    return [merged(each, changes) if isinstance(each, dict) else each for each in named(datasets)]
 
 
 def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -206,19 +219,14 @@ def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _find_base(base: str, path: Path) -> Path:
-    for candidate in _base_candidates(base, path):
+    cards = shipped("sweeps")
+    is_path = base.endswith((".yaml", ".yml"))
+    by_name = (cards / "bases" / f"{base}.yaml", cards / f"{base}.yaml")
+    for candidate in (path.parent / base,) if is_path else by_name:
         if os.path.isfile(candidate):  # False, where Path.is_file raises, for names over long
             return candidate
-    known = ", ".join(found.stem for found in sorted(shipped("sweeps").rglob("*.yaml")))
+    known = ", ".join(found.stem for found in sorted(cards.rglob("*.yaml")))
     raise InputError(f"{path}: base", f"no card {base!r}", f"use {known} or a path")
-
-
-def _base_candidates(base: str, path: Path) -> Iterator[Path]:
-    if base.endswith((".yaml", ".yml")):
-        yield path.parent / base
-    else:
-        yield shipped("sweeps") / "bases" / f"{base}.yaml"
-        yield shipped("sweeps") / f"{base}.yaml"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.cards.card import Cell
 from omnicost.sweep.estimate import uncached_share
-from omnicost.sweep.sources import Sources, SplitSource, WeightsSource
+from omnicost.sweep.sources import PlannedSplit, Sources, WeightsSource
 from omnicost.sweep.stages.stage_functions import (
     ASSIGN,
     CALIBRATE,
@@ -57,30 +57,18 @@ class MaskStages:
     passes: str
 
     @cached_property
-    def _train(self) -> SplitSource:
+    def _train(self) -> PlannedSplit:
         return self.sources.split(self.cell.dataset, self.cell.dataset.train)
+
+    @cached_property
+    def _val(self) -> PlannedSplit:
+        return self.sources.split(self.cell.dataset.validation, self.cell.dataset.val)
 
     @property
     def _has_truth(self) -> bool:
         """Whether weakly labelled images have masks to compare pseudo-masks with."""
-        dataset = self.sources.dataset(self.cell.dataset, self.cell.dataset.train)
+        dataset = self._train.dataset
         return dataset is None or dataset.given is None
-
-    @cached_property
-    def _val(self) -> SplitSource:
-        return self.sources.split(self.cell.dataset.validation, self.cell.dataset.val)
-
-    @property
-    def _train_images(self) -> int | None:
-        return self.sources.images(self.cell.dataset, self.cell.dataset.train)
-
-    @property
-    def _train_megapixels(self) -> float | None:
-        return self.sources.megapixels(self.cell.dataset, self.cell.dataset.train)
-
-    @property
-    def _val_images(self) -> int | None:
-        return self.sources.images(self.cell.dataset.validation, self.cell.dataset.val)
 
     def _weights(self, role: WeightsRole) -> WeightsSource:
         return self.sources.weights(getattr(self.recipe.models, role), role)
@@ -90,31 +78,23 @@ class MaskStages:
         return self._weights("text") if any(each.class_aware for each in teachers) else None
 
     @property
-    def _encoding(self) -> Encoding:
-        return Encoding(config=self.recipe.embed)
-
-    @property
     def _portions(self) -> tuple[Portion, ...]:
-        return portions_of(self._train_images)
+        return portions_of(self._train.images)
 
     def _images_in(self, portion: Portion) -> int | None:
-        images = self._train_images
+        images = self._train.images
         return None if images is None else len(range(images)[portion.of(images)])
 
     def _add(self, kind: StageKind, params: Params, **told: Any) -> Stage:
         """Write down a stage on the training split, priced as SAM is unless told otherwise."""
-        like = {"unit_size": self._train_megapixels, "priced_as": self.recipe.models.sam}
+        like = {"unit_size": self._train.megapixels, "priced_as": self.recipe.models.sam}
         return self.book.add(kind, params, **{**like, **told})
 
     def _embed(self, portion: Portion) -> Stage:
+        data, sam = self._train.source, self._weights("sam")
         return self._add(
             EMBED,
-            EmbedParams(
-                data=self._train,
-                sam=self._weights("sam"),
-                config=self.recipe.embed,
-                portion=portion,
-            ),
+            EmbedParams(data=data, sam=sam, config=self.recipe.embed, portion=portion),
             label=f"embed {self.cell.dataset.name}{portion}",
             units=self._images_in(portion),
         )
@@ -130,7 +110,7 @@ class MaskStages:
 
         Portions follow seed 0's order of labelling, so its images with masks lie in the first.
         """
-        split = self.sources.dataset(self.cell.dataset, self.cell.dataset.train)
+        split = self._train.dataset
         if split is None or len(self._portions) == 1 or self._chosen:
             return list(self._portions)
         masked = masked_images(split, self.cell.policy.mask_share, self.cell.seed)
@@ -145,7 +125,7 @@ class MaskStages:
         mode = route_of(annotation).captions
         assert mode is not None  # a type without captions asks no detector
         params = DetectParams(
-            data=self._train,
+            data=self._train.source,
             detector=self._weights("detector"),
             config=self.recipe.detect.proposals,
             mode=mode,
@@ -182,10 +162,10 @@ class MaskStages:
         weak = policy.weak_types[0]
         stage = self._add(
             ASSIGN,
-            AssignParams(data=self._train, policy=policy, seed=self.cell.seed),
+            AssignParams(data=self._train.source, policy=policy, seed=self.cell.seed),
             inputs={"pseudomask": self._released_masks(weak)},
             label=f"assignment {policy} {self.cell.dataset.name} seed={self.cell.seed}",
-            units=self._train_images,
+            units=self._train.images,
         )
         return {"assignment": stage}
 
@@ -195,28 +175,35 @@ class MaskStages:
         return replace(self, cell=everywhere)._pseudomask(annotation)
 
     @cached_property
-    def _calibrations(self) -> dict[AnnotationType, Stage]:
+    def _masks(self) -> dict[str, Stage]:
+        """Pseudo-masks of each weak type, by the role in which they are read."""
+        return {
+            f"pseudomask.{each}": self._pseudomask(each) for each in self.cell.policy.weak_types
+        }
+
+    @cached_property
+    def _calibrations(self) -> dict[str, Stage]:
         """The judgement of each weak type by the images with masks; nothing where they are few."""
-        images = self._train_images
+        images = self._train.images
         share = self.cell.policy.mask_share
         if not share or (images is not None and round(share * images) < LEAST_IMAGES):
             return {}
         return {
-            annotation: self._calibrate(annotation) for annotation in self.cell.policy.weak_types
+            f"calibration.{each}": self._calibrate(each) for each in self.cell.policy.weak_types
         }
 
     def _calibrate(self, annotation: AnnotationType) -> Stage:
         parts = {f"pseudomask.{n}": self._pseudomask(annotation, n) for n in range(FOLDS)}
         cell = self.cell
         params = CalibrateParams(
-            data=self._train, annotation=annotation, policy=cell.policy, seed=cell.seed
+            data=self._train.source, annotation=annotation, policy=cell.policy, seed=cell.seed
         )
         return self._add(
             CALIBRATE,
             params,
             inputs=parts | self._chosen,
             label=f"calibration of {annotation} {cell.policy} {cell.dataset.name}",
-            units=share_of(self._train_images, cell.policy.mask_share),
+            units=share_of(self._train.images, cell.policy.mask_share),
         )
 
     def _teacher(self, kind: TeacherKind, fold: int | None = None) -> Stage:
@@ -226,14 +213,14 @@ class MaskStages:
             return self._add(TEACHER, params, label=label, units=0)
         share, seed = self.cell.policy.mask_share, self.cell.seed
         tuning = Tuning(
-            data=self._train,
+            data=self._train.source,
             text=self._text(kind),
             config=self.recipe.teacher,
-            encoding=self._encoding,
+            encoding=Encoding(config=self.recipe.embed),
             mask_share=share,
             seed=seed,
             fold=fold,
-            validation=None if self.cell.measure == "model" else self._val,
+            validation=None if self.cell.measure == "model" else self._val.source,
         )
         part = "" if fold is None else f" without part {fold}"
         return self._add(
@@ -260,14 +247,15 @@ class MaskStages:
         policy = self.cell.policy if fold is not None else self._labelled_policy(annotation)
         if policy.mask_share:
             inputs |= self._chosen
-        needs_seed = fold is not None or self._needs_seed(annotation)
+        drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
+        needs_seed = fold is not None or drawn or len(policy.shares) > 1
         labelled = policy[annotation] if fold is None else policy.mask_share / FOLDS
         part = "" if fold is None else f" on part {fold} of its masks"
         params = PseudomaskParams(
-            data=self._train,
+            data=self._train.source,
             sam=self._weights("sam"),
             text=None if self._is_released else self._text(*teachers.values()),
-            encoding=self._encoding,
+            encoding=Encoding(config=self.recipe.embed),
             config=self.recipe.pseudomask,
             annotation=annotation,
             policy=policy,
@@ -282,7 +270,7 @@ class MaskStages:
             params,
             inputs=inputs,
             label=f"pseudo-masks {policy} {self.cell.dataset.name}{part}",
-            units=share_of(self._train_images, labelled),
+            units=share_of(self._train.images, labelled),
             pass_group=self._pass_group() if fold is None else "",
         )
 
@@ -293,11 +281,11 @@ class MaskStages:
         once, so that they wait for no training.
         """
         models, embed = self.recipe.models, self.recipe.embed
-        is_cached = not uncached_share(embed, models.sam, self._train_images or 0)
+        is_cached = not uncached_share(embed, models.sam, self._train.images or 0)
         if self.passes == "never" or (self.passes == "auto" and is_cached):
             return ""
         ready = "released" if self._is_released else [self.cell.policy.mask_share, self.cell.seed]
-        read = (self._train, self._weights("sam"), self._weights("text"))
+        read = (self._train.source, self._weights("sam"), self._weights("text"))
         told = [each.model_dump(mode="json") for each in (*read, embed, self.recipe.pseudomask)]
         return digest([*told, ready])
 
@@ -306,10 +294,6 @@ class MaskStages:
         alone = len(policy.weak_types) == 1
         serves_all = self._is_released and alone and self._has_truth  # labels can be made up
         return Policy.of({annotation: 1.0}) if serves_all else policy
-
-    def _needs_seed(self, annotation: AnnotationType) -> bool:
-        drawn = given_for(annotation).drawn or self.recipe.noise != PERFECT
-        return drawn or len(self._labelled_policy(annotation).shares) > 1
 
 
 def share_of(images: int | None, share: float) -> float | None:

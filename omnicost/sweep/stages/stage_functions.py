@@ -51,14 +51,7 @@ def embed(context: StageContext[EmbedParams]) -> None:
     """SAM's image embeddings of a portion of the training split."""
     told = context.params
     embed_step.run(
-        told.data.open(),
-        told.sam.spec,
-        told.config,
-        portion=told.portion,
-        out=context.out,
-        work=context.work,
-        device=context.device,
-        report=context.report,
+        told.data.open(), told.sam.spec, told.config, portion=told.portion, **_given(context)
     )
 
 
@@ -74,10 +67,7 @@ def detect(context: StageContext[DetectParams]) -> None:
         annotation=told.annotation,
         noise=told.noise,
         seed=told.seed,
-        out=context.out,
-        work=context.work,
-        device=context.device,
-        report=context.report,
+        **_given(context),
     )
 
 
@@ -103,10 +93,7 @@ def teacher(context: StageContext[TeacherParams]) -> None:
         embeddings=tuple(by_role(context.inputs, "embed.").values()),
         embed=tuning.encoding.config,
         validation=tuning.validation.open() if tuning.validation else None,
-        out=context.out,
-        work=context.work,
-        device=context.device,
-        report=context.report,
+        **_given(context),
     )
 
 
@@ -204,10 +191,7 @@ def student(context: StageContext[StudentParams]) -> None:
         trunk=context.inputs.get("trunk"),
         validation=told.validation.open() if told.validation else None,
         seed=told.seed,
-        out=context.out,
-        work=context.work,
-        device=context.device,
-        report=context.report,
+        **_given(context),
         world=_world(),
         calibrations=by_role(context.inputs, "calibration."),
     )
@@ -282,6 +266,16 @@ def _halved(told: Any, setting: str, at_once: int) -> Any:
     )
 
 
+def _given(context: StageContext[Any]) -> dict[str, Any]:
+    """What every step takes from the engine."""
+    return {
+        "out": context.out,
+        "work": context.work,
+        "device": context.device,
+        "report": context.report,
+    }
+
+
 def _masked(context: StageContext[Any], dataset: Dataset, share: float, seed: int) -> list[int]:
     """Indices of the images with masks, ascending."""
     chosen = context.inputs.get(_CHOSEN)
@@ -322,18 +316,7 @@ STUDENT: Final = StageKind(
 )
 EVALUATE: Final = StageKind("evaluate", evaluate_step.VERSION, EvaluateParams, evaluate)
 SALVAGE: Final = StageKind("salvage", evaluate_step.VERSION, SalvageParams, evaluate_stopped)
-STAGE_KINDS: Final[Mapping[str, StageKind]] = {
-    kind.name: kind
-    for kind in (
-        EMBED,
-        DETECT,
-        TEACHER,
-        PSEUDOMASK,
-        QUALITY,
-        ASSIGN,
-        CALIBRATE,
-        STUDENT,
-        EVALUATE,
-        SALVAGE,
-    )
-}
+_KINDS: Final = (
+    EMBED, DETECT, TEACHER, PSEUDOMASK, QUALITY, ASSIGN, CALIBRATE, STUDENT, EVALUATE, SALVAGE,
+)  # fmt: skip
+STAGE_KINDS: Final[Mapping[str, StageKind]] = {kind.name: kind for kind in _KINDS}
