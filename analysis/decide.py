@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def listed(
     for student in students:
         score = scores.of(student)
         belief = belief.after(student.coordinate, score, truth.noise_sd, student.seed)
-    hours = float(sum(prices.hours[key] for key in prices.needed(students)))
+    hours = math.fsum(prices.hours[key] for key in prices.needed(students))
     return ended(belief, worth, truth, len(students), hours, rng)
 
 

@@ -172,7 +172,7 @@ def cost(
     if images is not None:
         stats = stats.with_images(images)
     mixed = [one if isinstance(one, Policy) else Policy.parse(one) for one in policies]
-    pure = [Policy.of({each: 1.0}) for each in listed()]
+    pure = [Policy.of({each: 1.0}) for each in listed(*mixed)]
     priced = price([*pure, *mixed], stats, labelling_times)
     records = [
         {

@@ -249,15 +249,15 @@ def _validated(data: dict[str, Any], where: object, model: type[Line]) -> Line:
         raise InputError(where, f"policy: {error.problem}", error.remedy) from None
 
 
-def comparable(rows: Iterable[Row], truncated: bool = False) -> list[Row]:
-    """The rows that a front or a plan may use: of one variant, none truncated unless asked for.
+def comparable(rows: Iterable[Row]) -> list[Row]:
+    """The rows that a front or a plan may use: of one variant, no student stopped early.
 
     Raises:
         InputError: if nothing is left or variants are mixed.
     """
-    kept = [row for row in rows if truncated or not row.truncated]
+    kept = [row for row in rows if not row.truncated]
     if not kept:
-        raise InputError("results", "no finished student", "finish the sweep, or ask for truncated")
+        raise InputError("results", "no finished student", "finish the sweep")
     require_one_variant(kept)
     return kept
 

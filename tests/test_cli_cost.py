@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import omnicost
+from omnicost import api
+from omnicost.annotation import Policy
 from omnicost.cli import app
 from omnicost.cli.shared.door import line_of
 from omnicost.cost import LabellingTimes
@@ -51,6 +53,17 @@ def test_printed_sum_is_the_model() -> None:
     output = run("cost", "--dataset", "coco")
     assert "76.5 tags x 1 + 3.5 points x 2.4 + 4.2 further x 0.9" in output
     assert "76.5 tags x 1 + 7.7 masks x 79" in output
+
+
+def test_python_prices_the_types_that_the_verb_does() -> None:
+    """A type that only a policy names has its own row in both."""
+    policy = "scribble=0.5,box=0.5"
+    told = json.loads(run("cost", "--dataset", "coco", "--policy", policy, "--json"))
+    table = api.cost("coco", [policy])
+    assert table["policy"].map(Policy.parse).tolist() == [
+        Policy.of(row["policy"]) for row in told["prices"]
+    ]
+    assert "scribble=1" in table["policy"].tolist()
 
 
 def test_cost_fits_80_columns() -> None:

@@ -125,11 +125,10 @@ def test_mixed_variants_are_refused_in_one_line() -> None:
     require_one_variant([row(), row(dataset="other", config_hash="xyz", schedule="its own")])
 
 
-def test_truncated_rows_are_left_out_unless_asked_for() -> None:
-    """A student stopped early counts only on request."""
+def test_truncated_rows_are_left_out() -> None:
+    """A student stopped early does not count."""
     rows = [row(), row(seed=2, truncated=True)]
     assert comparable(rows) == rows[:1]
-    assert comparable(rows, truncated=True) == rows
     with pytest.raises(InputError, match="no finished student"):
         comparable(rows[1:])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnicost.cli.shared import options
+from omnicost.cli.shared.door import as_options
 from omnicost.cli.shared.output import new_console, print_json, progress_bar
 from omnicost.errors import StageError
 
@@ -83,7 +84,7 @@ def _tell_plan(training: Training, store: Store, as_json: bool) -> None:
 
     prepared = training.prepared
     figures = estimate(prepared.graph, store, prepared.card.hardware)
-    missing = [str(error) for error in prepared.sources.missing.values()]
+    missing = [as_options(str(error)) for error in prepared.sources.missing.values()]
     if as_json:
         print_json({**estimate_json(figures), "labels": training.counts, "missing": missing})
     else:

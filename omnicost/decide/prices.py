@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,7 +42,7 @@ class Prices:
 
     def of(self, student: PricedStudent, done: Set[str]) -> float:
         """Device-hours that a student still takes."""
-        left = sum(self.hours[key] for key in self.stages[student] - done)
+        left = math.fsum(self.hours[key] for key in self.stages[student] - done)
         return max(left, LEAST_HOURS)
 
     def offers(self, taken: Iterable[PricedStudent], done: Set[str]) -> list[Offer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
@@ -244,8 +245,8 @@ class Decider:
         done = {key for side in self._sides for key in self._done(side)} - set(going)
         manifests = [self._store.manifest(key) for key in done] if self._store else []
         prices = {k: v for side in self._sides for k, v in side.front.prices.hours.items()}
-        spent = sum(each.device_seconds for each in manifests)
-        return spent / SECONDS_PER_HOUR + sum(prices[key] for key in going)
+        spent = math.fsum(each.device_seconds for each in manifests)
+        return spent / SECONDS_PER_HOUR + math.fsum(prices[key] for key in going)
 
     def decision(self, failed: Collection[str] = ()) -> Decision:
         """How it stands now, cell by cell."""
