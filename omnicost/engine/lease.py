@@ -42,17 +42,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class Beat:
-    """An owner's last sign of life."""
+    """An owner's last sign of life; by its defaults none yet."""
 
-    count: int
-    wall_seconds: float
-    cpu_seconds: float
-    done: int
-    total: int
+    count: int = -1
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    done: int = 0
+    total: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
-
-
-NO_BEAT: Final = Beat(-1, 0.0, 0.0, 0, 0)
 
 
 @lru_cache(maxsize=1)
@@ -105,18 +102,16 @@ class Locks:
             holder = self.holder(name)
             if holder is not None and self.is_alive(holder):
                 return None
-            lost = None if holder is None else self.beat(holder)
+            lost = None
             if holder is not None:
+                lost = self.beat(holder)
                 self._beat_path(holder.owner).unlink(missing_ok=True)
-            return self._take(name, lost)
-
-    def _take(self, name: str, lost: Beat | None) -> Lease:
-        pid = os.getpid()
-        process = process_identity(pid) or str(pid)
-        owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
-        lease = Lease(self, name, owner, lost)
-        write_json(self._lock_path(name), asdict(owner))
-        return lease
+            pid = os.getpid()
+            process = process_identity(pid) or str(pid)
+            owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
+            lease = Lease(self, name, owner, lost)
+            write_json(self._lock_path(name), asdict(owner))
+            return lease
 
     def release(self, lease: Lease) -> None:
         """Give the lease up, unless somebody has taken it over."""
@@ -148,7 +143,7 @@ class Locks:
 
     def beat(self, owner: Owner) -> Beat:
         """The owner's last heartbeat."""
-        return _read(Beat, self._beat_path(owner.owner)) or NO_BEAT
+        return _read(Beat, self._beat_path(owner.owner)) or Beat()
 
     def is_alive(self, owner: Owner) -> bool:
         """Whether the owner still works; sure at once on this host, elsewhere after a lease."""
