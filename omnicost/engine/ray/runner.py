@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnicost.engine.graph import Chooser, Graph, Stage, TargetPlan
+from omnicost.engine.graph import Chooser, Graph, TargetPlan
 from omnicost.engine.ray.cluster import (
     ray_session,
     remove_ray_folder,
@@ -19,8 +19,8 @@ from omnicost.engine.ray.cluster import (
 )
 from omnicost.engine.ray.stopped_trials import Stopped, remembered, salvage
 from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate
-from omnicost.engine.ray.tasks import submit
-from omnicost.engine.ray.trials import conduct_trials, trial_stages
+from omnicost.engine.ray.tasks import Submitter
+from omnicost.engine.ray.trials import conduct_trials
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 
@@ -90,11 +90,11 @@ def complete(
     with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
-        shared = [stage for stage in graph.shared if stage.key in needed]
+        submitter = Submitter(store, {s.key: s for s in graph.shared if s.key in needed})
         # What is left of targets whose trial has ended, nobody has to choose.
         due = needed if chooser is None else ended.needed(store.has)
-        references = submit(store, (stage for stage in shared if stage.key in due))
-        gate = None if chooser is None else _gate(chooser, store, open_plans, shared, references)
+        references = submitter.submit(due)
+        gate = None if chooser is None else Gate(chooser, room_for(open_plans), submitter)
         board = Board(open_plans, references, on_change, gate)
         conduct_trials(board, store, scratch, options.scheduler)
         board.wait_for_stages()
@@ -106,27 +106,6 @@ def complete(
         computed=frozenset(key for key in needed if store.has(key)),
         left=tuple(board.in_state(OPEN)),
     )
-
-
-def _gate(
-    chooser: Chooser,
-    store: Store,
-    plans: Sequence[TargetPlan],
-    shared: Sequence[Stage],
-    submitted: Mapping[str, Any],
-) -> Gate:
-    """Lets in as many targets as there are devices, each with the shared stages that it needs."""
-    references = dict(submitted)
-
-    def submit_for(chosen: Sequence[TargetPlan]) -> Mapping[str, Any]:
-        own = {stage.key for plan in chosen for stage in plan.stages}
-        new = [stage for stage in shared if stage.key in own and stage.key not in references]
-        added = submit(store, new, references)
-        references.update(added)
-        return added
-
-    asked = {stage.resources for plan in plans for stage in trial_stages(plan)}
-    return Gate(chooser, room_for(asked), submit_for)
 
 
 def _failures(graph: Graph[Any], store: Store, board: Board) -> dict[str, str]:

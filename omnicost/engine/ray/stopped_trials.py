@@ -54,11 +54,11 @@ def salvage(
     scheduler: SchedulerSpec,
 ) -> dict[str, Stopped]:
     """Score what stopped trials left, on Ray, and leave a mark that they were stopped."""
-    stages = {
-        target: replace(stage, params=stage.params.model_copy(update=_at(reports[target])))
-        for target, plan in plans.items()
-        if target in reports and (stage := plan.salvage) is not None
-    }
+    stages = {}
+    for target, report in reports.items():
+        if (stage := plans[target].salvage) is not None:
+            params = stage.params.model_copy(update={"step": report["step"]})  # `StoppedParams`
+            stages[target] = replace(stage, params=params)
     references = {target: submit_one(store, stage) for target, stage in stages.items()}
     found = {}
     for target, report in reports.items():
@@ -69,11 +69,6 @@ def salvage(
             mark = {"scheduler": scheduler.model_dump(mode="json"), "report": dict(report)}
             write_json(path, {**mark, "scores": found[target].scores})
     return found
-
-
-def _at(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What changes in `StoppedParams`."""
-    return {"step": report["step"]}
 
 
 def _mark_path(plan: TargetPlan, store: Store) -> Path | None:
