@@ -162,9 +162,8 @@ class Store:
         """
         found = [key for key in self.keys() if key.startswith(prefix)]
         if len(found) != 1:
-            raise InputError(
-                self.root, f"{len(found)} artefacts start with {prefix!r}", "see omnicost store ls"
-            )
+            problem = f"{len(found)} artefacts start with {prefix!r}"
+            raise InputError(self.root, problem, "see omnicost store ls")
         return found[0]
 
     # Writing ------------------------------------------------------------------------------------

@@ -189,11 +189,8 @@ def require_shared_store(store: Store) -> None:
     }
     for node, answer in answers.items():
         if ray.get(answer) != store.id:
-            raise InputError(
-                f"`store` {store.root}",
-                f"node {node} does not see this store",
-                "name a folder that all nodes share",
-            )
+            problem = f"node {node} does not see this store"
+            raise InputError(f"`store` {store.root}", problem, "name a folder that all nodes share")
 
 
 def _store_id_at(root: str) -> str | None:
@@ -213,11 +210,9 @@ def require_resources(stages: Iterable[Stage]) -> None:
         if _workers(asked) < asked.workers:
             gpus = f" and {asked.gpus:g} GPU" if asked.gpus else ""
             many = f" on {asked.workers} workers" if asked.workers > 1 else ""
-            raise InputError(
-                f"resources.{name}",
-                f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has",
-                f"use `settings` resources.{name}.gpus=0 or the like, or another cluster",
-            )
+            problem = f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has"
+            remedy = f"use `settings` resources.{name}.gpus=0 or the like, or another cluster"
+            raise InputError(f"resources.{name}", problem, remedy)
 
 
 def room_for(plans: Iterable[TargetPlan]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,14 +66,12 @@ def salvage(
         found[target] = Stopped(report, stages[target].key if scored else None)
         path = _mark_path(plans[target], store)
         if path is not None:
-            mark = {"scheduler": scheduler.model_dump(mode="json"), "report": dict(report)}
-            write_json(path, {**mark, "scores": found[target].scores})
+            own = {"scheduler": scheduler.model_dump(mode="json")}
+            write_json(path, own | asdict(found[target]))
     return found
 
 
 def _mark_path(plan: TargetPlan, store: Store) -> Path | None:
     """Beside the checkpoints of the first stage that the trial did not finish."""
-    for key in plan.trial:
-        if not store.has(key):
-            return store.work(key) / _MARK
-    return None
+    unfinished = (key for key in plan.trial if not store.has(key))
+    return next((store.work(key) / _MARK for key in unfinished), None)

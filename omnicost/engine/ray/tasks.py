@@ -124,10 +124,10 @@ def failure_of(reference: Any) -> str | None:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         return first_line(error.cause)
+    except _LOSSES:
+        return LOST
     except ray.exceptions.RayError as error:
-        return (
-            LOST if isinstance(error, _LOSSES) else f"{type(error).__name__}: {first_line(error)}"
-        )
+        return f"{type(error).__name__}: {first_line(error)}"
     return None
 
 
