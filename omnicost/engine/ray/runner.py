@@ -81,12 +81,10 @@ def complete(
     names = [plan.target.id for plan in open_plans]
     ended = Graph(tuple(p for p in wanted.plans if p.target.id not in names), graph.stages)
     chooser = options.chooser
-    if not needed:
-        return Completion(stopped=stopped)
-    if chooser is not None and chooser.is_enough(names):
+    if needed and chooser is not None and chooser.is_enough(names):
         wanted, needed, open_plans = ended, ended.needed(store.has), []
-        if not needed:
-            return Completion(stopped=stopped, left=tuple(names))
+    if not needed:
+        return Completion(stopped=stopped, left=tuple(names))
     with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
@@ -104,7 +102,7 @@ def complete(
         failed=_failures(wanted, store, board),
         stopped=stopped,
         computed=frozenset(key for key in needed if store.has(key)),
-        left=tuple(board.in_state(OPEN)),
+        left=tuple(name for name in names if board.states.get(name, OPEN) == OPEN),
     )
 
 

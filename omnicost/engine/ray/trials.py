@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
 _FAILED = "failed"  # reported before it is raised: why, should Tune not try again
 _NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
-_SCHEDULERS = {"asha": ASHAScheduler, "median": MedianStoppingRule}
+_SCHEDULERS = {"asha": partial(ASHAScheduler, max_t=_NEVER), "median": MedianStoppingRule}
 # Of a trial whose training reserves its own workers: a byte, since any share of a CPU would leave
 # too little for as many workers as there are CPUs.
 _NEXT_TO_NOTHING = {"memory": 1}
@@ -48,11 +49,8 @@ def conduct_trials(
     Args:
         scratch: folder for what Tune writes; nothing is ever restored from it.
     """
-    stages = {target: plan.own_stages for target, plan in board.plans.items()}
-    trial = _trial(store.root, stages, None if scheduler is None else scheduler.metric)
-    retries = max((s.resources.retries for own in stages.values() for s in own), default=0)
     while board.wait_for_ready():  # again, if Tune itself fell over one trial
-        tuner = _tuner(board, trial, stages, retries, scratch, scheduler)
+        tuner = _tuner(board, store, scratch, scheduler)
         cause = "Ray Tune ended before it did"
         try:
             tuner.fit()
@@ -64,13 +62,11 @@ def conduct_trials(
 
 
 def _tuner(
-    board: Board,
-    trial: Callable[[dict[str, Any]], None],
-    stages: Mapping[str, tuple[Stage, ...]],
-    retries: int,
-    scratch: Path,
-    scheduler: SchedulerSpec | None,
+    board: Board, store: Store, scratch: Path, scheduler: SchedulerSpec | None
 ) -> tune.Tuner:
+    stages = {target: plan.own_stages for target, plan in board.plans.items()}
+    trial = _trial(store.root, stages, None if scheduler is None else scheduler.metric)
+    retries = max((s.resources.retries for own in stages.values() for s in own), default=0)
     return tune.Tuner(
         tune.with_resources(trial, lambda config: trial_resources(stages[config["target"]])),
         tune_config=tune.TuneConfig(
@@ -247,9 +243,8 @@ class GroupedScheduler(FIFOScheduler):
         group = self._groups[trial.config["target"]]
         if group not in self._schedulers:
             spec = self._spec
-            defaults: dict[str, Any] = {"max_t": _NEVER} if spec.name == "asha" else {}
             self._schedulers[group] = _SCHEDULERS[spec.name](
-                time_attr=STEP, metric=spec.metric, mode=spec.mode, **{**defaults, **spec.options}
+                time_attr=STEP, metric=spec.metric, mode=spec.mode, **spec.options
             )
         return self._schedulers[group]
 
