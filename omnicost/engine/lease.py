@@ -68,11 +68,9 @@ def process_identity(pid: int) -> str | None:
 
     A zombie counts as gone: it computes nothing any more.
     """
-    try:
+    with suppress(OSError):
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if after_name[0] in "ZX" else f"{pid}@{after_name[19]}"
-    except OSError:
-        pass
     if Path("/proc/self/stat").exists():
         return None
     try:

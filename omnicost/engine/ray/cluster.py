@@ -241,11 +241,3 @@ def demands(asked: Resources) -> dict[str, float]:
     """What one worker is given, by Ray's names; what it does not ask for is left out."""
     named = {"CPU": asked.cpus, "GPU": asked.gpus, "memory": (asked.memory_gb or 0.0) * 1e9}
     return {kind: need for kind, need in named.items() if need}
-
-
-def ray_options(resources: Resources) -> dict[str, Any]:
-    """The resources as options of a Ray task."""
-    options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus}
-    if resources.memory_gb is not None:
-        options["memory"] = int(resources.memory_gb * 1e9)
-    return options

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnicost.engine.graph import Chooser, Graph, TargetPlan
+from omnicost.engine.graph import Chooser, Graph
 from omnicost.engine.ray.cluster import (
     ray_session,
     remove_ray_folder,
@@ -18,13 +18,11 @@ from omnicost.engine.ray.cluster import (
     room_for,
 )
 from omnicost.engine.ray.stopped_trials import Stopped, remembered, salvage
-from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate
+from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate, OnChange
 from omnicost.engine.ray.tasks import Submitter
 from omnicost.engine.ray.trials import conduct_trials
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
-
-OnChange = Callable[[TargetPlan[Any], str], None]  # a target changed its state
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from omnicost.engine.ray.tasks import Submitter, failure_of, finished
 
 OPEN, WAITING, RUNNING = "open", "waiting", "running"
 DONE, STOPPED, FAILED = "done", "stopped", "failed"
+OnChange = Callable[[TargetPlan[Any], str], None]  # called with a target and its new state
 _POLL_SECONDS: Final = 1.0
 
 
@@ -45,7 +46,7 @@ class Board:
         self,
         plans: Iterable[TargetPlan],
         references: Mapping[str, Any],
-        on_change: Callable[[TargetPlan, str], None],
+        on_change: OnChange,
         gate: Gate | None = None,
     ) -> None:
         self.plans = {plan.target.id: plan for plan in plans}

@@ -11,7 +11,7 @@ import ray
 from omnicost.engine.execute import StageFailure, StageOutcome, call_here, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
-from omnicost.engine.ray.cluster import ray_options
+from omnicost.engine.ray.cluster import demands
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
@@ -97,12 +97,13 @@ def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     Workers of a distributed stage have a placement group of their own: the task holds nothing.
     """
     asked = stage.resources
+    held = {"num_cpus": asked.cpus, "num_gpus": asked.gpus, "memory": demands(asked).get("memory")}
     decorate = ray.remote(  # told here of GPUs, not in `options`, Ray ends the process after a call
         name=name,
         max_retries=asked.retries,
         retry_exceptions=[StageFailure],
         scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
-        **(ray_options(asked) if asked.workers == 1 else {"num_cpus": 0}),
+        **(held if asked.workers == 1 else {"num_cpus": 0}),
     )
     return decorate(function)
 
