@@ -42,11 +42,8 @@ def read_hours(text: str, where: str, hours_a_day: float = HOURS_A_DAY) -> float
         return number
     if unit in _DAYS:
         return number * hours_a_day
-    if unit in _OTHER_TIMES:
-        raise InputError(
-            where, f"{text!r} is in {unit}", "write it in hours (500h) or days (3days)"
-        )
-    raise InputError(where, f"{text!r} is no time", "write it in hours (500h) or days (3days)")
+    problem = f"is in {unit}" if unit in _OTHER_TIMES else "is no time"
+    raise InputError(where, f"{text!r} {problem}", "write it in hours (500h) or days (3days)")
 
 
 def read_budget(

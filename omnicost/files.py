@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import stat
 import tempfile
 import uuid
@@ -110,19 +109,18 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    scratch = folder
+    hidden = f".{folder.name[:100]}."
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}.", dir=folder.parent))
-        write(scratch)
-        scratch.chmod(0o755)  # mkdtemp's 0700 would hide a shared cache from colleagues
-        os.rename(scratch, folder)
+        with tempfile.TemporaryDirectory(
+            prefix=hidden, dir=folder.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            write(Path(scratch))
+            os.chmod(scratch, 0o755)  # its own 0700 would hide a shared cache from colleagues
+            os.rename(scratch, folder)
     except OSError as fault:
         if not folder.is_dir():
             raise _unwritable(folder, fault) from None
-    finally:
-        if scratch != folder:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager

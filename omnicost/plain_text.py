@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from typing import Final
 
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"  # and halves of surrogate pairs
 # Overrides and isolates of direction: what follows them reads in another order than it stands.
-_TURNING: Final = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
+_TURNING: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_HIDDEN: Final = re.compile(rf"(?![\n\t])[{_CONTROLS}{_TURNING}]")
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "'")
 
 
 def is_plain(text: str) -> bool:
     """Whether text holds neither control characters nor halves of surrogate pairs."""
-    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+    return re.search(f"[{_CONTROLS}]", text) is None
 
 
 def visible(text: str) -> str:
     """Text in which what steers terminals, pages and readers is spelled out; lines stay lines."""
-    if text.isprintable() or not any(map(_is_hidden, text)):
-        return text
-    return "".join(_spelled(c) if _is_hidden(c) else c for c in text)
-
-
-def _is_hidden(character: str) -> bool:
-    if character in "\n\t":
-        return False
-    return character in _TURNING or unicodedata.category(character) in ("Cc", "Cs")
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def plain_cell(text: str) -> str:

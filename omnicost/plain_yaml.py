@@ -6,7 +6,8 @@ as well; an alias stands for what it names, unless that contains it or multiplie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 import yaml
@@ -41,9 +42,8 @@ def parse_yaml(text: str | bytes, where: object, remedy: str = "mend the file") 
     Raises:
         InputError: if it is not YAML, or no plain data; says in which line.
     """
-    loader = None
     try:
-        loader = _Loader(text)  # reads its beginning
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -53,9 +53,6 @@ def parse_yaml(text: str | bytes, where: object, remedy: str = "mend the file") 
         raise InputError(where, "is nested too deeply", "flatten it") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(where, f"is not YAML ({_reason(error)})", remedy) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 def _count(node: yaml.Node, above: tuple[yaml.Node, ...], counted: dict[yaml.Node, int]) -> int:
@@ -76,12 +73,10 @@ def _count(node: yaml.Node, above: tuple[yaml.Node, ...], counted: dict[yaml.Nod
     return counted[node]
 
 
-def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+def _children(node: yaml.Node) -> Iterable[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
-        for pair in node.value:
-            yield from pair
-    elif isinstance(node, yaml.SequenceNode):
-        yield from node.value
+        return chain.from_iterable(node.value)
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
 def _require_once(node: yaml.MappingNode) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from omnicost.engine.store import Store
+from omnicost.errors import InputError
 
 pytest.importorskip("ray")
+from omnicost.engine.ray.cluster import _connect
 from omnicost.engine.ray.runner import _scratch
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc/net")
@@ -113,3 +115,10 @@ def test_leftovers_of_a_killed_driver_go_at_the_next_start(tmp_path: Path) -> No
     finally:
         driver.kill()
         driver.wait()
+
+
+@pytest.mark.parametrize("port", [1, 99_999])
+def test_an_address_where_nothing_can_answer_is_one_line(port: int) -> None:
+    """A port that nobody listens on, and one that is none."""
+    with pytest.raises(InputError, match=rf"`address` 127.0.0.1:{port}: no Ray cluster answers"):
+        _connect(f"127.0.0.1:{port}")

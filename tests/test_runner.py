@@ -103,6 +103,19 @@ def test_only_chosen_targets_are_computed(ray_on_two_cores: None, store: Store) 
     assert complete(graph, store).computed == frozenset(graph.stages) - keys
 
 
+def test_what_a_chooser_left_is_told_while_other_stages_end(
+    ray_on_two_cores: None, store: Store
+) -> None:
+    """A shared stage that an ended target lacks is computed; the targets left alone are named."""
+    graph = graph_of(Toys())
+    first, *others = graph.plans
+    data = first.stages[0].key
+    ended = replace(first, trial=(), outputs={"data": data})
+    end = complete(Graph((ended, *others), graph.stages), store, RayOptions(chooser=Chosen()))
+    assert (end.failed, end.computed) == ({}, {data})
+    assert end.left == tuple(plan.target.id for plan in others)
+
+
 def test_a_chosen_target_that_fails_leaves_the_others(ray_on_two_cores: None, store: Store) -> None:
     """A broken teacher takes its own target down; the next chosen one ends well."""
     toys = Toys(recipe={"steps": 2, "broken": "box"})

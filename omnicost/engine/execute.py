@@ -74,7 +74,6 @@ class StageOutcome(NamedTuple):
 
     key: str
     reused: bool
-    wall_seconds: float
 
 
 Call = Callable[[Stage, StageContext], float]  # calls the function, returns foreign CPU seconds
@@ -101,10 +100,10 @@ def execute(
     """
     lease = _lease_or_none(store, stage.key)
     if lease is None:
-        return StageOutcome(stage.key, True, 0.0)
+        return StageOutcome(stage.key, reused=True)
     with Attempt(store, stage, lease) as attempt:
-        context, log = attempt.context(observe), store.log(stage.key)
-        with logged([log], [stage]), _failures_named(log, stage):
+        context = attempt.context(observe)
+        with logged(store, [stage]), _failures_named(store.log(stage.key), stage):
             prepare_process(stage)
             foreign_cpu_seconds = call(stage, context)
         return attempt.publish(foreign_cpu_seconds)
@@ -214,7 +213,7 @@ class Attempt:
         self._has_ended = True
         store.record(key, "done" if published else "discarded", wall_seconds, cpu_seconds)
         shutil.rmtree(store.root / "work" / key, ignore_errors=True)
-        return StageOutcome(key, not published, wall_seconds)
+        return StageOutcome(key, reused=not published)
 
     def _manifest(self, wall_seconds: float, cpu_seconds: float) -> StageManifest:
         stage = self.stage
@@ -287,14 +286,11 @@ def _failures_named(log: Path, stage: Stage) -> Iterator[None]:
     except Exception as error:
         traceback.print_exc()
         text = (str(error).strip().splitlines() or [""])[0]
-        if isinstance(error, OSError) and error.errno is None and _is_full(log.parent):
+        is_unexplained = isinstance(error, OSError) and error.errno is None
+        if is_unexplained and shutil.disk_usage(log.parent).free < _NO_ROOM_BYTES:
             text = f"No space left on device ({text})"  # NumPy only says what it could not write
         kind = "" if isinstance(error, OmnicostError) else f"{type(error).__name__}: "
         raise failure_for(error)(f"{stage.label}: {kind}{text} (log: {log})") from None
-
-
-def _is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
 
 
 def failure_for(error: Exception) -> type[StageError]:
@@ -306,15 +302,16 @@ def failure_for(error: Exception) -> type[StageError]:
 
 
 @contextlib.contextmanager
-def logged(paths: Sequence[Path], stages: Sequence[Stage]) -> Iterator[None]:
+def logged(store: Store, stages: Sequence[Stage]) -> Iterator[None]:
     """Send what the stages print and log to the file of each; nothing reaches the terminal."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     beside = f", in a pass of {len(stages)}" if len(stages) > 1 else ""
+    files = []
     with contextlib.ExitStack() as opened:
-        files = [opened.enter_context(path.open("a", buffering=1)) for path in paths]
-        for file, stage in zip(files, stages, strict=True):
+        for stage in stages:
+            files.append(opened.enter_context(store.log(stage.key).open("a", buffering=1)))
             where = f"on {platform.node()} pid {os.getpid()}"
-            file.write(f"--- {now} {stage.label} {where}{beside}\n")
+            files[-1].write(f"--- {now} {stage.label} {where}{beside}\n")
         target = files[0] if len(files) == 1 else _Tee(files)
         handler = logging.StreamHandler(target)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

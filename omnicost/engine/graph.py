@@ -28,12 +28,10 @@ class Target(Protocol):
     @property
     def id(self) -> str:
         """Its name, unique in the graph."""
-        ...
 
     @property
     def group(self) -> str:
         """What it shares with the targets that a scheduler may compare it with."""
-        ...
 
 
 TargetT = TypeVar("TargetT", bound=Target)
@@ -100,15 +98,16 @@ class Stage:
     @cached_property
     def key(self) -> str:
         """64 hex digits that name the stage's artefact."""
-        identity = {
-            "stage": self.kind.name,
-            "version": self.kind.version,
-            "params": self.params.identity(),
-            "inputs": self.inputs,
-            "scratch": self.scratch,
-            "salt": self.salt,
-        }
-        return digest(identity)
+        return digest(
+            {
+                "stage": self.kind.name,
+                "version": self.kind.version,
+                "params": self.params.identity(),
+                "inputs": self.inputs,
+                "scratch": self.scratch,
+                "salt": self.salt,
+            }
+        )
 
     @property
     def name(self) -> str:
@@ -136,25 +135,25 @@ class StageBook:
         kind: StageKind,
         params: Params,
         *,
+        label: str,
         inputs: Mapping[str, Stage] | None = None,
-        label: str = "",
-        units: float | None = None,
-        unit_size: float | None = None,
-        priced_as: str = "",
         pass_group: str = "",
+        **about: Any,
     ) -> Stage:
-        """Write one stage down; the same stage twice is one stage."""
+        """Write one stage down; the same stage twice is one stage.
+
+        Args:
+            about: `units`, `unit_size` and `priced_as` of the `Stage`.
+        """
         stage = Stage(
-            kind=kind,
-            params=params,
+            kind,
+            params,
             inputs={role: stage.key for role, stage in (inputs or {}).items()},
             resources=self.resources_of(kind),
-            label=label or kind.name,
-            units=units,
-            unit_size=unit_size,
-            priced_as=priced_as,
+            label=label,
             salt=self._salt,
             pass_group="" if self._salt else pass_group,
+            **about,
         )
         return self._stages.setdefault(stage.key, stage)
 
@@ -187,12 +186,17 @@ class TargetPlan(Generic[TargetT]):
     outputs: Mapping[str, str]
     salvage: Stage | None = None
 
-    @property
+    @cached_property
     def waits_for(self) -> frozenset[str]:
         """Keys of the shared stages that the trial reads."""
-        own = set(self.trial)
-        read = {key for stage in self.stages if stage.key in own for key in stage.inputs.values()}
-        return frozenset(read - own)
+        read = {key for stage in self.own_stages for key in stage.inputs.values()}
+        return frozenset(read - set(self.trial))
+
+    @property
+    def own_stages(self) -> tuple[Stage, ...]:
+        """The stages that the trial computes, in order."""
+        by_key = {stage.key: stage for stage in self.stages}
+        return tuple(by_key[key] for key in self.trial)
 
 
 class Chooser(Protocol):
@@ -200,11 +204,9 @@ class Chooser(Protocol):
 
     def is_enough(self, left: Collection[str]) -> bool:
         """Whether none of the targets left is worth computing."""
-        ...
 
     def choose(self, left: Collection[str], under_way: Collection[str], count: int) -> list[str]:
         """Up to `count` of the targets left to start now, beside those under way."""
-        ...
 
 
 Planner = Callable[[TargetT, str], TargetPlan[TargetT]]  # target, salt -> its plan

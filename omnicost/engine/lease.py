@@ -42,31 +42,24 @@ class Owner:
 
 @dataclass(frozen=True)
 class Beat:
-    """An owner's last sign of life."""
+    """An owner's last sign of life; by its defaults none yet."""
 
-    count: int
-    wall_seconds: float
-    cpu_seconds: float
-    done: int
-    total: int
+    count: int = -1
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    done: int = 0
+    total: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
-
-
-NO_BEAT: Final = Beat(-1, 0.0, 0.0, 0, 0)
 
 
 @lru_cache(maxsize=1)
 def host_identity() -> str:
     """Names the running kernel and process namespace, within which process ids mean something."""
     parts = [socket.gethostname()]
-    for read in (
-        lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        lambda: os.readlink("/proc/self/ns/pid"),
-    ):
-        try:
-            parts.append(read())
-        except OSError:  # not Linux
-            continue
+    with suppress(OSError):  # not Linux
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
     return "/".join(parts)
 
 
@@ -75,11 +68,9 @@ def process_identity(pid: int) -> str | None:
 
     A zombie counts as gone: it computes nothing any more.
     """
-    try:
+    with suppress(OSError):
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if after_name[0] in "ZX" else f"{pid}@{after_name[19]}"
-    except OSError:
-        pass
     if Path("/proc/self/stat").exists():
         return None
     try:
@@ -105,18 +96,16 @@ class Locks:
             holder = self.holder(name)
             if holder is not None and self.is_alive(holder):
                 return None
-            lost = None if holder is None else self.beat(holder)
+            lost = None
             if holder is not None:
+                lost = self.beat(holder)
                 self._beat_path(holder.owner).unlink(missing_ok=True)
-            return self._take(name, lost)
-
-    def _take(self, name: str, lost: Beat | None) -> Lease:
-        pid = os.getpid()
-        process = process_identity(pid) or str(pid)
-        owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
-        lease = Lease(self, name, owner, lost)
-        write_json(self._lock_path(name), asdict(owner))
-        return lease
+            pid = os.getpid()
+            process = process_identity(pid) or str(pid)
+            owner = Owner(uuid.uuid4().hex, host_identity(), process, pid, time.time())
+            lease = Lease(self, name, owner, lost)
+            write_json(self._lock_path(name), asdict(owner))
+            return lease
 
     def release(self, lease: Lease) -> None:
         """Give the lease up, unless somebody has taken it over."""
@@ -148,7 +137,7 @@ class Locks:
 
     def beat(self, owner: Owner) -> Beat:
         """The owner's last heartbeat."""
-        return _read(Beat, self._beat_path(owner.owner)) or NO_BEAT
+        return _read(Beat, self._beat_path(owner.owner)) or Beat()
 
     def is_alive(self, owner: Owner) -> bool:
         """Whether the owner still works; sure at once on this host, elsewhere after a lease."""

@@ -88,7 +88,7 @@ def _compute(store: Store, attempts: Sequence[Attempt]) -> None:
     stages = [attempt.stage for attempt in attempts]
     compute = stages[0].kind.pass_function
     assert compute is not None  # `passes_of` makes none of such stages
-    with logged([store.log(stage.key) for stage in stages], stages):
+    with logged(store, stages):
         try:
             prepare_process(stages[0])
             compute([attempt.context() for attempt in attempts])

@@ -63,6 +63,7 @@ class Store:
         self.id = self._open_marker(create)
         for folder in _FOLDERS:
             (self.root / folder).mkdir(exist_ok=True)
+        self.data = self.root / "data"  # for converted annotations and drawn data sets
         self.locks = Locks(self.root / "locks", lease_seconds)
 
     def _open_marker(self, create: bool) -> str:
@@ -70,9 +71,9 @@ class Store:
         if not marker.exists():
             if not create:
                 raise InputError(self.root, "is not a store", "name a folder made by a sweep")
-            foreign = self.root.is_dir() and any(
-                not _is_marker_part(path) for path in self.root.iterdir()
-            )
+            present = self.root.iterdir() if self.root.is_dir() else ()
+            # `.store.*` is of another process that is creating the store.
+            foreign = any(not path.name.startswith((".store.", "..store.")) for path in present)
             if foreign and not marker.exists():  # another process may just have made it
                 raise InputError(self.root, "holds other files", "name a new or empty folder")
             self.root.mkdir(parents=True, exist_ok=True)
@@ -161,9 +162,8 @@ class Store:
         """
         found = [key for key in self.keys() if key.startswith(prefix)]
         if len(found) != 1:
-            raise InputError(
-                self.root, f"{len(found)} artefacts start with {prefix!r}", "see omnicost store ls"
-            )
+            problem = f"{len(found)} artefacts start with {prefix!r}"
+            raise InputError(self.root, problem, "see omnicost store ls")
         return found[0]
 
     # Writing ------------------------------------------------------------------------------------
@@ -173,11 +173,6 @@ class Store:
         folder = self.root / "work" / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-    @property
-    def data(self) -> Path:
-        """Folder for converted annotations and drawn data sets."""
-        return self.root / "data"
 
     def log(self, key: str) -> Path:
         """The stage's log file."""
@@ -194,10 +189,10 @@ class Store:
 
         `manifest.files` is filled in here, and everything is flushed to disk before the rename.
         """
-        files = {str(path.relative_to(building)): path for path in _files(building)}
+        files = _files(building)
         stored = {
             name: StoredFile(size_bytes=path.stat().st_size, sha256=file_digest(path))
-            for name, path in sorted(files.items())
+            for name, path in files.items()
         }
         complete = manifest.model_copy(update={"files": stored})
         (building / MANIFEST).write_text(complete.model_dump_json(indent=1))
@@ -230,8 +225,11 @@ class Store:
         path = self.root / "executions" / f"{key}.jsonl"
         if not path.exists():
             return ()
-        lines = path.read_text(errors="replace").splitlines()
-        return tuple(found for line in lines if (found := _execution(line)) is not None)
+        found = []
+        for line in path.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError):  # its writer was stopped in the middle
+                found.append(Execution(**json.loads(line)))
+        return tuple(found)
 
     # Housekeeping -------------------------------------------------------------------------------
 
@@ -241,20 +239,17 @@ class Store:
             manifest = self.manifest(key)
         except InputError as error:
             return (str(error),)
-        foreign = sorted(self._present(key) - set(manifest.files))
+        listed = {MANIFEST, *manifest.files}
+        foreign = [name for name in _files(self.path(key)) if name not in listed]
         changed = self._changed(manifest, is_read=True)
         return (*(f"{name}: not in the manifest" for name in foreign), *changed)
 
-    def _present(self, key: str) -> set[str]:
-        folder = self.path(key)
-        return {str(path.relative_to(folder)) for path in _files(folder)} - {MANIFEST}
-
     def _changed(self, manifest: StageManifest, is_read: bool) -> tuple[str, ...]:
         """What the manifest lists and is missing or, by size or bytes, another file."""
-        present, found = self._present(manifest.key), []
+        present, found = _files(self.path(manifest.key)), []
         for name, stored in sorted(manifest.files.items()):
-            path = self.path(manifest.key) / name
-            if name not in present:
+            path = present.get(name)
+            if path is None:
                 found.append(f"{name}: missing")
             elif path.stat().st_size != stored.size_bytes or (
                 is_read and file_digest(path) != stored.sha256
@@ -282,21 +277,15 @@ class Store:
 
         A dead owner's `work` folder is not among them: the next owner resumes from it.
         """
-        alive = {name: o for name, o in self.locks.held() if self.locks.is_alive(o)}
-        beating = {owner.owner for owner in alive.values()}
-        for path in sorted((self.root / "building").iterdir()):
-            if path.name.partition(".")[0] not in alive:
-                yield path
-        yield from (path for path in sorted(self.root.glob("ray/*")) if path.name not in alive)
-        for path in sorted((self.root / "work").iterdir()):
-            if path.name not in alive and self.has(path.name):
-                yield path
-        for path in sorted(self.root.glob("locks/*.lock")):
-            if path.stem not in alive:
-                yield path
-        for path in sorted(self.root.glob("locks/*.beat")):
-            if path.stem not in beating:
-                yield path
+        living: set[str] = set()
+        for name, owner in self.locks.held():
+            if self.locks.is_alive(owner):
+                living |= {name, owner.owner}
+        for pattern in ("building/*", "ray/*", "work/*", "locks/*.lock", "locks/*.beat"):
+            for path in sorted(self.root.glob(pattern)):
+                may_be_resumed = pattern == "work/*" and not self.has(path.name)
+                if path.stem not in living and not may_be_resumed:
+                    yield path
 
 
 def _create_marker(marker: Path) -> None:
@@ -311,17 +300,7 @@ def _create_marker(marker: Path) -> None:
         beside.unlink()
 
 
-def _is_marker_part(path: Path) -> bool:
-    return path.name.startswith((".store.", "..store."))  # another process is creating the store
-
-
-def _execution(line: str) -> Execution | None:
-    """A line of a record; None if its writer was stopped in the middle."""
-    try:
-        return Execution(**json.loads(line))
-    except (ValueError, TypeError):
-        return None
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+def _files(folder: Path) -> dict[str, Path]:
+    """Every file of a folder by its place in it, sorted by that."""
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return dict(sorted(found.items()))

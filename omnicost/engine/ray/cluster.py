@@ -12,7 +12,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ import ray
 from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from omnicost.engine.graph import Stage
+from omnicost.engine.graph import Stage, TargetPlan
 from omnicost.engine.resources import Resources
 from omnicost.engine.store import Store
 from omnicost.errors import InputError, StageError
@@ -32,6 +32,7 @@ _START_ATTEMPTS: Final = 4
 _CONNECT_SECONDS: Final = 10.0
 _TOKEN: Final = secrets.token_hex(32)  # of every local Ray of this process, which caches it
 _PRIVATE: Final = "omnicost-"
+_QUIET: Final = {"log_to_driver": False, "logging_level": logging.ERROR}
 _WAY: Final = "short-way"  # names the private folder that has a link to Ray's own
 
 
@@ -51,15 +52,14 @@ def ray_session(
         yield
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with contextlib.ExitStack() as ended:
         if address is None:
             files = ended.enter_context(_short_way_to(folder))
             ended.callback(ray.shutdown)
-            _start_local(files, cpus, quiet)
+            _start_local(files, cpus)
         else:
             ended.callback(ray.shutdown)
-            _connect(address, quiet)
+            _connect(address)
         with _watched_node():
             yield
 
@@ -113,13 +113,13 @@ def _kept_to_ourselves() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _start_local(files: Path, cpus: int | None, quiet: Mapping[str, Any]) -> None:
+def _start_local(files: Path, cpus: int | None) -> None:
     """Start Ray here; it gives a node 30 s, which a busy machine may need more than once."""
-    where: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "_temp_dir": str(files)}
+    where: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "_temp_dir": str(files), **_QUIET}
     for attempts_left in reversed(range(_START_ATTEMPTS)):
         try:
             with _kept_to_ourselves():
-                ray.init(num_cpus=cpus, include_dashboard=False, **where, **quiet)
+                ray.init(num_cpus=cpus, include_dashboard=False, **where)
             return
         except Exception as error:
             ray.shutdown()
@@ -129,20 +129,16 @@ def _start_local(files: Path, cpus: int | None, quiet: Mapping[str, Any]) -> Non
                 raise StageError("Ray did not start; free some of this machine's CPUs") from None
 
 
-def _connect(address: str, quiet: Mapping[str, Any]) -> None:
-    where, remedy = f"`address` {address}", "check `ray status`"
+def _connect(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        try:  # Ray itself tries for minutes
-            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
-        except OSError as error:
-            problem = f"no Ray cluster answers ({error.strerror or error})"
-            raise InputError(where, problem, remedy) from None
     try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise InputError(where, f"no Ray cluster answers ({first})", remedy) from None
+        if colon and port.isdigit():  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        ray.init(address=address, **_QUIET)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        told = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        problem = f"no Ray cluster answers ({told})"
+        raise InputError(f"`address` {address}", problem, "check `ray status`") from None
 
 
 @contextmanager
@@ -160,7 +156,7 @@ def _watched_node() -> Iterator[None]:
 
     def watch() -> None:
         while not ended.wait(_WATCH_SECONDS):
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+            alive = {node["NodeID"] for node in _living_nodes()}
             if own_id not in alive and not ended.is_set():
                 lost.set()
                 _thread.interrupt_main(_NODE_DIED)  # again, if something swallowed the first
@@ -185,20 +181,16 @@ def require_shared_store(store: Store) -> None:
         InputError: naming the first node that does not.
     """
     probe = ray.remote(num_cpus=0, max_retries=2)(_store_id_at)
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     answers = {
         node["NodeManagerHostname"] + " " + node["NodeID"][:8]: probe.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(str(store.root))
-        for node in nodes
+        for node in _living_nodes()
     }
     for node, answer in answers.items():
         if ray.get(answer) != store.id:
-            raise InputError(
-                f"`store` {store.root}",
-                f"node {node} does not see this store",
-                "name a folder that all nodes share",
-            )
+            problem = f"node {node} does not see this store"
+            raise InputError(f"`store` {store.root}", problem, "name a folder that all nodes share")
 
 
 def _store_id_at(root: str) -> str | None:
@@ -214,43 +206,38 @@ def require_resources(stages: Iterable[Stage]) -> None:
     Raises:
         InputError: naming the stage and what it asks for.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, asked in sorted({(stage.name, stage.resources) for stage in stages}, key=str):
-        fits = sum(_copies(node, asked) for node in nodes)
-        if fits < asked.workers:
+        if _workers(asked) < asked.workers:
             gpus = f" and {asked.gpus:g} GPU" if asked.gpus else ""
             many = f" on {asked.workers} workers" if asked.workers > 1 else ""
-            raise InputError(
-                f"resources.{name}",
-                f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has",
-                f"use `settings` resources.{name}.gpus=0 or the like, or another cluster",
-            )
+            problem = f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has"
+            remedy = f"use `settings` resources.{name}.gpus=0 or the like, or another cluster"
+            raise InputError(f"resources.{name}", problem, remedy)
 
 
-def room_for(asked: Iterable[Resources]) -> int:
-    """How many targets the cluster's devices hold at once, each with the most of these; 1 or more.
+def room_for(plans: Iterable[TargetPlan]) -> int:
+    """How many targets the cluster's devices hold at once, each with its trial's most; 1 or more.
 
     Stages that other targets share are beside them, so that a device may wait for its turn.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    rooms = (sum(_copies(node, each) for node in nodes) // each.workers for each in asked)
-    return max(1, min(rooms, default=1))
+    asked = {stage.resources for plan in plans for stage in plan.own_stages}
+    return max(1, min((_workers(each) // each.workers for each in asked), default=1))
 
 
-def _copies(node: Mapping[str, float], asked: Resources) -> int:
-    """How many workers of these resources a node holds."""
-    return min(int(node.get(kind, 0) // need) for kind, need in demands(asked).items())
+def _workers(asked: Resources) -> int:
+    """How many workers of these resources the cluster holds."""
+    needs = demands(asked).items()
+    return sum(
+        min(int(node["Resources"].get(kind, 0) // need) for kind, need in needs)
+        for node in _living_nodes()
+    )
+
+
+def _living_nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def demands(asked: Resources) -> dict[str, float]:
     """What one worker is given, by Ray's names; what it does not ask for is left out."""
     named = {"CPU": asked.cpus, "GPU": asked.gpus, "memory": (asked.memory_gb or 0.0) * 1e9}
     return {kind: need for kind, need in named.items() if need}
-
-
-def ray_options(resources: Resources) -> dict[str, Any]:
-    """The resources as options of a Ray task."""
-    options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus}
-    if resources.memory_gb is not None:
-        options["memory"] = int(resources.memory_gb * 1e9)
-    return options

@@ -35,7 +35,7 @@ from omnicost.engine.graph import Stage
 from omnicost.engine.ray.cluster import demands
 from omnicost.errors import StageError
 from omnicost.files import write_json
-from omnicost.progress import add_waited, waited_seconds
+from omnicost.progress import add_waited, silent, waited_seconds
 
 _PROGRESS: Final = "progress.json"
 _FAILED: Final = "failed"  # what a worker's error is raised as, and its traceback, by its rank
@@ -58,7 +58,7 @@ def call_on_workers(stage: Stage, context: StageContext) -> float:
         torch_config=TorchConfig(timeout_s=6 * 3_600),
         train_loop_config={
             "stage": stage,
-            "context": replace(context, report=_nothing),
+            "context": replace(context, report=silent),
             "scratch": scratch,
         },
         scaling_config=ScalingConfig(
@@ -98,10 +98,6 @@ def _own_failure(stage: Stage, scratch: Path, error: Exception) -> StageError | 
     kind, _, text = raised[0].read_text().strip().partition("\n")
     print(text)
     return _FAILURES[kind](f"{stage.label}: {text.splitlines()[-1]}")
-
-
-def _nothing(done: int, total: int, figures: dict[str, Any]) -> None:
-    """Reports of a worker that nobody listens to."""
 
 
 def _train_loop(config: dict[str, Any]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnicost.engine.graph import Chooser, Graph, Stage, TargetPlan
+from omnicost.engine.graph import Chooser, Graph
 from omnicost.engine.ray.cluster import (
     ray_session,
     remove_ray_folder,
@@ -18,13 +18,11 @@ from omnicost.engine.ray.cluster import (
     room_for,
 )
 from omnicost.engine.ray.stopped_trials import Stopped, remembered, salvage
-from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate
-from omnicost.engine.ray.tasks import submit
-from omnicost.engine.ray.trials import conduct_trials, trial_stages
+from omnicost.engine.ray.target_states import OPEN, STOPPED, Board, Gate, OnChange
+from omnicost.engine.ray.tasks import Submitter
+from omnicost.engine.ray.trials import conduct_trials
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
-
-OnChange = Callable[[TargetPlan[Any], str], None]  # a target changed its state
 
 
 @dataclass(frozen=True)
@@ -81,20 +79,18 @@ def complete(
     names = [plan.target.id for plan in open_plans]
     ended = Graph(tuple(p for p in wanted.plans if p.target.id not in names), graph.stages)
     chooser = options.chooser
-    if not needed:
-        return Completion(stopped=stopped)
-    if chooser is not None and chooser.is_enough(names):
+    if needed and chooser is not None and chooser.is_enough(names):
         wanted, needed, open_plans = ended, ended.needed(store.has), []
-        if not needed:
-            return Completion(stopped=stopped, left=tuple(names))
+    if not needed:
+        return Completion(stopped=stopped, left=tuple(names))
     with _scratch(store) as scratch, ray_session(scratch, options.address, options.cpus):
         require_shared_store(store)
         require_resources(graph.stages[key] for key in needed)
-        shared = [stage for stage in graph.shared if stage.key in needed]
+        submitter = Submitter(store, {s.key: s for s in graph.shared if s.key in needed})
         # What is left of targets whose trial has ended, nobody has to choose.
         due = needed if chooser is None else ended.needed(store.has)
-        references = submit(store, (stage for stage in shared if stage.key in due))
-        gate = None if chooser is None else _gate(chooser, store, open_plans, shared, references)
+        references = submitter.submit(due)
+        gate = None if chooser is None else Gate(chooser, room_for(open_plans), submitter)
         board = Board(open_plans, references, on_change, gate)
         conduct_trials(board, store, scratch, options.scheduler)
         board.wait_for_stages()
@@ -104,29 +100,8 @@ def complete(
         failed=_failures(wanted, store, board),
         stopped=stopped,
         computed=frozenset(key for key in needed if store.has(key)),
-        left=tuple(board.in_state(OPEN)),
+        left=tuple(name for name in names if board.states.get(name, OPEN) == OPEN),
     )
-
-
-def _gate(
-    chooser: Chooser,
-    store: Store,
-    plans: Sequence[TargetPlan],
-    shared: Sequence[Stage],
-    submitted: Mapping[str, Any],
-) -> Gate:
-    """Lets in as many targets as there are devices, each with the shared stages that it needs."""
-    references = dict(submitted)
-
-    def submit_for(chosen: Sequence[TargetPlan]) -> Mapping[str, Any]:
-        own = {stage.key for plan in chosen for stage in plan.stages}
-        new = [stage for stage in shared if stage.key in own and stage.key not in references]
-        added = submit(store, new, references)
-        references.update(added)
-        return added
-
-    asked = {stage.resources for plan in plans for stage in trial_stages(plan)}
-    return Gate(chooser, room_for(asked), submit_for)
 
 
 def _failures(graph: Graph[Any], store: Store, board: Board) -> dict[str, str]:

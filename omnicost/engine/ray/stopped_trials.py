@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,11 +54,11 @@ def salvage(
     scheduler: SchedulerSpec,
 ) -> dict[str, Stopped]:
     """Score what stopped trials left, on Ray, and leave a mark that they were stopped."""
-    stages = {
-        target: replace(stage, params=stage.params.model_copy(update=_at(reports[target])))
-        for target, plan in plans.items()
-        if target in reports and (stage := plan.salvage) is not None
-    }
+    stages = {}
+    for target, report in reports.items():
+        if (stage := plans[target].salvage) is not None:
+            params = stage.params.model_copy(update={"step": report["step"]})  # `StoppedParams`
+            stages[target] = replace(stage, params=params)
     references = {target: submit_one(store, stage) for target, stage in stages.items()}
     found = {}
     for target, report in reports.items():
@@ -66,19 +66,12 @@ def salvage(
         found[target] = Stopped(report, stages[target].key if scored else None)
         path = _mark_path(plans[target], store)
         if path is not None:
-            mark = {"scheduler": scheduler.model_dump(mode="json"), "report": dict(report)}
-            write_json(path, {**mark, "scores": found[target].scores})
+            own = {"scheduler": scheduler.model_dump(mode="json")}
+            write_json(path, own | asdict(found[target]))
     return found
-
-
-def _at(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What changes in `StoppedParams`."""
-    return {"step": report["step"]}
 
 
 def _mark_path(plan: TargetPlan, store: Store) -> Path | None:
     """Beside the checkpoints of the first stage that the trial did not finish."""
-    for key in plan.trial:
-        if not store.has(key):
-            return store.work(key) / _MARK
-    return None
+    unfinished = (key for key in plan.trial if not store.has(key))
+    return next((store.work(key) / _MARK for key in unfinished), None)

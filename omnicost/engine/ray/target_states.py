@@ -5,15 +5,17 @@ Where a chooser decides, targets are open until it names them, and their shared 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from omnicost.engine.graph import Chooser, TargetPlan
-from omnicost.engine.ray.tasks import failure_of, finished
+from omnicost.engine.ray.tasks import Submitter, failure_of, finished
 
 OPEN, WAITING, RUNNING = "open", "waiting", "running"
 DONE, STOPPED, FAILED = "done", "stopped", "failed"
+OnChange = Callable[[TargetPlan[Any], str], None]  # called with a target and its new state
+_POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,12 @@ class Gate:
 
     Args:
         room: how many may be under way at once.
-        submit: hands the shared stages of targets to Ray; key -> reference.
+        submitter: hands the shared stages of targets to Ray.
     """
 
     chooser: Chooser
     room: int
-    submit: Callable[[Sequence[TargetPlan]], Mapping[str, Any]]
+    submitter: Submitter
 
 
 class Board:
@@ -44,7 +46,7 @@ class Board:
         self,
         plans: Iterable[TargetPlan],
         references: Mapping[str, Any],
-        on_change: Callable[[TargetPlan, str], None] = lambda plan, state: None,
+        on_change: OnChange,
         gate: Gate | None = None,
     ) -> None:
         self.plans = {plan.target.id: plan for plan in plans}
@@ -68,33 +70,27 @@ class Board:
             cause = failure_of(self._open.pop(key))
             if cause is not None:
                 self.failed_stages[key] = cause
-        if self.failed_stages:
-            for target, state in list(self.states.items()):
-                if state == WAITING:
-                    self._fail_if_needed(target)
+        for target in self.in_state(WAITING):
+            failed = self.plans[target].waits_for & self.failed_stages.keys()
+            if failed:
+                self.change(target, FAILED, self.failed_stages[min(failed)])
         self._let_in()
 
     def _let_in(self) -> None:
         """Fill the room that the gate has, as its chooser decides."""
         gate = self._gate
-        left = self.in_state(OPEN)
-        while gate is not None and left and self._asked != self.states:
+        while gate is not None and (left := self.in_state(OPEN)) and self._asked != self.states:
             under_way = [*self.in_state(WAITING), *self.in_state(RUNNING)]
             free = gate.room - len(under_way)
             chosen = gate.chooser.choose(left, under_way, free) if free > 0 else []
             if not chosen:
                 self._asked = dict(self.states)
                 return
-            self._open.update(gate.submit([self.plans[target] for target in chosen]))
+            # At once, so that what the chosen have in common makes its passes.
+            asked = [stage.key for target in chosen for stage in self.plans[target].stages]
+            self._open.update(gate.submitter.submit(asked))
             for target in chosen:
                 self.change(target, WAITING)
-            left = self.in_state(OPEN)
-
-    def _fail_if_needed(self, target: str) -> None:
-        for key in self.plans[target].waits_for:
-            if key in self.failed_stages:
-                self.change(target, FAILED, self.failed_stages[key])
-                return
 
     def change(self, target: str, state: str, cause: str = "") -> None:
         """Set a target's state."""
@@ -119,7 +115,7 @@ class Board:
         """The targets in a state, in the graph's order."""
         return [target for target, current in self.states.items() if current == state]
 
-    def wait_for_ready(self, poll_seconds: float = 1.0) -> bool:
+    def wait_for_ready(self) -> bool:
         """Wait until a target may start; False if none ever will while nothing runs."""
         while True:
             self.settle()
@@ -127,9 +123,9 @@ class Board:
                 return True
             if not self.in_state(WAITING):
                 return False
-            self.settle(poll_seconds)
+            self.settle(_POLL_SECONDS)
 
-    def wait_for_stages(self, poll_seconds: float = 1.0) -> None:
+    def wait_for_stages(self) -> None:
         """Wait for the shared stages that no trial reads, such as a teacher's scores."""
         while self._open:
-            self.settle(poll_seconds)
+            self.settle(_POLL_SECONDS)

@@ -11,7 +11,7 @@ import ray
 from omnicost.engine.execute import StageFailure, StageOutcome, call_here, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
-from omnicost.engine.ray.cluster import ray_options
+from omnicost.engine.ray.cluster import demands
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
@@ -23,54 +23,51 @@ LOST: Final = (
 _LOSSES: Final = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 
-def submit(
-    store: Store, stages: Iterable[Stage], earlier: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Hand the stages to Ray, inputs before what reads them.
+class Submitter:
+    """Hands stages to Ray, each once, after what it waits for: its inputs, the pass that it shares.
 
     Args:
-        earlier: references of stages that were handed over before, which these may read.
-
-    Returns:
-        key -> object reference of the stage's `StageOutcome`. A reference fails if its stage did,
-        or one that it reads; Ray passes the first cause on.
+        stages: key -> stage of all that may be asked for.
     """
-    submitter = _Submitter(store, {stage.key: stage for stage in stages}, earlier or {})
-    return {key: submitter.reference(key) for key in submitter.stages}
 
-
-class _Submitter:
-    """Submits each stage after what it waits for: its inputs, and the pass that it shares."""
-
-    def __init__(
-        self, store: Store, stages: Mapping[str, Stage], earlier: Mapping[str, Any]
-    ) -> None:
-        self.store = store
-        self.stages = stages
-        self._known = {*stages, *earlier}
-        self._passes = {stage.key: each for each in passes_of(stages.values()) for stage in each}
-        self._references: dict[str, Any] = dict(earlier)
+    def __init__(self, store: Store, stages: Mapping[str, Stage]) -> None:
+        self._store = store
+        self._stages = stages
+        self._references: dict[str, Any] = {}
+        self._passes: dict[str, Pass] = {}
         self._ends: dict[Pass, Any] = {}
 
-    def reference(self, key: str) -> Any:
+    def submit(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Hand over those of the stages that were not yet.
+
+        Returns:
+            key -> object reference of the stage's `StageOutcome`. A reference fails if its stage
+            did, or one that it reads; Ray passes the first cause on.
+        """
+        asked = set(keys) - self._references.keys()
+        new = {key: stage for key, stage in self._stages.items() if key in asked}
+        self._passes = {stage.key: each for each in passes_of(new.values()) for stage in each}
+        return {key: self._reference(key) for key in new}
+
+    def _reference(self, key: str) -> Any:
         """The stage's reference; submits it if need be."""
         if key not in self._references:
-            stage = self.stages[key]
+            stage = self._stages[key]
             waits_for = self._inputs(stage)
             if key in self._passes:
                 waits_for.append(self._end_of(self._passes[key]))
-            self._references[key] = submit_one(self.store, stage, waits_for)
+            self._references[key] = submit_one(self._store, stage, waits_for)
         return self._references[key]
 
     def _inputs(self, stage: Stage) -> list[Any]:
-        return [self.reference(key) for key in stage.inputs.values() if key in self._known]
+        return [self._reference(key) for key in stage.inputs.values() if key in self._stages]
 
     def _end_of(self, stages: Pass) -> Any:
         """Ready when the pass has ended, well or not; it starts when its inputs have ended so."""
         if stages not in self._ends:
             inputs = [reference for stage in stages for reference in self._inputs(stage)]
             task = _task(pass_task, f"pass of {len(stages)}: {stages[0].label}", stages[0])
-            ready = task.remote(str(self.store.root), stages, _after(inputs))
+            ready = task.remote(str(self._store.root), stages, _after(inputs))
             self._ends[stages] = _after([ready])
         return self._ends[stages]
 
@@ -100,12 +97,13 @@ def _task(function: Callable[..., Any], name: str, stage: Stage) -> Any:
     Workers of a distributed stage have a placement group of their own: the task holds nothing.
     """
     asked = stage.resources
+    held = {"num_cpus": asked.cpus, "num_gpus": asked.gpus, "memory": demands(asked).get("memory")}
     decorate = ray.remote(  # told here of GPUs, not in `options`, Ray ends the process after a call
         name=name,
         max_retries=asked.retries,
         retry_exceptions=[StageFailure],
         scheduling_strategy="DEFAULT",  # not inside the placement group of a trial that asks
-        **(ray_options(asked) if asked.workers == 1 else {"num_cpus": 0}),
+        **(held if asked.workers == 1 else {"num_cpus": 0}),
     )
     return decorate(function)
 
@@ -127,10 +125,10 @@ def failure_of(reference: Any) -> str | None:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         return first_line(error.cause)
+    except _LOSSES:
+        return LOST
     except ray.exceptions.RayError as error:
-        return (
-            LOST if isinstance(error, _LOSSES) else f"{type(error).__name__}: {first_line(error)}"
-        )
+        return f"{type(error).__name__}: {first_line(error)}"
     return None
 
 
@@ -152,8 +150,7 @@ def finished(references: Mapping[str, Any], timeout_seconds: float) -> list[str]
     if not references:
         return []
     by_reference = {reference: key for key, reference in references.items()}
-    ready, _ = ray.wait(list(by_reference), num_returns=1, timeout=timeout_seconds)
-    if ready:  # whatever else is ready by now
-        pending = list(by_reference)
-        ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
+    pending = list(by_reference)
+    ray.wait(pending, num_returns=1, timeout=timeout_seconds)
+    ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0)  # all that are by now
     return [by_reference[reference] for reference in ready]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from ray.tune.search import Searcher
 
 from omnicost.engine.execute import StageFailure, execute
-from omnicost.engine.graph import Stage, TargetPlan
+from omnicost.engine.graph import Stage
 from omnicost.engine.ray.cluster import demands, room_for
 from omnicost.engine.ray.distributed import call_on_workers
 from omnicost.engine.ray.target_states import (
@@ -34,7 +35,7 @@ STEP = "step"  # what Tune's schedulers count time in
 _REFUSED = "refused"  # reported instead of raised, so that Tune does not try again
 _FAILED = "failed"  # reported before it is raised: why, should Tune not try again
 _NEVER = 10**9  # ASHA's own default would stop every student at its hundredth step
-_SCHEDULERS = {"asha": ASHAScheduler, "median": MedianStoppingRule}
+_SCHEDULERS = {"asha": partial(ASHAScheduler, max_t=_NEVER), "median": MedianStoppingRule}
 # Of a trial whose training reserves its own workers: a byte, since any share of a CPU would leave
 # too little for as many workers as there are CPUs.
 _NEXT_TO_NOTHING = {"memory": 1}
@@ -48,40 +49,31 @@ def conduct_trials(
     Args:
         scratch: folder for what Tune writes; nothing is ever restored from it.
     """
-    stages = {target: trial_stages(plan) for target, plan in board.plans.items()}
-    trial = _trial(store.root, stages, None if scheduler is None else scheduler.metric)
-    retries = max((s.resources.retries for own in stages.values() for s in own), default=0)
     while board.wait_for_ready():  # again, if Tune itself fell over one trial
-        tuner = _tuner(board, trial, stages, retries, scratch, scheduler)
+        tuner = _tuner(board, store, scratch, scheduler)
+        cause = "Ray Tune ended before it did"
         try:
             tuner.fit()
         except Exception as error:  # of Tune: a trial's own never get here
-            _drop(board, f"Ray Tune failed: {first_line(error)}")
-        else:
-            _drop(board, "Ray Tune ended before it did")
-
-
-def _drop(board: Board, cause: str) -> None:
-    """What was running has failed; if nothing was, all that waits: it would end likewise."""
-    for target in board.in_state(RUNNING) or board.in_state(WAITING):
-        board.change(target, FAILED, cause)
+            cause = f"Ray Tune failed: {first_line(error)}"
+        # What was running has failed; if nothing was, all that waits: it would end likewise.
+        for target in board.in_state(RUNNING) or board.in_state(WAITING):
+            board.change(target, FAILED, cause)
 
 
 def _tuner(
-    board: Board,
-    trial: Callable[[dict[str, Any]], None],
-    stages: Mapping[str, tuple[Stage, ...]],
-    retries: int,
-    scratch: Path,
-    scheduler: SchedulerSpec | None,
+    board: Board, store: Store, scratch: Path, scheduler: SchedulerSpec | None
 ) -> tune.Tuner:
+    stages = {target: plan.own_stages for target, plan in board.plans.items()}
+    trial = _trial(store.root, stages, None if scheduler is None else scheduler.metric)
+    retries = max((s.resources.retries for own in stages.values() for s in own), default=0)
     return tune.Tuner(
         tune.with_resources(trial, lambda config: trial_resources(stages[config["target"]])),
         tune_config=tune.TuneConfig(
             search_alg=TargetSearcher(board),
             scheduler=None if scheduler is None else GroupedScheduler(scheduler, board.groups),
             num_samples=len(board.in_state(WAITING)) + len(board.in_state(OPEN)),
-            reuse_actors=scheduler is None and _may_keep(board, stages),
+            reuse_actors=scheduler is None and _may_keep(board),
         ),
         run_config=tune.RunConfig(
             name=f"targets-{len(board.in_state(WAITING))}",
@@ -92,19 +84,12 @@ def _tuner(
     )
 
 
-def _may_keep(board: Board, stages: Mapping[str, tuple[Stage, ...]]) -> bool:
+def _may_keep(board: Board) -> bool:
     """Whether Tune may keep a process that ended for the next trial, which spares importing torch.
 
     It keeps its devices: shared stages that trials wait for would never get the only one.
     """
-    room = room_for({stage.resources for own in stages.values() for stage in own})
-    return room > 1 and not board.in_state(OPEN)
-
-
-def trial_stages(plan: TargetPlan) -> tuple[Stage, ...]:
-    """The stages that the target's own trial computes, in order."""
-    own = {stage.key: stage for stage in plan.stages if stage.key in set(plan.trial)}
-    return tuple(own[key] for key in plan.trial)
+    return room_for(board.plans.values()) > 1 and not board.in_state(OPEN)
 
 
 def trial_resources(stages: tuple[Stage, ...]) -> tune.PlacementGroupFactory:
@@ -223,10 +208,6 @@ class TargetSearcher(Searcher):
         """Write nothing worth restoring."""
         Path(checkpoint_path).write_bytes(b"")
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Refuse."""
-        raise NotImplementedError("a sweep resumes from its store")
-
 
 def _settle_trial(board: Board, target: str, result: dict[str, Any], cause: str) -> None:
     if cause:
@@ -262,9 +243,8 @@ class GroupedScheduler(FIFOScheduler):
         group = self._groups[trial.config["target"]]
         if group not in self._schedulers:
             spec = self._spec
-            defaults: dict[str, Any] = {"max_t": _NEVER} if spec.name == "asha" else {}
             self._schedulers[group] = _SCHEDULERS[spec.name](
-                time_attr=STEP, metric=spec.metric, mode=spec.mode, **{**defaults, **spec.options}
+                time_attr=STEP, metric=spec.metric, mode=spec.mode, **spec.options
             )
         return self._schedulers[group]
 
@@ -290,7 +270,3 @@ class GroupedScheduler(FIFOScheduler):
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Tell the group's scheduler."""
         self._of(trial).on_trial_remove(tune_controller, trial)
-
-    def debug_string(self) -> str:
-        """One line on what it does."""
-        return f"{self._spec.name}, one for each group"
