@@ -25,7 +25,7 @@ test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
 fuzz: $(READY)
-	$(BIN)/python tests/fuzz.py 1
+	cd tests && ../$(BIN)/python -m damage.fuzz 1
 
 test-gpu: $(READY)
 	$(BIN)/pytest -m gpu
