@@ -9,103 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pseudomask_world import BOX, CLASS, IMAGES, MASK, NONE, POINT, SCRIBBLE, decoded, job, run
 from pycocotools import mask as mask_api
-from teacher_world import text_folder, tiny_sam, write_dataset
 
-from omnicost.annotation import PAPER_TYPES, AnnotationType
 from omnicost.data import Dataset, weak_label
 from omnicost.errors import InputError
 from omnicost.models.teachers.frame import Frame
-from omnicost.pipeline import embed
 from omnicost.pipeline.config import (
     DetectConfig,
-    EmbedConfig,
-    PseudomaskConfig,
     RefineConfig,
-    SelectConfig,
-    TeacherConfig,
 )
-from omnicost.pipeline.detect import write_proposals
-from omnicost.pipeline.embed import Embeddings
-from omnicost.pipeline.proposals import Detections, Proposals, select
+from omnicost.pipeline.proposals import Detections, select
 from omnicost.pipeline.pseudomask import generate as pseudomask
-from omnicost.pipeline.pseudomask.routes import route_of
 from omnicost.pipeline.pseudomask.rows import Job, boxes_of
-from omnicost.pipeline.teacher import train as teacher
-from omnicost.pipeline.teacher.kinds import TeacherKind
-
-NONE, CLASS, POINT, BOX, MASK = PAPER_TYPES
-SCRIBBLE = AnnotationType.SCRIBBLE
-KINDS = ("box/plain", "box/class", "point/class", "point_box/class", "scribble/class",
-         "scribble_box/class")  # fmt: skip
-IMAGES = tuple(range(7))
-BRIEF = TeacherConfig(steps=2, batch_images=3, points=32, learning_rate=1e-4, workers=0)
-
-
-def found_on(dataset: Dataset, index: int) -> Proposals:
-    """Each true box moved by a pixel, at 0.8; one of another class at 0.5; one at 0.2."""
-    truth = dataset.instances(index)
-    boxes = np.concatenate([truth.boxes + 1, [[1, 1, 30, 30], [2, 2, 20, 20]]]).astype(np.float32)
-    scores = np.array([0.8] * len(truth.boxes) + [0.5, 0.2], np.float32)
-    classes = np.concatenate([truth.class_indices, [0, 1]])
-    return Proposals(boxes, scores, classes)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    root = tmp_path_factory.mktemp("pseudomask")
-    sam = tiny_sam()
-    sam.save_pretrained(root / "sam")
-    dataset = write_dataset(root / "data", images=7, seed=4)
-    made = {"sam": sam, "spec": str(root / "sam"), "text": text_folder(root / "text")}
-    (root / "found").mkdir()
-    write_proposals(
-        root / "found" / "detections.parquet",
-        dataset,
-        {index: found_on(dataset, index) for index in IMAGES},
-    )
-    for folder, labelled in (("released", []), ("tuned", IMAGES)):
-        for name in KINDS:
-            out = root / folder / name.replace("/", "-")
-            work = out.with_name(out.name + "-work")
-            out.mkdir(parents=True)
-            work.mkdir()
-            teacher.run(
-                dataset,
-                made["spec"],
-                made["text"],
-                BRIEF,
-                kind=TeacherKind.parse(name),
-                labelled=labelled,
-                seed=0,
-                out=out,
-                work=work,
-            )
-    return {**made, "dataset": dataset, "root": root, "found": root / "found"}
-
-
-def job(world: dict, annotation: AnnotationType, out: Path, tuned: str = "tuned", **changes) -> Job:
-    out.mkdir(parents=True, exist_ok=True)
-    refine = changes.get("refine", RefineConfig())
-    kinds = {}
-    if annotation is not AnnotationType.MASK:
-        kinds = route_of(annotation).teachers(TeacherConfig(), refine)
-    folders = {r: world["root"] / tuned / str(k).replace("/", "-") for r, k in kinds.items()}
-    return Job(annotation, changes.pop("images", IMAGES), out, folders, [world["found"]], **changes)
-
-
-def run(world: dict, jobs: list[Job], work: Path, **changes) -> list[list[dict]]:
-    work.mkdir(exist_ok=True)
-    config = changes.pop("config", PseudomaskConfig(part_images=3, images_per_block=2))
-    pseudomask.run(
-        world["dataset"], world["spec"], world["text"], config, jobs, work=work, **changes
-    )
-    return [pseudomask.read(each.out).to_pylist() for each in jobs]
-
-
-def decoded(row: dict) -> np.ndarray:
-    rle = {"size": [row["height"], row["width"]], "counts": row["rle"]}
-    return mask_api.decode(rle).astype(bool)
 
 
 def sam_masks(world: dict, index: int, points, boxes, multimask: bool) -> tuple:
@@ -270,105 +186,6 @@ def test_real_masks_are_kept(world: dict, tmp_path: Path) -> None:
     assert {(row["source"], row["score"]) for row in rows} == {("human", 1.0)}
 
 
-def all_jobs(world: dict, folder: Path) -> list[Job]:
-    """A mixed policy and some cells beside it."""
-    return [
-        job(world, MASK, folder / "mask", images=(0, 3)),
-        job(world, BOX, folder / "box", images=(1, 5)),
-        job(world, POINT, folder / "point", images=(2, 4, 6)),
-        job(world, CLASS, folder / "class"),
-        job(world, BOX, folder / "released", "released"),
-        job(world, NONE, folder / "nothing", images=()),
-    ]
-
-
-def test_one_pass_gives_what_separate_passes_give(world: dict, tmp_path: Path) -> None:
-    """No artefact depends on the jobs that shared its pass; types mix freely over the images."""
-    together = run(world, all_jobs(world, tmp_path / "a"), tmp_path / "w")
-    for number, each in enumerate(all_jobs(world, tmp_path / "b")):
-        (alone,) = run(world, [each], tmp_path / f"w{number}")
-        assert alone == together[number]
-    assert together[-1] == []
-    seen = {row["image_id"] for rows in together[:3] for row in rows}
-    assert seen <= set(world["dataset"].image_ids.tolist())
-    assert sum(map(len, together)) > 15
-
-
-def test_each_embedding_is_read_once(
-    world: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Six jobs on seven images read seven embeddings at most, from the cache."""
-    out, work = tmp_path / "embedded", tmp_path / "embedding"
-    out.mkdir()
-    work.mkdir()
-    embed.run(world["dataset"], world["spec"], EmbedConfig(), out=out, work=work)
-    asked: list[int] = []
-    real = Embeddings.get
-
-    def counted(self: Embeddings, index: int) -> np.ndarray:
-        asked.append(index)
-        return real(self, index)
-
-    monkeypatch.setattr(Embeddings, "get", counted)
-    monkeypatch.setattr(embed.ImageEncoder, "encode", None)
-    run(world, all_jobs(world, tmp_path / "a"), tmp_path / "w", embeddings=[out])
-    assert len(asked) == len(set(asked))
-    assert set(asked) <= set(IMAGES)
-
-
-def test_restart_takes_up_after_the_last_part(world: dict, tmp_path: Path) -> None:
-    """Interrupted after a part: what was drawn stays, and another job may join in."""
-
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, *_: object) -> None:
-        raise Stopped
-
-    first = [job(world, BOX, tmp_path / "box"), job(world, CLASS, tmp_path / "class")]
-    with pytest.raises(Stopped):
-        run(world, first, tmp_path / "w", report=stop)
-    parts = sorted((tmp_path / "w").glob("*/*/part-*.parquet"))
-    assert len(parts) == 2
-    times = [part.stat().st_mtime_ns for part in parts]
-    more = [*first[::-1], job(world, MASK, tmp_path / "mask")]
-    resumed = run(world, more, tmp_path / "w")
-    assert [part.stat().st_mtime_ns for part in parts] == times
-    fresh = [job(world, k, tmp_path / "f" / k) for k in (CLASS, BOX, MASK)]
-    assert resumed == run(world, fresh, tmp_path / "w2")
-
-
-@pytest.mark.parametrize("size", [2, 6])
-def test_a_restart_in_parts_of_another_size_loses_nothing(
-    world: dict, tmp_path: Path, size: int
-) -> None:
-    """No mask is missing or there twice: parts of another size are drawn again."""
-    reports = []
-
-    def stop(done: int, *_: object) -> None:
-        reports.append(done)
-        if len(reports) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", report=stop)
-    config = PseudomaskConfig(part_images=size, images_per_block=2)
-    (resumed,) = run(world, [job(world, BOX, tmp_path / "a")], tmp_path / "w", config=config)
-    (fresh,) = run(world, [job(world, BOX, tmp_path / "b")], tmp_path / "w2", config=config)
-    assert resumed == fresh
-
-
-def test_decoding_in_other_batches_changes_next_to_nothing(world: dict, tmp_path: Path) -> None:
-    """How many prompts and images go together is a matter of speed."""
-    one = PseudomaskConfig(part_images=1, images_per_block=1, decode_prompts=1)
-    many = PseudomaskConfig(part_images=100, images_per_block=100, decode_prompts=64)
-    (first,) = run(world, [job(world, POINT, tmp_path / "a")], tmp_path / "w1", config=one)
-    (second,) = run(world, [job(world, POINT, tmp_path / "b")], tmp_path / "w2", config=many)
-    assert len(first) == len(second)
-    for left, right in zip(first, second, strict=True):
-        assert (decoded(left) != decoded(right)).sum() <= 2
-
-
 def test_missing_inputs_are_one_line_before_any_work(world: dict, tmp_path: Path) -> None:
     """A job without its teacher or detections is refused at once."""
     lacking = Job(CLASS, IMAGES, tmp_path, {"mask": world["root"] / "tuned" / "box-class"})
@@ -398,41 +215,6 @@ def test_table_has_its_columns_even_when_empty(world: dict, tmp_path: Path) -> N
         "box",
         "rle",
     ]
-
-
-def test_threads_change_nothing(world: dict, tmp_path: Path) -> None:
-    """Blocks read ahead and masks encoded behind give the same bytes, images encoded or cached."""
-    out, work = tmp_path / "embed", tmp_path / "embedding"
-    for folder in (out, work):
-        folder.mkdir()
-    embed.run(world["dataset"], world["spec"], EmbedConfig(), out=out, work=work)
-    for cached in ([], [out]):
-        made = []
-        for workers in (0, 3):
-            name = f"{len(cached)}-{workers}"
-            config = PseudomaskConfig(part_images=3, images_per_block=2, workers=workers)
-            jobs = all_jobs(world, tmp_path / name)
-            run(world, jobs, tmp_path / f"w{name}", config=config, embeddings=cached)
-            made.append([(each.out / pseudomask.MASKS).read_bytes() for each in jobs])
-        assert made[0] == made[1]
-
-
-def test_a_job_is_named_once(world: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name covers the list of its images, so it is not made anew for each of them."""
-    named, identity = [], SelectConfig.identity
-    monkeypatch.setattr(SelectConfig, "identity", lambda self: named.append(self) or identity(self))
-    run(world, [job(world, BOX, tmp_path / "o")], tmp_path / "w")
-    assert len(named) == 1
-
-
-def test_blocks_of_large_pictures_are_cut_by_pixels() -> None:
-    """Small pictures go by count; of 12 megapixels six or fewer lie in memory together."""
-    small = pseudomask.blocks_of(np.full((40, 2), 64), 16)
-    assert small == [(index // 16, 0) for index in range(40)]
-    cityscapes = pseudomask.blocks_of(np.full((32, 2), (1024, 2048)), 16)
-    assert len(set(cityscapes)) == 2
-    large = pseudomask.blocks_of(np.full((20, 2), (3000, 4000)), 16)
-    assert [large.count(block) for block in sorted(set(large))] == [6, 6, 4, 4]
 
 
 @given(arrays(bool, st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9))))

@@ -9,8 +9,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, SizeBounds
 from omnicost.data.columns import Columns, Header, offsets
+from omnicost.pipeline.student import data as student_data
+from omnicost.pipeline.student.config import StudentConfig
 
 NAMES = ("red", "green", "blue")
 COLOURS = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 220]], np.uint8)
@@ -133,3 +136,14 @@ def tiny_values(**schedule: Any) -> dict[str, Any]:
         "checkpoint_every": 3,
         "log_every": 1,
     }
+
+
+MASK = AnnotationType.MASK.strength
+
+
+NO_PSEUDO = student_data.read_pseudo_labels([])
+
+
+def config_of(**values: Any) -> StudentConfig:
+    schedule = values.pop("schedule", {})
+    return StudentConfig.model_validate({**tiny_values(**schedule), **values})
