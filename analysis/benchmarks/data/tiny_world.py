@@ -2,8 +2,8 @@
 
 Takes some seconds:
 
-    python analysis/benchmarks/tiny_world.py
-    python analysis/benchmarks/tiny_world.py --pictures 20   # a smoke run
+    python analysis/benchmarks/data/tiny_world.py
+    python analysis/benchmarks/data/tiny_world.py --pictures 20   # a smoke run
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Takes about 2 minutes and 5 GB of memory at full size:
 
-    python analysis/benchmarks/coco_statistics.py
-    python analysis/benchmarks/coco_statistics.py --share 0.05   # a smoke run
+    python analysis/benchmarks/data/coco_statistics.py
+    python analysis/benchmarks/data/coco_statistics.py --share 0.05   # a smoke run
 """
 
 from __future__ import annotations

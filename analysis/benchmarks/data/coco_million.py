@@ -2,8 +2,8 @@
 
 Writes a COCO-format file of 4 GB at full size, and takes about 15 minutes there:
 
-    python analysis/benchmarks/coco_million.py --share 0.2 --json figures.json
-    python analysis/benchmarks/coco_million.py --share 0.001   # a smoke run
+    python analysis/benchmarks/data/coco_million.py --share 0.2 --json figures.json
+    python analysis/benchmarks/data/coco_million.py --share 0.001   # a smoke run
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ the memory, with every column read. Linux only.
 
 118,287 images and 860,001 instances, drawn. Takes about 6 minutes and 5 GB of memory at full size:
 
-    python analysis/benchmarks/coco_index.py
-    python analysis/benchmarks/coco_index.py --share 0.02   # a smoke run
+    python analysis/benchmarks/data/coco_index.py
+    python analysis/benchmarks/data/coco_index.py --share 0.02   # a smoke run
 """
 
 from __future__ import annotations
