@@ -103,7 +103,9 @@ class Row(BaseModel):
     hours: NonNegative
     """Annotation hours of all the images."""
     wall_seconds: NonNegative | None = None
+    """Of the cell's own stages, student and score, attempts that failed included."""
     device_seconds: NonNegative | None = None
+    """Of all stages that the cell needs, shared ones in full, attempts that failed included."""
     truncated: bool = False
     """The student was stopped before its schedule ended."""
     versions: dict[str, str] = Field(default_factory=dict)

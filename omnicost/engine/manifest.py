@@ -58,16 +58,17 @@ class StageManifest(BaseModel):
     @property
     def images_per_second(self) -> float | None:
         """Units over the whole time, start-up and attempts that failed included; None without."""
-        seconds = self._whole_seconds
+        seconds = self.whole_seconds
         return self.units / seconds if self.units and seconds else None
 
     @property
     def device_seconds(self) -> float:
         """What it took of devices, attempts that failed included."""
-        return self._whole_seconds * self.workers
+        return self.whole_seconds * self.workers
 
     @property
-    def _whole_seconds(self) -> float:
+    def whole_seconds(self) -> float:
+        """Wall time of all attempts."""
         return self.wall_seconds + self.earlier_wall_seconds
 
     @property

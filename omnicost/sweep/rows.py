@@ -145,13 +145,13 @@ def _teacher_figures(plan: CellPlan, store: Store) -> dict[str, Any]:
 
 
 def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
-    """Wall time of the cell's own stages; device time of all its stages, shared ones in full."""
+    """Wall time of the cell's own stages; device time of all, shared ones in full; every attempt."""
     manifests = {s.key: store.manifest(s.key) for s in plan.stages if store.has(s.key)}
     own = [manifests[key] for key in plan.trial if key in manifests]
     if not own:  # a stopped student
         return {"versions": package_versions()}
     return {
-        "wall_seconds": sum(manifest.wall_seconds for manifest in own),
+        "wall_seconds": sum(manifest.whole_seconds for manifest in own),
         "device_seconds": sum(m.device_seconds for m in manifests.values()),
         "versions": own[0].versions,
     }

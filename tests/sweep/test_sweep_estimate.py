@@ -46,6 +46,7 @@ def test_recorded_times_replace_priors(store: Store) -> None:
 def test_attempts_that_failed_are_paid_too() -> None:
     """A stage that was killed after 30 s and done after 50 s took 80 s."""
     manifest = _manifest(wall_seconds=50.0, earlier_wall_seconds=30.0, units=100.0, workers=2)
+    assert manifest.whole_seconds == 80
     assert manifest.device_seconds == 160
     assert manifest.images_per_second == 100 / 80
     assert StageTimings([manifest]).seconds(_detect(units=100.0)) == 160

@@ -40,7 +40,10 @@ from omnicost.progress import add_waited, silent, waited_seconds
 _PROGRESS: Final = "progress.json"
 _FAILED: Final = "failed"  # what a worker's error is raised as, and its traceback, by its rank
 _FAILURES: Final = {each.__name__: each for each in (StageRefusal, StageFailure, OutOfMemory)}
-_LOST: Final = "a worker was killed, mostly for want of memory: more memory_gb or halve_batch"
+LOST: Final = (
+    "its worker was killed, mostly for want of memory: give its stages more memory_gb, fewer cpus, "
+    "or halve_batch"
+)
 _REPORT_SECONDS: Final = 1.0
 
 
@@ -92,7 +95,7 @@ def _own_failure(stage: Stage, scratch: Path, error: Exception) -> StageError | 
     raised = sorted(scratch.glob(f"{_FAILED}.*"), key=lambda path: path.stat().st_mtime_ns)
     told = {int(path.suffix[1:]) for path in raised}
     if set(getattr(error, "worker_failures", ())) - told:
-        return OutOfMemory(f"{stage.label}: {_LOST}")
+        return OutOfMemory(f"{stage.label}: {LOST}")
     if not raised:
         return None
     kind, _, text = raised[0].read_text().strip().partition("\n")

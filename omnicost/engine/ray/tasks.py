@@ -12,14 +12,10 @@ from omnicost.engine.execute import StageFailure, StageOutcome, call_here, execu
 from omnicost.engine.graph import Stage
 from omnicost.engine.passes import Pass, execute_pass, passes_of
 from omnicost.engine.ray.cluster import demands
-from omnicost.engine.ray.distributed import call_on_workers
+from omnicost.engine.ray.distributed import LOST, call_on_workers
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
 
-LOST: Final = (
-    "its worker was killed, mostly for want of memory: give its stages more memory_gb, fewer cpus, "
-    "or halve_batch"
-)
 _LOSSES: Final = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 

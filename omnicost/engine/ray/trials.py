@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from omnicost.engine.execute import StageFailure, execute
 from omnicost.engine.graph import Stage
 from omnicost.engine.ray.cluster import demands, room_for
-from omnicost.engine.ray.distributed import call_on_workers
+from omnicost.engine.ray.distributed import LOST, call_on_workers
 from omnicost.engine.ray.target_states import (
     DONE,
     FAILED,
@@ -25,7 +25,7 @@ from omnicost.engine.ray.target_states import (
     WAITING,
     Board,
 )
-from omnicost.engine.ray.tasks import LOST, first_line, submit_one, told_by
+from omnicost.engine.ray.tasks import first_line, submit_one, told_by
 from omnicost.engine.resources import SchedulerSpec
 from omnicost.engine.store import Store
 from omnicost.errors import StageError
