@@ -145,7 +145,7 @@ def _teacher_figures(plan: CellPlan, store: Store) -> dict[str, Any]:
 
 
 def _effort(plan: CellPlan, store: Store) -> dict[str, Any]:
-    """Wall time of the cell's own stages; device time of all, shared ones in full; every attempt."""
+    """Wall time of the cell's own stages, device time of all it needs, whole; each attempt."""
     manifests = {s.key: store.manifest(s.key) for s in plan.stages if store.has(s.key)}
     own = [manifests[key] for key in plan.trial if key in manifests]
     if not own:  # a stopped student
