@@ -19,6 +19,8 @@ def is_plain(text: str) -> bool:
 
 def visible(text: str) -> str:
     """Text in which what steers terminals, pages and readers is spelled out; lines stay lines."""
+    if _HIDDEN.search(text) is None:
+        return text  # itself: a template's markup stays markup
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -56,7 +56,7 @@ def test_every_type_comes_in(tmp_path: Path, photos: Path, tool: str) -> None:
 def test_yolo_folders(tmp_path: Path, photos: Path) -> None:
     """Boxes and outlines by number; a file without a line is an image looked at."""
     folder = tools.yolo(tmp_path / "yolo")
-    with (RECORDED / "labels/a/box.txt").open("a") as file:
+    with (folder / "labels/a/box.txt").open("a") as file:
         file.write("7 0.5 0.5 0.1 0.1\n0 0.5 0.5\ncat 0 0 1 1\n0 nan 0.5 0.2 0.2\n")
     done, dataset = imported(folder, photos, tmp_path / "set")
     assert done.types == {"none": 4, "box": 1, "mask": 1}
@@ -73,11 +73,11 @@ def test_yolo_folders(tmp_path: Path, photos: Path) -> None:
 def test_boxes_of_yolo_poses(tmp_path: Path, photos: Path) -> None:
     """Lines with keypoints are boxes, and what is left out of them is told."""
     folder = tools.yolo(tmp_path / "yolo")
-    with (RECORDED / "data.yaml").open("a") as file:
+    with (folder / "data.yaml").open("a") as file:
         file.write("kpt_shape: [3, 2]\n")
-    path = RECORDED / "labels" / "a" / "box.txt"
+    path = folder / "labels" / "a" / "box.txt"
     path.write_text(path.read_text().replace("\n", " 0.1 0.2 0.3 0.4 0.5 0.6\n"))
-    (RECORDED / "labels" / "b" / "point.txt").unlink()
+    (folder / "labels" / "b" / "point.txt").unlink()
     done, dataset = imported(folder, photos, tmp_path / "set", only_labelled=True)
     assert done.types == {"box": 2}
     assert reasons(done) == ["keypoints, only their box taken"]
