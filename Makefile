@@ -25,7 +25,7 @@ test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
 fuzz: $(READY)
-	cd tests && ../$(BIN)/python -m damage.fuzz 1
+	PYTHONPATH=tests $(BIN)/python -m damage.fuzz 1
 
 test-gpu: $(READY)
 	$(BIN)/pytest -m gpu
