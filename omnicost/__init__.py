@@ -21,7 +21,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.1"
+__version__ = "0.3.2"
 
 if TYPE_CHECKING:  # by `as` they are public to type checkers, which follow no dictionary
     from omnicost.annotation import AnnotationType as AnnotationType
