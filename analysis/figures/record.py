@@ -19,7 +19,7 @@ from omnicost.engine.graph import by_role
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.store import Store
 from omnicost.errors import MissingError
-from omnicost.pipeline.mask_examples import examples
+from omnicost.pipeline.quality.mask_examples import examples
 from omnicost.plot.masks import MaskExample
 from omnicost.sweep.lookup import StoredMasks, find_masks
 from omnicost.sweep.rows import SOURCE_PREFIX

@@ -136,7 +136,7 @@ def masks(
       omnicost plot masks ~/coco --pseudomasks tuned/ --before untuned/ \\
         --detections detections/ --image 139 --image 285
     """
-    from omnicost.pipeline.mask_examples import examples
+    from omnicost.pipeline.quality.mask_examples import examples
     from omnicost.plot.masks import compute_masks_info, draw_masks
     from omnicost.plot.style import refuse_picture
 

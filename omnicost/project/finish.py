@@ -15,7 +15,7 @@ from omnicost.engine.execute import package_versions
 from omnicost.engine.graph import by_role
 from omnicost.engine.store import Store
 from omnicost.files import MARK, refuse_to_replace, whole_file, write_text
-from omnicost.pipeline.calibration import read_figures
+from omnicost.pipeline.quality.calibration import read_figures
 from omnicost.progress import Progress, silent
 from omnicost.project.model_folder import (
     STUDENT,

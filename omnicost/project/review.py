@@ -38,8 +38,8 @@ from omnicost.data.rle import empty, to_rle
 from omnicost.errors import InputError, MissingError
 from omnicost.files import output_file, read_bytes
 from omnicost.models.students.student import Prediction
-from omnicost.pipeline.calibration import ScoreCalibration
 from omnicost.pipeline.evaluate import predict
+from omnicost.pipeline.quality.calibration import ScoreCalibration
 from omnicost.plain_text import plain_cell
 from omnicost.plain_yaml import parse_yaml
 from omnicost.progress import Progress, silent

@@ -10,8 +10,8 @@ from omnicost.data import Dataset
 from omnicost.engine.graph import by_role
 from omnicost.engine.store import Store
 from omnicost.files import refuse_to_replace
-from omnicost.pipeline.mask_examples import examples
 from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.quality.mask_examples import examples
 from omnicost.plot.masks import MaskExample, compute_masks_info, draw_masks
 from omnicost.project.train import Training
 

@@ -26,9 +26,9 @@ STEPS: Final[Mapping[str, str]] = {
     "detect": "omnicost.pipeline.detect",
     "teacher": "omnicost.pipeline.teacher.train",
     "pseudomask": "omnicost.pipeline.pseudomask.generate",
-    "quality": "omnicost.pipeline.mask_quality",
+    "quality": "omnicost.pipeline.quality.mask_quality",
     "assign": "omnicost.pipeline.assignment",
-    "calibrate": "omnicost.pipeline.crossfit",
+    "calibrate": "omnicost.pipeline.quality.crossfit",
     "student": "omnicost.pipeline.student.train",
     "evaluate": "omnicost.pipeline.evaluate",
 }

@@ -24,9 +24,10 @@ from omnicost.engine.execute import execute
 from omnicost.engine.store import Store
 from omnicost.errors import ConfigError
 from omnicost.models.students.criterion import generalised
-from omnicost.pipeline import assignment, calibration
-from omnicost.pipeline.crossfit import FOLDS, fold_of
+from omnicost.pipeline import assignment
 from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.quality import calibration
+from omnicost.pipeline.quality.crossfit import FOLDS, fold_of
 from omnicost.sweep.launch import Prepared, Request, prepare
 from omnicost.sweep.lookup import find_cell
 from omnicost.sweep.rows import row_of

@@ -22,18 +22,14 @@ from full_size_models import save_all
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, open_dataset
-from omnicost.pipeline import (
-    detect,
-    embed,
-    evaluate,
-    mask_quality,
-    pseudomask,
-    student,
-    teacher,
-)
+from omnicost.pipeline import detect, embed, evaluate
 from omnicost.pipeline.config import DetectConfig
 from omnicost.pipeline.proposals import DETECTIONS
+from omnicost.pipeline.pseudomask import generate as pseudomask
+from omnicost.pipeline.quality import mask_quality
 from omnicost.pipeline.recipe import Recipe
+from omnicost.pipeline.student import train as student
+from omnicost.pipeline.teacher import train as teacher
 from omnicost.progress import silent
 
 PROMPTS = 8  # masks drawn from detections: random weights know no objects, any number would do

@@ -10,6 +10,7 @@ from places import ROOT
 
 PARTS = ("omnicost", "analysis", "tests")
 MOST_MODULES, MOST_LINES = 15, 400  # of a folder, of a module
+TIGHTER = {"omnicost/sweep": 12, "omnicost/pipeline": 10}  # those that had grown flat before
 LONG_LINES, LONG_SHARE = 40, 0.02  # of a function; how many may be longer
 
 
@@ -19,10 +20,11 @@ def sources(part: str) -> list[Path]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_folder_can_be_read(part: str) -> None:
-    """No folder has more than 15 modules beside its own `__init__`."""
+    """No folder has more than 15 modules beside its own `__init__`, two have fewer yet."""
     modules = (path for path in sources(part) if path.name != "__init__.py")
     counts = Counter(str(path.parent.relative_to(ROOT)) for path in modules)
-    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+    over = {each: n for each, n in counts.items() if n > TIGHTER.get(each, MOST_MODULES)}
+    assert over == {}
 
 
 @pytest.mark.parametrize("part", PARTS)

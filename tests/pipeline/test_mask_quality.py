@@ -9,10 +9,10 @@ from student_world import NAMES, encode, make_dataset
 
 from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
-from omnicost.pipeline import mask_quality
-from omnicost.pipeline.mask_quality import Found
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.rows import MaskRow, to_table
+from omnicost.pipeline.quality import mask_quality
+from omnicost.pipeline.quality.mask_quality import Found
 from omnicost.pipeline.student import data as student_data
 
 MASK = AnnotationType.MASK.strength

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from omnicost.data import Dataset
 from omnicost.errors import InputError
-from omnicost.pipeline import mask_examples
 from omnicost.pipeline.pseudomask import generate as pseudomask
 from omnicost.pipeline.pseudomask.rows import MaskRow, to_table
+from omnicost.pipeline.quality import mask_examples
 from omnicost.plot import masks as plot_masks
 from omnicost.plot.masks import STRAY_COLOUR, Drawn, MaskExample, compute_masks_info
 from omnicost.plot.style import shortened

@@ -15,8 +15,8 @@ from omnicost.data import Dataset
 from omnicost.data.seeding import generator
 from omnicost.errors import InputError
 from omnicost.models.students.student import ImageTargets
-from omnicost.pipeline.calibration import ScoreCalibration
 from omnicost.pipeline.compute import workers_of
+from omnicost.pipeline.quality.calibration import ScoreCalibration
 from omnicost.pipeline.student.augment import Patch, Picture, Sample, augment
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.progress import fed

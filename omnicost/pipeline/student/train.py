@@ -23,9 +23,9 @@ from omnicost.models.students import student as interface
 from omnicost.models.students.settings import Mask2FormerSettings
 from omnicost.models.students.start import Start, begin_from, check_shape, read_start
 from omnicost.models.students.student import Student, freeze_unreached
-from omnicost.pipeline.calibration import read_calibration
 from omnicost.pipeline.compute import float32_products
 from omnicost.pipeline.config import NO_START
+from omnicost.pipeline.quality.calibration import read_calibration
 from omnicost.pipeline.student.config import StudentConfig
 from omnicost.pipeline.student.data import (
     ALONE,

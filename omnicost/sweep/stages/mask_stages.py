@@ -18,9 +18,9 @@ from omnicost.engine.params import Params
 from omnicost.errors import ConfigError
 from omnicost.models.loading import WeightsRole
 from omnicost.pipeline.config import DEFAULT_REFINE, DEFAULT_SELECT
-from omnicost.pipeline.crossfit import FOLDS, LEAST_IMAGES
 from omnicost.pipeline.portions import Portion, portions_of
 from omnicost.pipeline.pseudomask.routes import route_of
+from omnicost.pipeline.quality.crossfit import FOLDS, LEAST_IMAGES
 from omnicost.pipeline.recipe import Recipe
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.sweep.cards.card import Cell

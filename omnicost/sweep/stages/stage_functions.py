@@ -20,14 +20,14 @@ from omnicost.errors import InputError
 from omnicost.models.students import student as interface
 from omnicost.models.teachers.teacher import GPU_PROMPTS
 from omnicost.pipeline import assignment as assign_step
-from omnicost.pipeline import crossfit as calibrate_step
 from omnicost.pipeline import detect as detect_step
 from omnicost.pipeline import embed as embed_step
 from omnicost.pipeline import evaluate as evaluate_step
-from omnicost.pipeline import mask_quality as quality_step
 from omnicost.pipeline.config import NO_START
 from omnicost.pipeline.pseudomask import generate as pseudomask_step
 from omnicost.pipeline.pseudomask.rows import Job
+from omnicost.pipeline.quality import crossfit as calibrate_step
+from omnicost.pipeline.quality import mask_quality as quality_step
 from omnicost.pipeline.student import train as student_step
 from omnicost.pipeline.student.data import World
 from omnicost.pipeline.teacher import train as teacher_step

@@ -15,8 +15,8 @@ from omnicost.data.exports.unmasked import unmasked
 from omnicost.data.seeding import generator
 from omnicost.data.weak import PERFECT, AnnotatorNoise
 from omnicost.errors import InputError
-from omnicost.pipeline.mask_quality import Table
 from omnicost.pipeline.proposals import Detections
+from omnicost.pipeline.quality.mask_quality import Table
 from omnicost.plot.masks import Drawn, MaskExample
 
 

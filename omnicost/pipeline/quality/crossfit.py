@@ -18,9 +18,15 @@ from omnicost.annotation import AnnotationType
 from omnicost.data import Dataset, Instances
 from omnicost.data.seeding import generator
 from omnicost.data.weak import GIVEN
-from omnicost.pipeline.calibration import CALIBRATION, fit
 from omnicost.pipeline.compute import write_figures
-from omnicost.pipeline.mask_quality import Found, Table, found_in, instance_ious, match_detections
+from omnicost.pipeline.quality.calibration import CALIBRATION, fit
+from omnicost.pipeline.quality.mask_quality import (
+    Found,
+    Table,
+    found_in,
+    instance_ious,
+    match_detections,
+)
 from omnicost.progress import Progress, silent
 
 VERSION = 2  # raise when the same parameters give another output
