@@ -318,7 +318,7 @@ def starved(folder: Path, rounds: int, chance: random.Random) -> Counts:
 
 def _as_host(name: str, root: Path, order: list[int], lease_seconds: float, clock: bool) -> None:
     """Complete the stages as a machine of its own, whose clock may jump years."""
-    lease_module.host_identity = lambda: name
+    lease_module.host_identity = lambda: name  # type: ignore[assignment]
     if clock:
         chance, real = random.Random(name), time.time
         time.time = lambda: real() + chance.uniform(-3e8, 3e8)

@@ -186,7 +186,7 @@ class Pipeline:
 def main(root: Path, data: Path, image_ids: list[int]) -> None:
     """Build the models, run the stages, print the figures."""
     whole = open_dataset("coco", "train", root=data)
-    dataset = whole.take([whole.index_of(image_id) for image_id in image_ids])
+    dataset = whole.take(np.array([whole.index_of(image_id) for image_id in image_ids]))
     names = ("sam", "detector", "text", "backbone")
     pipeline = Pipeline(root, dataset, {name: str(root / "models" / name) for name in names})
     with pipeline.measured.stage("build"):
