@@ -184,28 +184,11 @@ def test_teacher_only_trains_no_student(tmp_path: Path, monkeypatch: pytest.Monk
 def small_card(folder: Path, steps: int = 4, **more: Any) -> tuple[str, ...]:
     """Arguments that sweep a card of small random models on eight pictures."""
     pytest.importorskip("torch")
-    from student_world import make_backbone, tiny_values
-    from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
+    from small_models import card_content
+    from student_world import tiny_values
 
-    tiny_sam().save_pretrained(folder / "sam")
-    write_dataset(folder / "data", images=8)
     student = tiny_values(steps=steps, batch_images=2) | {"checkpoint_every": 1, "log_every": 1}
-    card = {
-        "name": "small",
-        "datasets": [{"name": str(folder / "data"), "train": "all", "val": "all"}],
-        "recipe": {
-            "models": {
-                "sam": str(folder / "sam"),
-                "detector": detector_folder(folder / "detector"),
-                "text": text_folder(folder / "text"),
-                "backbone": make_backbone(folder / "backbone"),
-            },
-            "teacher": {"steps": 2, "batch_images": 2, "points": 32, "late_step": 1},
-            "student": student,
-        },
-        "resources": {"default": {"retries": 0}},
-        **more,
-    }
+    card = card_content(folder, 2, student) | {"resources": {"default": {"retries": 0}}} | more
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     folders = ("--store", str(folder / "store"), "--results", str(folder / "results"))
     return ("sweep", str(folder / "card.yaml"), *folders, "--cpus", "2")

@@ -198,16 +198,21 @@ def test_scheduler_stops_variants_within_their_group(ray_on_two_cores: None, sto
     assert again == runner.Completion(stopped=end.stopped)  # what was stopped stays so
 
 
-@pytest.mark.slow
-def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
-    """A stage with two workers runs in a gloo group through Ray Train, inside its trial."""
-    pytest.importorskip("torch")
+def graph_on_two_processes() -> Graph:
+    """A student of two workers, and its score."""
     toys = Toys(
         shares=[1.0],
         recipe={"steps": 3, "distributed": True},
         resources={"default": Resources(retries=0), "student": Resources(workers=2, retries=0)},
     )
-    graph = graph_of(toys)
+    return graph_of(toys)
+
+
+@pytest.mark.slow
+def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
+    """A stage with two workers runs in a gloo group through Ray Train, inside its trial."""
+    pytest.importorskip("torch")
+    graph = graph_on_two_processes()
     end = complete(graph, store)
     assert end.failed == {}
     # Two workers add rank + 1 in every step: 3 steps of 1 + 2.
@@ -222,12 +227,7 @@ def test_student_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
 def test_a_shared_stage_on_two_processes(ray_on_two_cores: None, store: Store) -> None:
     """A stage of several workers that is no trial's own, such as a trunk, has them all the same."""
     pytest.importorskip("torch")
-    toys = Toys(
-        shares=[1.0],
-        recipe={"steps": 3, "distributed": True},
-        resources={"default": Resources(retries=0), "student": Resources(workers=2, retries=0)},
-    )
-    graph = graph_of(toys)
+    graph = graph_on_two_processes()
     plans = tuple(replace(plan, trial=plan.trial[1:]) for plan in graph.plans)  # scores alone
     assert complete(Graph(plans, graph.stages), store).failed == {}
     assert rows_of(store.root, plans) == {"toys/mask=1/seed=0": 9.0}

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from teacher_world import text_folder, tiny_sam, write_dataset
+from teacher_world import lesson_world
 
 from omnicost.data.seeding import generator
 from omnicost.data.weak import random_pixel
 from omnicost.errors import InputError, StageError
 from omnicost.models.teachers.frame import Frame
-from omnicost.models.teachers.sam import Sam
-from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
-from omnicost.pipeline.embed import Embeddings, ImageEncoder
+from omnicost.pipeline.config import TeacherConfig
+from omnicost.pipeline.embed import ImageEncoder
 from omnicost.pipeline.teacher import train as teacher
 from omnicost.pipeline.teacher.examples import Lessons
 from omnicost.pipeline.teacher.kinds import ALL_KINDS, TeacherKind
@@ -39,18 +38,7 @@ AWARE = TeacherKind("point_box", True)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    root = tmp_path_factory.mktemp("teacher")
-    sam = tiny_sam()
-    sam.save_pretrained(root / "sam")
-    dataset = write_dataset(root / "data", images=8)
-    encoder = ImageEncoder(Sam(sam), DEFAULT_EMBED)
-    return {
-        "sam": Sam(sam),
-        "spec": str(root / "sam"),
-        "text": text_folder(root / "text"),
-        "dataset": dataset,
-        "embeddings": Embeddings((), dataset, lambda: encoder),
-    }
+    return lesson_world(tmp_path_factory.mktemp("teacher"))
 
 
 def run(world: dict, folder: Path, config: TeacherConfig = SMALL, **changes) -> Path:

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from teacher_world import text_folder, tiny_sam, write_dataset
+from teacher_world import lesson_world
 
 from omnicost.models.teachers.frame import Frame
-from omnicost.models.teachers.sam import Sam
-from omnicost.pipeline.config import DEFAULT_EMBED, TeacherConfig
-from omnicost.pipeline.embed import Embeddings, ImageEncoder
+from omnicost.pipeline.config import TeacherConfig
 from omnicost.pipeline.teacher import train
 from omnicost.pipeline.teacher.kinds import TeacherKind
 from omnicost.pipeline.teacher.prompting import Teacher
@@ -27,18 +25,7 @@ FEW = TeacherConfig(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    root = tmp_path_factory.mktemp("start")
-    sam = tiny_sam()
-    sam.save_pretrained(root / "sam")
-    dataset = write_dataset(root / "data", images=8)
-    encoder = ImageEncoder(Sam(sam), DEFAULT_EMBED)
-    return {
-        "model": Sam(sam),
-        "spec": str(root / "sam"),
-        "text": text_folder(root / "text"),
-        "dataset": dataset,
-        "cache": Embeddings((), dataset, lambda: encoder),
-    }
+    return lesson_world(tmp_path_factory.mktemp("start"))
 
 
 def run(world: dict, folder: Path, config: TeacherConfig, kind: TeacherKind = POINT) -> Path:
@@ -62,10 +49,10 @@ def run(world: dict, folder: Path, config: TeacherConfig, kind: TeacherKind = PO
 @pytest.mark.parametrize("token", [0, 1, 2])
 def test_single_mask_starts_as_the_chosen_one(world: dict, token: int) -> None:
     """Token, hypernetwork and rating are copied: mask and rating are those of the chosen token."""
-    head, frame = world["model"].head(), Frame(64)
+    head, frame = world["sam"].head(), Frame(64)
     size = tuple(world["dataset"].sizes[0].tolist())
     prompts = frame.prompts(np.array([[[20.5, 30.5]], [[40.5, 10.5]]]), None, size)
-    features = tuple(torch.from_numpy(each)[None].float() for each in world["cache"].get(0))
+    features = tuple(torch.from_numpy(each)[None].float() for each in world["embeddings"].get(0))
     with torch.no_grad():
         head.lead_with(token)
         single = head(features, None, prompts)
@@ -77,7 +64,7 @@ def test_single_mask_starts_as_the_chosen_one(world: dict, token: int) -> None:
 
 def test_the_best_token_is_that_of_the_best_masks(world: dict) -> None:
     """Each of the three is tried alone on the same images."""
-    released = Teacher(world["model"].head(), POINT, False, None)
+    released = Teacher(world["sam"].head(), POINT, False, None)
     asked: list[int] = []
 
     def found(teacher: Teacher, images: list[int]) -> float:
@@ -94,7 +81,7 @@ def test_p_sam_starts_from_that_token(world: dict, tmp_path: Path) -> None:
     frozen = FEW.model_copy(update={"learning_rate": 1e-30, "late_learning_rate": 1e-30})
     frozen = frozen.model_copy(update={"held_out_share": 0.0, "weight_decay": 0.0})
     name = "mask_decoder.mask_tokens.weight"
-    tokens = dict(world["model"].head().named_parameters())[name]
+    tokens = dict(world["sam"].head().named_parameters())[name]
     led = load_file(run(world, tmp_path / "best", frozen) / train.WEIGHTS)[name]
     assert not torch.equal(led[0], tokens[0])
     assert any(torch.allclose(led[0], each) for each in tokens[1:])
@@ -108,7 +95,7 @@ def test_only_a_lone_point_starts_elsewhere(world: dict, tmp_path: Path) -> None
     frozen = FEW.model_copy(update={"learning_rate": 1e-30, "late_learning_rate": 1e-30})
     frozen = frozen.model_copy(update={"held_out_share": 0.0, "weight_decay": 0.0})
     name = "mask_decoder.mask_tokens.weight"
-    tokens = dict(world["model"].head().named_parameters())[name]
+    tokens = dict(world["sam"].head().named_parameters())[name]
     kind = TeacherKind("point_box", False)
     kept = load_file(run(world, tmp_path, frozen, kind) / train.WEIGHTS)[name]
     torch.testing.assert_close(kept, tokens)
@@ -153,7 +140,7 @@ def test_released_weights_stay_where_tuning_does_not_help(
     out = run(world, tmp_path, FEW)
     card = json.loads((out / train.CARD).read_text())
     assert card["held_out_miou"] == {"released": released, "tuned": tuned}
-    assert train.load_teacher(out, world["model"], lambda _: None).tuned == kept
+    assert train.load_teacher(out, world["sam"], lambda _: None).tuned == kept
     assert bool(load_file(out / train.WEIGHTS)) == kept
 
 
@@ -167,7 +154,7 @@ def test_without_held_out_images_nothing_speaks_against_tuning() -> None:
 def test_rating_head_is_trained(world: dict, tmp_path: Path) -> None:
     """With its loss the rating moves; without, nothing reaches it and it stays as released."""
     name = "mask_decoder.iou_prediction_head.proj_out.weight"
-    before = dict(world["model"].head().named_parameters())[name]
+    before = dict(world["sam"].head().named_parameters())[name]
     config = FEW.model_copy(update={"held_out_share": 0.0, "full_rate_instances": 1})
     kind = TeacherKind("box", False)
     trained = load_file(run(world, tmp_path / "with", config, kind) / train.WEIGHTS)[name]

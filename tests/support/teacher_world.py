@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from omnicost.data import Dataset, open_dataset
+from omnicost.models.teachers.sam import Sam
+from omnicost.pipeline.config import DEFAULT_EMBED
+from omnicost.pipeline.embed import Embeddings, ImageEncoder
 
 SIDE, PATCH, WIDTH, CHANNELS, HEADS = 64, 8, 32, 32, 2
 CLASS_NAMES = ("disc", "square", "red bar")
@@ -306,3 +310,18 @@ def tiny_sam_hq(seed: int = 0, side: int = SIDE) -> torch.nn.Module:
         },
     )
     return randomise(SamHQModel(config), seed).eval().requires_grad_(False)
+
+
+def lesson_world(root: Path) -> dict[str, Any]:
+    """A small SAM, its folder, a text encoder's, eight pictures, and what SAM keeps of them."""
+    sam = tiny_sam()
+    sam.save_pretrained(root / "sam")
+    dataset = write_dataset(root / "data", images=8)
+    encoder = ImageEncoder(Sam(sam), DEFAULT_EMBED)
+    return {
+        "sam": Sam(sam),
+        "spec": str(root / "sam"),
+        "text": text_folder(root / "text"),
+        "dataset": dataset,
+        "embeddings": Embeddings((), dataset, lambda: encoder),
+    }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_toys import Toys, toy_planner
 
+from omnicost.engine.graph import Graph, build_graph
+from omnicost.engine.store import Store
 from omnicost.errors import MissingError
 from omnicost.sweep import sources as sources_module
 
@@ -18,3 +22,14 @@ def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
         raise MissingError(name_or_path, "not here", "get it")
 
     monkeypatch.setattr(sources_module, "open_dataset", nothing)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def graph() -> Graph:
+    toys = Toys()
+    return build_graph(toys.targets(), toy_planner(toys))

@@ -38,25 +38,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A card of the real pipeline on random small models."""
     pytest.importorskip("torch")
-    from student_world import make_backbone, tiny_values
-    from teacher_world import detector_folder, text_folder, tiny_sam, write_dataset
+    from small_models import card_content
+    from student_world import tiny_values
 
     root = tmp_path_factory.mktemp("world")
-    tiny_sam().save_pretrained(root / "sam")
-    write_dataset(root / "data", images=8)
-    content = {
-        "name": "small",
-        "datasets": [{"name": str(root / "data"), "train": "all", "val": "all"}],
-        "recipe": {
-            "models": {
-                "sam": str(root / "sam"),
-                "detector": detector_folder(root / "detector"),
-                "text": text_folder(root / "text"),
-                "backbone": make_backbone(root / "backbone"),
-            },
-            "teacher": {"steps": 20, "batch_images": 2, "points": 32, "late_step": 1},
-            "student": tiny_values(steps=20, batch_images=2),
-        },
+    content = card_content(root, 20, tiny_values(steps=20, batch_images=2)) | {
         "smoke": {
             "grid": {"mask_shares": [0.5, 1], "types": ["point", "box"]},
             "recipe": {"teacher": {"steps": 2}, "student": {"schedule": {"steps": 2}}},

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_toys import Toys, toy_planner
 
 from omnicost.annotation import Policy
 from omnicost.engine.execute import execute
-from omnicost.engine.graph import Graph, Stage, build_graph
+from omnicost.engine.graph import Graph, Stage
 from omnicost.engine.manifest import StageManifest
 from omnicost.engine.resources import Resources
 from omnicost.engine.store import Store
@@ -21,17 +19,6 @@ from omnicost.sweep.estimate import StageTimings, _images_at_once, estimate
 from omnicost.sweep.sources import SplitSource, WeightsSource
 from omnicost.sweep.stages.stage_functions import DETECT, EVALUATE, STUDENT
 from omnicost.sweep.stages.stage_params import DetectParams, EvaluateParams, StudentParams
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def graph() -> Graph:
-    toys = Toys()
-    return build_graph(toys.targets(), toy_planner(toys))
 
 
 def test_recorded_times_replace_priors(store: Store) -> None:

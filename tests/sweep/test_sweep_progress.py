@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
-import pytest
-from engine_toys import Toys, toy_planner
 from rich.console import Console
 
 from omnicost.engine.execute import execute
-from omnicost.engine.graph import Graph, build_graph
+from omnicost.engine.graph import Graph
 from omnicost.engine.store import Store
 from omnicost.sweep.progress import SweepDisplay, Watcher
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def graph() -> Graph:
-    toys = Toys()
-    return build_graph(toys.targets(), toy_planner(toys))
 
 
 def printed(*renderables: object, terminal: bool = False) -> str:

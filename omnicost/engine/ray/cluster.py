@@ -206,8 +206,9 @@ def require_resources(stages: Iterable[Stage]) -> None:
     Raises:
         InputError: naming the stage and what it asks for.
     """
+    nodes = _living_nodes()
     for name, asked in sorted({(stage.name, stage.resources) for stage in stages}, key=str):
-        if _workers(asked) < asked.workers:
+        if _workers(nodes, asked) < asked.workers:
             gpus = f" and {asked.gpus:g} GPU" if asked.gpus else ""
             many = f" on {asked.workers} workers" if asked.workers > 1 else ""
             problem = f"asks for {asked.cpus:g} CPU{gpus}{many}, which no node has"
@@ -220,16 +221,16 @@ def room_for(plans: Iterable[TargetPlan]) -> int:
 
     Stages that other targets share are beside them, so that a device may wait for its turn.
     """
+    nodes = _living_nodes()
     asked = {stage.resources for plan in plans for stage in plan.own_stages}
-    return max(1, min((_workers(each) // each.workers for each in asked), default=1))
+    return max(1, min((_workers(nodes, each) // each.workers for each in asked), default=1))
 
 
-def _workers(asked: Resources) -> int:
-    """How many workers of these resources the cluster holds."""
+def _workers(nodes: list[dict[str, Any]], asked: Resources) -> int:
+    """How many workers of these resources the nodes hold."""
     needs = demands(asked).items()
     return sum(
-        min(int(node["Resources"].get(kind, 0) // need) for kind, need in needs)
-        for node in _living_nodes()
+        min(int(node["Resources"].get(kind, 0) // need) for kind, need in needs) for node in nodes
     )
 
 
